@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The contract between an application (ring 3) and the network stack under it.
+ *
+ * Per context there is one command array, written by the application, and one event array, written by
+ * the stack. Both are bounded. One call of run_io() hands over all commands and returns all events; in
+ * split stacks the same arrays are rings that another core polls. The stack never trusts a command: it
+ * copies the descriptor once, checks all of it, then acts. A command that cannot be carried out is
+ * answered by an RB_EVENT_ERROR, never ignored.
+ *
+ * Life of a connection
+ *   passive:  KNOCK -> accept | reject -> RECV*, SENT* -> close -> CLOSED
+ *   active:   connect -> CONNECTED (status 0) -> RECV*, SENT* -> close -> CLOSED
+ *             connect -> CONNECTED (status < 0): the handle is void, no CLOSED follows
+ * CLOSED is the last event of a handle. It comes once for every connection that was knocked and not
+ * rejected, or connected with status 0, whether the application, the peer or an error ended it. A
+ * connection that the peer has reset, or that timed out, is CLOSED without a close command.
+ *
+ * Descriptors are one cache line each, so that two cores of a split stack never share a line that both
+ * write. Addresses and lengths are 64 bits wide. Status fields are 0 or a negative errno value.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdint.h>
+
+enum { RB_ABI_VERSION = 1 };
+
+/*
+ * A connection's checked name: flow group, index in it, generation. The value 0 is never a handle. The
+ * generation of an index changes on each reuse, so that a stale handle is recognised (-EBADF).
+ */
+typedef uint64_t rb_handle;
+
+enum {
+	RB_HANDLE_GENERATION_BITS = 32,
+	RB_HANDLE_INDEX_BITS = 20,
+	RB_HANDLE_GROUP_BITS = 12,
+	RB_CONNECTIONS_PER_GROUP_MAX = 1 << RB_HANDLE_INDEX_BITS,
+	RB_FLOW_GROUPS_MAX = 1 << RB_HANDLE_GROUP_BITS,
+};
+
+static inline rb_handle rb_handle_make(uint32_t group, uint32_t index, uint32_t generation)
+{
+	return (uint64_t)group << 52 | (uint64_t)index << 32 | generation;
+}
+
+static inline uint32_t rb_handle_group(rb_handle handle)
+{
+	return (uint32_t)(handle >> 52);
+}
+
+static inline uint32_t rb_handle_index(rb_handle handle)
+{
+	return (uint32_t)(handle >> 32) & (RB_CONNECTIONS_PER_GROUP_MAX - 1);
+}
+
+static inline uint32_t rb_handle_generation(rb_handle handle)
+{
+	return (uint32_t)handle;
+}
+
+/* IPv4 address and TCP port, both in host byte order. ip 0 is "any", port 0 is "let the stack choose". */
+struct rb_address {
+	uint32_t ip;
+	uint16_t port;
+	uint16_t reserved;
+};
+
+/* One piece of application memory to send. */
+struct rb_sg {
+	const void *base;
+	uint64_t length; /* bytes */
+};
+
+enum {
+	RB_SENDV_ENTRIES_MAX = 64, /* pieces per sendv */
+};
+
+#define RB_DEADLINE_NONE UINT64_MAX
+
+enum rb_command_type {
+	RB_COMMAND_CONNECT = 1, /* open a connection; cookie names it from now on */
+	RB_COMMAND_ACCEPT,	/* take a knocked connection; cookie names it from now on */
+	RB_COMMAND_REJECT,	/* refuse a knocked connection (RST); the handle is void */
+	RB_COMMAND_SENDV,	/* queue memory for sending; untouched until SENT released it */
+	RB_COMMAND_RECV_DONE,	/* give the oldest received bytes back: opens the window */
+	RB_COMMAND_CLOSE,	/* see enum rb_close_flags */
+	RB_COMMAND_TIMER,	/* set the context's one deadline (replaces the previous one) */
+};
+
+/*
+ * CLOSE without flags is orderly: everything queued is sent, then FIN; what the peer still sends is
+ * discarded; CLOSED follows when the peer's FIN has come (or the back-end's close timeout has passed).
+ */
+enum rb_close_flags {
+	RB_CLOSE_WRITE = 1, /* half-close: send FIN after the queued data, keep receiving; a full CLOSE follows later */
+	RB_CLOSE_ABORT = 2, /* drop queued data and send RST */
+};
+
+struct rb_command {
+	uint16_t type;	/* enum rb_command_type */
+	uint16_t flags; /* enum rb_close_flags for CLOSE, else 0 */
+	uint32_t reserved;
+	rb_handle handle; /* all but CONNECT and TIMER */
+	uint64_t cookie;  /* CONNECT, ACCEPT; TIMER: returned in the event */
+	union {
+		struct {
+			struct rb_address local; /* source; ip 0: by route; port 0: any free one */
+			struct rb_address remote;
+		} connect;
+		struct {
+			const struct rb_sg *sg; /* read during run_io() only */
+			uint32_t count;		/* 1..RB_SENDV_ENTRIES_MAX */
+		} sendv;
+		struct {
+			uint64_t bytes; /* > 0, at most what was received and not yet given back */
+		} recv_done;
+		struct {
+			uint64_t deadline_ns; /* on the context's clock; RB_DEADLINE_NONE disarms */
+		} timer;
+		uint8_t pad[40];
+	};
+};
+
+enum rb_event_type {
+	RB_EVENT_KNOCK = 1, /* a peer asks for a connection; cookie is the listener's */
+	RB_EVENT_CONNECTED, /* outcome of CONNECT in status */
+	RB_EVENT_RECV,	    /* bytes in order; with RB_RECV_FIN the peer sends no more */
+	RB_EVENT_SENT,	    /* the oldest queued bytes are released: the memory is the application's again */
+	RB_EVENT_CLOSED,    /* last event of the handle; reason in status: 0 orderly, -ECONNRESET, -ETIMEDOUT, … */
+	RB_EVENT_TIMER,	    /* the context's deadline has passed */
+	RB_EVENT_ERROR,	    /* a command was refused, or a listener cannot accept */
+};
+
+enum rb_recv_flags {
+	RB_RECV_FIN = 1, /* end of the peer's stream, after the bytes of this event (which may be none) */
+};
+
+struct rb_event {
+	uint16_t type;	/* enum rb_event_type */
+	uint16_t flags; /* enum rb_recv_flags for RECV, else 0 */
+	int32_t status; /* 0 or -errno */
+	rb_handle handle;
+	uint64_t cookie;
+	union {
+		struct {
+			struct rb_address local;
+			struct rb_address remote;
+		} knock;
+		struct {
+			struct rb_address local;
+			struct rb_address remote;
+		} connected;
+		struct {
+			const void *data; /* readable, never writable, until given back with RECV_DONE */
+			uint64_t length;  /* bytes; 0 only with RB_RECV_FIN */
+		} recv;
+		struct {
+			uint64_t bytes;	 /* released by this event */
+			uint64_t queued; /* still owned by the stack */
+		} sent;
+		struct {
+			uint64_t deadline_ns; /* as set; the lateness is clock - deadline */
+		} timer;
+		struct {
+			uint32_t command; /* enum rb_command_type; ACCEPT with handle 0: the listener */
+			uint32_t count;	  /* how many commands this event stands for (overflow: -ENOBUFS) */
+		} error;
+		uint8_t pad[40];
+	};
+};
+
+static_assert(sizeof(struct rb_command) == 64, "a command is one cache line");
+static_assert(sizeof(struct rb_event) == 64, "an event is one cache line");
+static_assert(RB_HANDLE_GENERATION_BITS + RB_HANDLE_INDEX_BITS + RB_HANDLE_GROUP_BITS == 64, "handle");

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Batch API: a context is one command array, one event array and a back-end that carries them across.
+ *
+ *   for (;;) {
+ *           int n = rb_context_run_io(context, RB_WAIT, &events);   // one crossing for the whole batch
+ *           for (int i = 0; i < n; i++)
+ *                   ... handle events[i], put commands with rb_context_command() ...
+ *   }
+ *
+ * A context belongs to one thread at a time; only rb_context_wake() may be called from elsewhere. The
+ * arrays, handles and rules are those of abi/abi.h. Nothing is allocated after rb_context_create() and
+ * rb_context_listen().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/abi.h"
+#include "base/clock.h"
+
+struct rb_context;
+struct rb_listener;
+struct rb_backend; /* user/backend.h */
+
+struct rb_context_config {
+	const struct rb_backend *backend; /* NULL: rb_backend_default() */
+	const struct rb_clock *clock;	  /* borrowed; NULL: rb_clock_monotonic() */
+	uint32_t flow_group;		  /* first part of this context's handles; unique per context */
+	uint32_t commands_max;		  /* slots in the command array; 0: 1024 */
+	uint32_t events_max;		  /* slots in the event array; 0: 256 */
+	uint32_t connections_max;	  /* 0: 16384; at most RB_CONNECTIONS_PER_GROUP_MAX */
+	uint32_t rx_buffer_bytes;	  /* size of one receive buffer; 0: 16384 */
+	uint32_t rx_buffers_per_connection; /* receive window in buffers; 0: 4. The window also closes at
+					       rx_buffer_bytes * rx_buffers_per_connection unreturned bytes. */
+	uint32_t tx_entries_max; /* pieces queued for sending in the whole context; 0: 4 * connections_max */
+	uint64_t close_timeout_ns; /* how long an orderly close waits for the peer's FIN; 0: 5 s */
+	uint64_t spin_ns; /* poll instead of blocking when the deadline is nearer than this;
+			     0: always block, UINT64_MAX: never block (busy polling) */
+	uint64_t timer_slack_ns; /* kernel timer slack of the thread that calls run_io; 0: leave as it is (50 us).
+				    1 is the most precise */
+	bool tcp_nodelay_off; /* leave Nagle's algorithm on */
+};
+
+/* Returns 0, -EINVAL, -ENOMEM, or what the back-end could not set up (-EMFILE, …). The caller owns *context. */
+int rb_context_create(const struct rb_context_config *config, struct rb_context **context);
+
+/* Aborts open connections (RST) and frees everything. NULL is allowed. */
+void rb_context_destroy(struct rb_context *context);
+
+/*
+ * The next free command slot, zeroed, or NULL when the array is full. The refused commands are counted and
+ * reported by one RB_EVENT_ERROR (-ENOBUFS) of the next run_io().
+ */
+struct rb_command *rb_context_command(struct rb_context *context);
+
+/* Slots left before rb_context_command() returns NULL. */
+uint32_t rb_context_command_space(const struct rb_context *context);
+
+enum rb_wait {
+	RB_POLL, /* return at once */
+	RB_WAIT, /* block until there is an event, the deadline has passed, or rb_context_wake() */
+};
+
+/*
+ * Carries out all commands, in order, then collects events. *events points to the context's array and is
+ * valid until the next call. Returns the number of events (0 after a wake or an interrupted wait), or
+ * -errno when the back-end is broken for good.
+ */
+int rb_context_run_io(struct rb_context *context, enum rb_wait wait, const struct rb_event **events);
+
+/* Makes a blocked or the next run_io(RB_WAIT) return. Any thread; async-signal-safe. */
+void rb_context_wake(struct rb_context *context);
+
+uint64_t rb_context_now(const struct rb_context *context);
+
+/* Convenience: fill the next command slot. Return 0, or -ENOBUFS when the array is full. */
+int rb_context_connect(struct rb_context *context, struct rb_address local, struct rb_address remote, uint64_t cookie);
+int rb_context_accept(struct rb_context *context, rb_handle handle, uint64_t cookie);
+int rb_context_reject(struct rb_context *context, rb_handle handle);
+int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct rb_sg *sg, uint32_t count);
+int rb_context_recv_done(struct rb_context *context, rb_handle handle, uint64_t bytes);
+int rb_context_close(struct rb_context *context, rb_handle handle, enum rb_close_flags flags);
+int rb_context_timer(struct rb_context *context, uint64_t deadline_ns, uint64_t cookie);
+
+/* ---- listening ---- */
+
+enum rb_listen_mode {
+	/*
+	 * One listen socket that every context waits on (on Linux with EPOLLEXCLUSIVE: a connection wakes one
+	 * waiting thread, and the thread that gets there first takes it; busy threads take fewer, and the
+	 * kernel does not aim at balance).
+	 */
+	RB_LISTEN_SHARED,
+	/* One listen socket per context; the kernel spreads connections over them by hash (SO_REUSEPORT). */
+	RB_LISTEN_REUSEPORT,
+};
+
+struct rb_listen_config {
+	struct rb_address address; /* port 0: an ephemeral one, see rb_listener_address() */
+	enum rb_listen_mode mode;
+	int backlog;	       /* 0: 4096 (the kernel's somaxconn may cut it) */
+	uint32_t accept_batch; /* connections taken per poll; 0: 1 if shared (balance), 16 if reuseport */
+};
+
+/*
+ * Claims the address; connections are knocked at the contexts that rb_context_listen() has attached. A
+ * listener is made for one back-end (NULL: the default one) and must outlive the contexts attached to it.
+ * Returns 0 or -errno (-EADDRINUSE, -EACCES, …).
+ */
+int rb_listener_create(const struct rb_backend *backend, const struct rb_listen_config *config,
+		       struct rb_listener **listener);
+void rb_listener_destroy(struct rb_listener *listener);
+
+/* The bound address with its real port. */
+struct rb_address rb_listener_address(const struct rb_listener *listener);
+
+/*
+ * Attaches a context: its KNOCK events carry `cookie`. Not thread-safe with respect to the listener; call
+ * before the thread starts. Returns 0 or -errno.
+ */
+int rb_context_listen(struct rb_context *context, struct rb_listener *listener, uint64_t cookie);
+
+/* ---- statistics ---- */
+
+enum { RB_SYSCALLS_MAX = 16 };
+
+/* Counters since creation. Written by the context's thread only; read them there. */
+struct rb_context_stats {
+	uint64_t polls;	      /* run_io() calls and re-polls inside them */
+	uint64_t empty_polls; /* of these, without readiness */
+	uint64_t events;      /* delivered to the application */
+	uint64_t commands;    /* carried out or refused */
+	uint64_t accepted;
+	uint64_t connected;
+	uint64_t closed;
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint64_t syscalls[RB_SYSCALLS_MAX]; /* named by the back-end's syscall_names */
+};
+
+const struct rb_context_stats *rb_context_stats(const struct rb_context *context);
+const struct rb_backend *rb_context_backend(const struct rb_context *context);
