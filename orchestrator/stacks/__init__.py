@@ -1,1 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Stack drivers: how a stack and an application on it are started, stopped and measured."""
+
+from collections.abc import Mapping
+
+from orchestrator.stacks.base import Stack
+from orchestrator.stacks.linux import LinuxStack
+
+DRIVERS: Mapping[str, Stack] = {driver.name: driver for driver in (LinuxStack(),)}
+
+__all__ = ["DRIVERS", "Stack"]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the terminal shows: results on standard output, everything else on standard error."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.errors import RingbedError
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+STATUS_STYLE = {
+    "ok": "green",
+    "finished": "green",
+    "same": "green",
+    "reproduced": "green",
+    "warn": "yellow",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "inconclusive": "yellow",
+    "invalid": "yellow",
+    "fail": "red",
+    "failed": "red",
+    "crashed": "red",
+    "slower": "red",
+    "not reproduced": "red",
+}
+
+
+def set_up(*, verbosity: int, quiet: bool) -> None:
+    """Log to standard error: warnings by default, with -v what happens, with -vv everything."""
+    level = logging.WARNING
+    if quiet:
+        level = logging.ERROR
+    elif verbosity:
+        level = logging.INFO if verbosity == 1 else logging.DEBUG
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG)
+    # Libraries talk of their inner life; their errors reach the user as exceptions of ours.
+    for name in ("paramiko", "fabric", "invoke", "matplotlib", "asyncio", "fontTools", "PIL"):
+        logging.getLogger(name).setLevel(logging.CRITICAL if name == "paramiko" else "WARNING")
+
+
+def show_error(error: RingbedError) -> None:
+    """Message in bold, evidence as it is, and what to do next."""
+    err.print(Text.assemble(("error: ", "bold red"), (error.message, "bold")), soft_wrap=True)
+    if error.details:
+        err.print(Text(error.details.rstrip(), style="dim"), soft_wrap=True)
+    if error.hint:
+        err.print(Text.assemble(("hint: ", "bold cyan"), error.hint), soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """Machine-readable output: one JSON document, nothing else, on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def styled(word: str) -> Text:
+    """A status word in its colour."""
+    return Text(word, style=STATUS_STYLE.get(word, ""))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
+    """A plain table. A column whose name ends with '>' is right-aligned."""
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=None)
+    made.pad_edge = False
+    for column in columns:
+        right = column.endswith(">")
+        made.add_column(
+            column.rstrip(">"), justify="right" if right else "left", header_style="bold dim"
+        )
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 0.4 s, 12 s, 3 min 05 s."""
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    return f"{int(value) // 60} min {int(value) % 60:02d} s"
+
+
+def size(value: float) -> str:
+    """A number of bytes for people: 512 MiB, 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+from pydantic import ValidationError
+
+from orchestrator.stacks import DRIVERS
+from orchestrator.stacks.base import Endpoint, Served, Site
+from orchestrator.stacks.linux import MemcachedOptions, ServerOptions
+from orchestrator.steps.model import Collect, Start, Stop, WaitFor
+
+SITE = Site(
+    server=Endpoint(machine="server", cpus=2, device="net0", queues=2, addresses=("10.0.0.1",)),
+    client=Endpoint(machine="client", cpus=1, device="net0", queues=1, addresses=("10.0.0.2",)),
+)
+LINUX = DRIVERS["linux"]
+
+
+def started(served: Served) -> Start:
+    (start,) = [step for step in served.up if isinstance(step, Start)]
+    return start
+
+
+def test_every_application_comes_up_and_goes_down() -> None:
+    for stack in DRIVERS.values():
+        for name, app in stack.apps.items():
+            options = app.options()
+            served = stack.serve(name, options, 64, SITE)  # type: ignore[arg-type]
+            assert [type(step) for step in served.up] == [Start, WaitFor]
+            assert isinstance(served.down[0], Stop)
+            assert all(isinstance(step, Collect) for step in served.down[1:])
+            names = {step.name for step in served.up if isinstance(step, Start | WaitFor)}
+            assert names == {served.down[0].name}
+            steps = (*served.up, *served.down, *served.count_begin, *served.count_end)
+            assert {step.machine for step in steps} == {"server"}
+
+
+def test_threads_follow_the_vcpus_and_are_pinned_one_each() -> None:
+    argv = started(LINUX.serve("echo", ServerOptions(), 64, SITE)).argv
+    assert "--threads=2" in argv
+    assert "--cpus=0,1" in argv
+    assert "--message-bytes=64" in argv
+
+
+def test_more_threads_than_vcpus_share_them() -> None:
+    argv = started(LINUX.serve("echo", ServerOptions(threads=3), 64, SITE)).argv
+    assert "--cpus=0,1,0" in argv
+
+
+def test_unpinned_threads() -> None:
+    argv = started(LINUX.serve("echo", ServerOptions(pin=False), 64, SITE)).argv
+    assert not any(word.startswith("--cpus") for word in argv)
+
+
+def test_one_listen_socket_or_one_per_thread() -> None:
+    for listen in ("single", "reuseport"):
+        options = ServerOptions.model_validate({"listen": listen})
+        assert f"--listen={listen}" in started(LINUX.serve("echo", options, 64, SITE)).argv
+
+
+def test_memcached_listens_on_the_link_only() -> None:
+    start = started(LINUX.serve("memcached", MemcachedOptions(threads=1), 64, SITE))
+    assert "--listen=10.0.0.1" in start.argv
+    assert "--threads=1" in start.argv
+
+
+def test_options_of_another_application_are_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        MemcachedOptions.model_validate({"listen": "single"})
+    with pytest.raises(ValidationError):
+        ServerOptions.model_validate({"threads": -1})
