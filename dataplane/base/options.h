@@ -50,7 +50,7 @@ struct rb_option {
 	const char *name; /* without the dashes */
 	enum rb_option_type type;
 	size_t offset;		    /* of the field in the configuration structure */
-	const char *default_value;  /* parsed like a given value; NULL: the field starts as all zeroes */
+	const char *default_value;  /* parsed like a given value; NULL: the field stays as it is */
 	const char *unit;	    /* for --help, or NULL */
 	uint64_t min, max;	    /* inclusive; max 0 means no upper limit */
 	double real_min, real_max;  /* inclusive; both 0 means any finite value */
