@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An experiment file as frozen models. A key's description here is its documentation everywhere.
+
+Fields whose name says a unit (`duration_ns`, `memory_bytes`, `rate_bps`) are read from the plain
+key (`duration: 1s`); shares are fractions between 0 and 1.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag
+
+from orchestrator.spec.axes import Axis
+from orchestrator.spec.fields import (
+    Count,
+    Duration,
+    Flag,
+    Fraction,
+    Name,
+    Rate,
+    Scalar,
+    Size,
+    SpecModel,
+    Text,
+)
+from orchestrator.spec.metrics import METRICS, Direction, Metric
+from orchestrator.spec.source import Source
+from orchestrator.spec.workload import Workload
+
+SCHEMA_VERSION = 1
+MIB = 2**20
+
+type Nic = Literal["igb", "igb-vf", "virtio"]
+type Role = Literal["client", "server"]
+# Linux's igb driver serves at most 8 queue pairs of the 82576's 16; a VF has two.
+NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 2, "virtio": 64}
+_NAMED_ROLES: Mapping[str, Role] = {"client": "client", "server": "server"}
+
+
+class Machine(SpecModel):
+    """One virtual machine."""
+
+    cpus: Count = Field(1, le=64, description="Virtual CPUs.")
+    memory_bytes: Size = Field(
+        768 * MIB,
+        alias="memory",
+        ge=128 * MIB,
+        description="Memory of the guest.",
+        examples=["768MiB"],
+    )
+    role: Role | None = Field(
+        None,
+        description="What runs there: the application (`server`) or the load generator "
+        "(`client`). Left out, a machine named client or server has the role of its name.",
+    )
+    viommu: Flag = Field(
+        False,
+        description="Give the machine an emulated Intel IOMMU, for isolated user-level drivers.",
+    )
+
+
+class End(SpecModel):
+    """One end of a link: a network interface of a machine."""
+
+    machine: Name = Field(description="Name of the machine.", examples=["server"])
+    nic: Nic = Field(
+        "igb",
+        description="NIC model: `igb` has up to 8 queues with RSS, `igb-vf` (a virtual "
+        "function of an igb) has 2, `virtio` has up to 64.",
+    )
+    queues: Count | None = Field(
+        None,
+        description="Receive and transmit queue pairs; left out: as many as the machine has "
+        "CPUs, up to what the NIC has.",
+    )
+
+
+class Link(SpecModel):
+    """A cable between two machines. Addresses are derived from its place in the list."""
+
+    ends: tuple[End, End] = Field(description="The two ends.")
+    delay_ns: Duration = Field(
+        0, alias="delay", ge=0, description="Added delay in each direction.", examples=["50us"]
+    )
+    loss: Fraction = Field(
+        0.0, description="Share of packets dropped at random in each direction.", examples=["0.1%"]
+    )
+    rate_bps: Rate | None = Field(
+        None,
+        alias="rate",
+        gt=0,
+        description="Limit of each direction; none when left out.",
+        examples=["100Mbit"],
+    )
+
+
+class Variant(SpecModel):
+    """One thing under test: an application on a stack, with options."""
+
+    stack: Text = Field(description="Name of the stack.", examples=["linux"])
+    app: Text = Field(description="Application that the stack offers.", examples=["echo"])
+    options: Mapping[str, Scalar] = Field(
+        {},
+        description="Options of that application on that stack; docs/stacks.md lists them.",
+        examples=[{"listen": "reuseport", "threads": 2}],
+    )
+    workload: Mapping[str, object] = Field(
+        {},
+        description="Keys of `workload` that differ for this variant.",
+        examples=[{"connections": 4}],
+    )
+    load: Axis | None = Field(
+        None,
+        description="Offered load of this variant in place of `matrix.load`.",
+    )
+    title: Text | None = Field(
+        None, description="Name in figures; the variant's own when left out."
+    )
+
+
+class MetricOptions(SpecModel):
+    """A metric that ringbed does not know by name, as an application reports it."""
+
+    name: Text = Field(description="Name as in the results.", examples=["steals"])
+    unit: Text = Field(description="Unit of its values.", examples=["steals/s"])
+    direction: Direction = Field(description="Which way is better; `none` when neither is.")
+
+
+type MetricEntry = Annotated[
+    Annotated[Text, Tag("name")] | Annotated[MetricOptions, Tag("own")],
+    Discriminator(lambda value: "own" if isinstance(value, dict | MetricOptions) else "name"),
+]
+
+
+class Slo(SpecModel):
+    """The latency a service must keep; the report finds the highest load that does."""
+
+    metric: Text = Field("latency_p99", description="A latency metric.")
+    limit_ns: Duration = Field(
+        alias="limit", gt=0, description="Its highest allowed value.", examples=["50ms"]
+    )
+
+
+class Claim(SpecModel):
+    """A sentence that the results must bear out."""
+
+    text: Text = Field(description="The claim as a sentence.")
+    expression: Text = Field(
+        description="A comparison over `VARIANT.METRIC`, see [Claims](#claims).",
+        examples=["linux-echo-reuseport.throughput > linux-echo-single.throughput * 0.9"],
+    )
+    source: Text = Field(
+        description="Where the claim comes from.", examples=["IX, OSDI 2014, figure 3"]
+    )
+    clock: Literal["wall", "virtual"] | None = Field(
+        None, description="The only clock on which the claim can be measured; any when left out."
+    )
+
+
+def _clock(value: object) -> object:
+    if value == "virtual":
+        raise ValueError("this version of ringbed measures on the wall clock only; set clock: wall")
+    return value
+
+
+class Experiment(SpecModel):
+    """An experiment: machines, what runs on them, what is varied, and what is asked."""
+
+    schema_version: Literal[1] = Field(
+        alias="schema", description="Version of this format.", examples=[1]
+    )
+    name: Name = Field(
+        description="Name of the experiment: that of its folder.", examples=["quickstart"]
+    )
+    title: Text = Field(description="Title of the report.")
+    description: Text | None = Field(None, description="What the experiment shows; Markdown.")
+    clock: Annotated[Literal["wall"], BeforeValidator(_clock)] = Field(
+        "wall", description="The clock that is measured with: `wall`, time of the host."
+    )
+    seed: int = Field(
+        1, strict=True, ge=0, lt=2**53, description="Every random choice follows from it."
+    )
+    repetitions: Count = Field(
+        3, le=1000, description="Trials of each point; each has a seed of its own."
+    )
+    warmup_ns: Duration = Field(
+        300_000_000,
+        alias="warmup",
+        ge=0,
+        description="Load before the measured phase of a trial.",
+        examples=["300ms"],
+    )
+    duration_ns: Duration = Field(
+        1_000_000_000,
+        alias="duration",
+        gt=0,
+        description="Measured phase of a trial.",
+        examples=["1s"],
+    )
+    image: Name = Field("guest", description="Guest image, as declared in images/.")
+    machines: Mapping[Name, Machine] = Field(min_length=1, description="Machines by name.")
+    links: tuple[Link, ...] = Field(min_length=1, description="Links between them.")
+    variants: Mapping[Name, Variant] = Field(min_length=1, description="Variants by name.")
+    workload: Workload = Field(Workload(), description="The load.")
+    matrix: Mapping[str, Axis] = Field(
+        {}, description="Axes: every combination of their values is a point, see [Matrix](#matrix)."
+    )
+    include: tuple[Mapping[str, Scalar], ...] = Field(
+        (), description="Further points, each with its keys of the matrix."
+    )
+    exclude: tuple[Mapping[str, Scalar], ...] = Field(
+        (), description="Points to leave out: those that agree in all the keys given."
+    )
+    metrics: tuple[MetricEntry, ...] = Field(
+        ("throughput", "latency_p50", "latency_p99", "latency_p999"),
+        description="Metrics that the summary shows, see [Metrics](#metrics).",
+    )
+    slo: Slo | None = Field(None, description="Latency objective.")
+    claims: tuple[Claim, ...] = Field((), description="Claims to check against the results.")
+    accounting: Flag = Field(
+        True,
+        description="Run one more trial of each variant, at a middle load, with system calls and "
+        "packet batches traced. It is left out of all latency statistics.",
+    )
+
+    _source: Source = PrivateAttr(default_factory=Source)
+
+    @property
+    def source(self) -> Source:
+        """Where the experiment was read from; empty for one that was not."""
+        return self._source
+
+    def role(self, name: str) -> Role | None:
+        """The role of a machine, its own or that of its name."""
+        own = self.machines[name].role
+        return own if own is not None else _NAMED_ROLES.get(name)
+
+    def machine_of(self, role: Role) -> str:
+        """The name of the machine with a role; load_experiment has made sure that it is one."""
+        return next(name for name in self.machines if self.role(name) == role)
+
+    def queues(self, end: End) -> int:
+        """Queue pairs of an end, derived where the file leaves them out."""
+        return end.queues or min(self.machines[end.machine].cpus, NIC_MAX_QUEUES[end.nic])
+
+    def metric_definitions(self) -> tuple[Metric, ...]:
+        """The metrics of the summary, in the order of the file."""
+        return tuple(
+            METRICS[metric]
+            if isinstance(metric, str)
+            else Metric(
+                name=metric.name,
+                unit=metric.unit,
+                direction=metric.direction,
+                text="as the application reports it",
+            )
+            for metric in self.metrics
+        )

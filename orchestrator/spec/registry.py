@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan must know about stacks and load generators, without importing them.
+
+The packages that hold the drivers stand above spec; whoever makes a plan passes an object that
+fits `Registry`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import BaseModel
+
+type AppProtocol = Literal["echo", "spin", "memcached"]
+type Mode = Literal["open", "closed"]
+
+
+class NoOptions(BaseModel, extra="forbid", frozen=True):
+    """The option model of an application or a generator that takes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """An application as one stack runs it.
+
+    options: validates `options` of a variant; must forbid extra keys. A trial carries the dump of
+    that model in JSON form by alias, which the driver validates again into the model.
+    """
+
+    name: str
+    protocol: AppProtocol
+    text: str
+    options: type[BaseModel] = NoOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """A load generator: what it can speak, and how it can drive. `options` as in Application."""
+
+    name: str
+    text: str
+    protocols: frozenset[AppProtocol]
+    modes: frozenset[Mode]
+    options: type[BaseModel] = NoOptions
+
+
+class Registry(Protocol):
+    """All drivers by name."""
+
+    @property
+    def stacks(self) -> Mapping[str, Mapping[str, Application]]:
+        """Stack name -> application name -> application."""
+        ...
+
+    @property
+    def generators(self) -> Mapping[str, Generator]: ...
