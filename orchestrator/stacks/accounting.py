@@ -7,10 +7,21 @@ trigger costs each system call a hash-table update all the same, hence accountin
 its own, whose latencies are not used.
 """
 
+import json
+import re
+from pathlib import Path
+
 from orchestrator.steps.model import Collect, Put, Run, Step
 
 _TRACING = "/sys/kernel/tracing/events"
 _SCRIPT = "/run/ringbed/account"
+
+# { common_pid:        412, id: sys_epoll_wait                [232] } hitcount:         17
+_SYSCALL_ROW = re.compile(
+    r"\{ common_pid:\s*(\d+), id: (?:sys_)?(\w+)\s*\[\s*\d+\] \} hitcount:\s*(\d+)"
+)
+# { dev_name: link0, napi: ffff8881013a9010 } hitcount:  9  work:  31  budget:  576
+_NAPI_ROW = re.compile(r"\{ dev_name: (\S+)\s*, napi:\s*\w+ \} hitcount:\s*(\d+)\s+work:\s*(\d+)")
 
 # The raw tables are kept as the kernel prints them, beside the thread ids that belong to the
 # server: counts of other processes are told apart afterwards, from the raw data.
@@ -58,3 +69,36 @@ def end(machine: str, server: str) -> tuple[Step, ...]:
             for name in ("syscalls.txt", "napi.txt", "threads.txt")
         ),
     )
+
+
+def parse_syscalls(table: str, threads: frozenset[int]) -> dict[str, int]:
+    """System calls by name that the given threads made, from the kernel's table."""
+    counts: dict[str, int] = {}
+    for pid, name, hits in _SYSCALL_ROW.findall(table):
+        if int(pid) in threads:
+            counts[name] = counts.get(name, 0) + int(hits)
+    return dict(sorted(counts.items()))
+
+
+def parse_napi(table: str, device: str) -> list[tuple[int, int]]:
+    """(polls, packets) of each NAPI instance of a device: of each queue that was ever polled."""
+    rows = _NAPI_ROW.findall(table)
+    return sorted((int(polls), int(work)) for name, polls, work in rows if name == device)
+
+
+def summarize(directory: Path, device: str, requests: int) -> None:
+    """Turn the collected tables into syscalls.json and napi.json beside them.
+
+    requests: how many the server answered while it was counted.
+    """
+    threads = frozenset(int(word) for word in (directory / "threads.txt").read_text().split())
+    calls = parse_syscalls((directory / "syscalls.txt").read_text(), threads)
+    counted = {"by_syscall": calls, "total": sum(calls.values()), "requests": requests}
+    (directory / "syscalls.json").write_text(json.dumps(counted, indent=1) + "\n")
+    queues = parse_napi((directory / "napi.txt").read_text(), device)
+    polled = {
+        "polls": sum(polls for polls, _ in queues),
+        "packets": sum(packets for _, packets in queues),
+        "by_queue": [{"polls": polls, "packets": packets} for polls, packets in queues],
+    }
+    (directory / "napi.json").write_text(json.dumps(polled, indent=1) + "\n")

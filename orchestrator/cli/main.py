@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `ringbed` command: puts the verbs together, prints errors, chooses the exit code."""
+
+import signal
+import sys
+import types
+from typing import Annotated
+
+import typer
+
+import orchestrator
+from orchestrator.cli import (
+    clean,
+    compare,
+    doctor,
+    image,
+    output,
+    plan,
+    report,
+    run,
+    schema,
+    status,
+    test,
+    vm,
+)
+from orchestrator.errors import ExitCode, Interrupted, RingbedError
+
+app = typer.Typer(
+    name="ringbed",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Boot virtual machines with real NIC models, measure network stacks in them, "
+    "and read the report.",
+    epilog="Start with: **./ringbed run quickstart**",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ringbed {orchestrator.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more (-vv: everything).")
+    ] = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    output.set_up(verbosity=verbose, quiet=quiet)
+
+
+run.register(app)
+plan.register(app)
+status.register(app)
+report.register(app)
+compare.register(app)
+doctor.register(app)
+clean.register(app)
+schema.register(app)
+test.register(app)
+app.add_typer(image.app, name="image")
+app.add_typer(vm.app, name="vm")
+
+
+def _on_signal(number: int, _frame: types.FrameType | None) -> None:
+    # Once is enough: a second Ctrl-C must not cut the clean-up short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+def entry() -> None:
+    """Run the command line; ends the process with one of the exit codes of `ExitCode`."""
+    signal.signal(signal.SIGINT, _on_signal)
+    signal.signal(signal.SIGTERM, _on_signal)
+    output.set_up(verbosity=0, quiet=False)
+    try:
+        code = app(standalone_mode=False) or ExitCode.OK
+    except RingbedError as error:
+        output.show_error(error)
+        code = error.exit_code
+    except typer.Exit as request:
+        code = request.exit_code
+    except typer.Abort:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
+        sys.stderr.close()
+        code = ExitCode.OK
+    sys.exit(int(code))

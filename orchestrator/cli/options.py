@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that more than one verb has, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+RunsDir = Annotated[
+    Path,
+    typer.Option("--runs-dir", envvar="RINGBED_RUNS", help="Where the directories of runs are."),
+]
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: its path, name, end of its name, or latest.")
+]
+
+Experiment = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="A name below experiments/, or a file.")
+]
+
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the experiment, such as workload.connections=64. Repeatable.",
+    ),
+]
+
+Only = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="PATTERN",
+        help="Only these trials: a variant (shell pattern) or key=value. Repeatable.",
+    ),
+]
+
+Repeat = Annotated[
+    int | None, typer.Option("--repeat", min=1, help="Repetitions instead of the file's.")
+]
+
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed instead of the file's.")]
+
+Locked = Annotated[
+    bool,
+    typer.Option("--locked", help="Fail when a package of a lock file is no longer to be had."),
+]
+
+Archive = Annotated[
+    str,
+    typer.Option(
+        "--archive",
+        metavar="URL",
+        envvar="RINGBED_ARCHIVE",
+        help="Debian archive to use; default: the one of the host's apt sources.",
+    ),
+]
+
+Connect = Annotated[
+    str,
+    typer.Option(
+        "--connect",
+        metavar="URI",
+        help="libvirt to use: embed (inside this process), qemu:///system, qemu+ssh://HOST/system.",
+    ),
+]
+
+RUNS_DIR = Path("runs")
+EMBED = "embed"
+
+
+def example(text: str) -> str:
+    """The epilog of a verb: one command that works."""
+    return f"Example: **./ringbed {text}**"
