@@ -369,16 +369,19 @@ make_repository() {
 
 # mmdebstrap would mount a devpts with a group that the sandbox does not have, so the sandbox's own
 # minimal /dev and /proc are shown in the tree while package scripts run.
-readonly show_kernel='mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc"'
+readonly show_kernel='mkdir -p "$1/dev" "$1/proc" && mount --rbind /dev "$1/dev" && mount --rbind /proc "$1/proc"'
 readonly hide_kernel='umount --recursive "$1/dev" && umount --recursive "$1/proc"'
 
 # What mmdebstrap copies from the host or writes about this build must not stay in the tree.
 readonly forget_host='cd "$1" && rm -rf etc/resolv.conf etc/hostname etc/apt/sources.list \
     etc/apt/sources.list.d/* etc/apt/apt.conf.d/99mmdebstrap var/lib/apt/lists var/cache/apt \
-    var/cache/ldconfig/aux-cache var/cache/debconf/*-old var/lib/dpkg/*-old var/log/* etc/*- &&
+    var/cache/ldconfig/aux-cache var/cache/debconf/*-old var/lib/dpkg/*-old var/log/* etc/*- \
+    var/cache/debconf/tmp.ci etc/ssh/ssh_host_*_key* &&
     mkdir -p var/lib/apt/lists/partial var/cache/apt/archives/partial'
 
 # bootstrap LOCK FORMAT TARGET [HOOK…]
+# The suite is left empty: the repository holds one version of each package and nothing else, and
+# a flat repository has no suite that mmdebstrap could select by.
 bootstrap() {
     local lock=$1 format=$2 target=$3 hook pattern options=("--extract-hook=$show_kernel")
     shift 3
@@ -392,7 +395,7 @@ bootstrap() {
     in_sandbox mmdebstrap --mode=root --format="$format" --variant="$variant" \
         --architectures=amd64 --skip=check/empty,chroot/mount,cleanup/apt,output/dev,output/mknod \
         --aptopt='APT::Sandbox::User "root"' --include="$(<"$scratch/include")" "${options[@]}" \
-        "$suite" "$target" "deb [trusted=yes] copy:$scratch/repository ./" \
+        "" "$target" "deb [trusted=yes] copy:$scratch/repository ./" \
         </dev/null 2>&1 | tee "$scratch/log" |
         sed -nu "s/^I: \(installing\|extracting\|creating\)/$name: \1/p" >&2 || {
         cp "$scratch/log" "$cache/$name-build.log"
