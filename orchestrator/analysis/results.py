@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a report or a verdict needs from a run, computed once."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.analysis import claims, tables
+from orchestrator.analysis.histogram import Histogram, merge
+from orchestrator.analysis.points import Points, Series, points
+from orchestrator.analysis.raw import Record, read_run
+from orchestrator.analysis.slo import Objective
+from orchestrator.analysis.summary import Summary, belongs, summarise
+from orchestrator.errors import InfrastructureError
+from orchestrator.run import journal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """One run. `table` is the tidy table; everything else is a view of it and the raw files."""
+
+    run: str
+    directory: Path
+    manifest: Mapping[str, Any]
+    records: Sequence[Record]
+    table: pd.DataFrame
+    points: Points
+    objective: Objective | None
+    summaries: Sequence[Summary]
+    claims: Sequence[claims.ClaimResult]
+
+    @property
+    def clocks(self) -> list[str]:
+        return sorted({record.trial.clock for record in self.records})
+
+    @property
+    def invalid(self) -> int:
+        """Load measurements that may not be used."""
+        return sum(summary.invalid for summary in self.summaries) + sum(
+            1 for record in self.records if not record.trial.variant
+        )
+
+    def histogram(self, series: Series, offered_rps: float) -> Histogram | None:
+        """All valid repetitions of one point together; None when there are none."""
+        found = [
+            record.load.latency
+            for record in self.records
+            if record.trial.kind == "measure"
+            and belongs(record, series)
+            and not record.reason
+            and record.load is not None
+            and _same(record.trial.offered_rps, offered_rps)
+        ]
+        return merge(found) if found else None
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other)
+
+
+def read_manifest(run_dir: Path) -> dict[str, Any]:
+    """manifest.json. Raises InfrastructureError when it is missing or damaged."""
+    path = run_dir / "manifest.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InfrastructureError(
+            f"{run_dir} is no run: it has no manifest.json",
+            hint="list the runs with: ./ringbed status",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InfrastructureError(f"{path} is damaged: {error}") from error
+    if not isinstance(data, dict):
+        raise InfrastructureError(f"{path} is damaged: it holds no JSON object")
+    return data
+
+
+def build_results(run_dir: Path) -> Results:
+    """Read a run and write its results.parquet and results.csv.
+
+    Raises InfrastructureError when the manifest or the journal cannot be read. Trials that cannot
+    be read are kept, marked invalid with the reason.
+    """
+    manifest = read_manifest(run_dir)
+    records = read_run(run_dir, manifest)
+    _explain_from_journal(records, run_dir / "journal.jsonl")
+    run = str(manifest.get("run") or run_dir.name)
+    table = tables.build(run, records)
+    tables.write(table, run_dir)
+    grouped = points(table)
+    objective = objective_of(manifest)
+    summaries = summarise(grouped, records, objective)
+    return Results(
+        run=run,
+        directory=run_dir,
+        manifest=manifest,
+        records=records,
+        table=table,
+        points=grouped,
+        objective=objective,
+        summaries=summaries,
+        claims=claims.evaluate_all(manifest, grouped, records, summaries),
+    )
+
+
+def objective_of(manifest: Mapping[str, Any]) -> Objective | None:
+    """The latency objective of the run's experiment, if it names one."""
+    experiment = manifest.get("experiment")
+    slo = experiment.get("slo") if isinstance(experiment, dict) else None
+    if not isinstance(slo, dict):
+        return None
+    limit = slo.get("limit_ns", slo.get("limit"))
+    if not isinstance(limit, int | float):
+        raise InfrastructureError(f"manifest.json: experiment.slo names no limit: {slo!r}")
+    return Objective(metric=str(slo.get("metric", "latency_p99")), limit_ns=float(limit))
+
+
+def _explain_from_journal(records: Sequence[Record], path: Path) -> None:
+    """A trial that was under way when the run died left no trial.json to say so; the journal
+    does."""
+    progress = journal.progress(path)
+    for record in records:
+        if "trial" not in record.faults:
+            continue
+        if record.trial.id in progress.under_way:
+            record.faults["trial"] = "the run ended while this trial was under way"
+        elif reason := progress.reasons.get(record.trial.id):
+            record.faults["trial"] = reason
