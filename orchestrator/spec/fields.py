@@ -48,31 +48,31 @@ _NUMBER = r"\d+(\.\d+)?"
 Duration = Annotated[
     int,
     BeforeValidator(units.parse_duration_ns),
-    PlainSerializer(units.format_duration, return_type=str),
+    PlainSerializer(units.format_duration, return_type=str, when_used="json"),
     _quantity(units.DURATION, rf"^{_NUMBER} ?(ns|us|ms|s|min|h)$"),
 ]
 Size = Annotated[
     int,
     BeforeValidator(units.parse_size_bytes),
-    PlainSerializer(units.format_size, return_type=str),
+    PlainSerializer(units.format_size, return_type=str, when_used="json"),
     _quantity(units.SIZE, rf"^{_NUMBER} ?(B|kB|KiB|MB|MiB|GB|GiB)$"),
 ]
 Rate = Annotated[
     int,
     BeforeValidator(units.parse_rate_bps),
-    PlainSerializer(units.format_rate, return_type=str),
+    PlainSerializer(units.format_rate, return_type=str, when_used="json"),
     _quantity(units.BITRATE, rf"^{_NUMBER} ?(bit|kbit|Mbit|Gbit)$"),
 ]
 Fraction = Annotated[
     float,
     BeforeValidator(units.parse_fraction),
-    PlainSerializer(units.format_fraction, return_type=str),
+    PlainSerializer(units.format_fraction, return_type=str, when_used="json"),
     _quantity(units.FRACTION, rf"^{_NUMBER} ?%$"),
 ]
 Load = Annotated[
     float,
     BeforeValidator(units.parse_load_rps),
-    PlainSerializer(units.format_load, return_type=str),
+    PlainSerializer(units.format_load, return_type=str, when_used="json"),
     WithJsonSchema(
         {
             "anyOf": [
@@ -102,7 +102,11 @@ def _single(value: object) -> object:
 
 
 # The check comes first, so that a wrong value is one error and not one for each member.
-type Scalar = Annotated[bool | int | float | str, BeforeValidator(_single)]
+type Scalar = Annotated[
+    bool | int | float | str,
+    BeforeValidator(_single),
+    WithJsonSchema({"type": ["number", "string", "boolean"]}),
+]
 
 
 def canonical(model: BaseModel) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics that ringbed measures: name, unit and which way is better, written once.
+"""The metrics that an experiment may name: unit, and which way is better."""
 
-Whoever writes result rows takes unit and direction from here, so that a table, a claim and an
-experiment file cannot disagree.
-"""
-
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,89 +11,121 @@ type Direction = Literal["higher", "lower", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One metric.
+    """One metric, or a family of them when `name` holds a part in angle brackets.
 
     scope: "trial" metrics have a row for every trial, "accounting" metrics only for the extra
-    trial with tracing on, "variant" metrics are derived from all trials of a variant.
+    trial with tracing on, "crosscheck" metrics for trials of a second generator, "variant"
+    metrics are derived from all trials of a variant.
     """
 
     name: str
     unit: str
     direction: Direction
     text: str
-    scope: Literal["trial", "accounting", "variant"] = "trial"
+    scope: Literal["trial", "accounting", "crosscheck", "variant"] = "trial"
 
 
-def _latency(name: str, text: str) -> Metric:
-    return Metric(name=f"latency_{name}", unit="ns", direction="lower", text=text)
+def _trial(name: str, unit: str, direction: Direction, text: str) -> Metric:
+    return Metric(name=name, unit=unit, direction=direction, text=text)
 
 
 _ALL = (
-    Metric(
-        name="throughput",
-        unit="requests/s",
-        direction="higher",
-        text="replies per second of the measured phase",
+    _trial("achieved_rps", "requests/s", "higher", "replies per second of the measured phase"),
+    _trial("latency_mean", "us", "lower", "mean latency, from the intended send time"),
+    _trial("latency_p50", "us", "lower", "median latency"),
+    _trial("latency_p90", "us", "lower", "90th percentile of latency"),
+    _trial("latency_p99", "us", "lower", "99th percentile of latency"),
+    _trial("latency_p999", "us", "lower", "99.9th percentile of latency"),
+    _trial("latency_p9999", "us", "lower", "99.99th percentile of latency"),
+    _trial("latency_max", "us", "lower", "longest latency"),
+    _trial("get_latency_p50", "us", "lower", "memcached: median latency of GET"),
+    _trial("get_latency_p99", "us", "lower", "memcached: 99th percentile of latency of GET"),
+    _trial("set_latency_p50", "us", "lower", "memcached: median latency of SET"),
+    _trial("set_latency_p99", "us", "lower", "memcached: 99th percentile of latency of SET"),
+    _trial("schedule_adherence", "share", "higher", "requests sent when they were intended to be"),
+    _trial("max_lateness", "us", "lower", "longest delay of a request by the client itself"),
+    _trial("sent", "requests", "none", "requests sent in the measured phase"),
+    _trial("completed", "requests", "none", "replies that came in the measured phase"),
+    _trial("goodput", "Mbit/s", "higher", "bytes of replies per second"),
+    _trial("errors", "requests", "lower", "requests that failed, all kinds together"),
+    _trial("errors_<kind>", "requests", "lower", "requests that failed in this way"),
+    _trial("accepted_cpu<n>", "connections", "none", "connections accepted by that CPU's thread"),
+    _trial("served_cpu<n>", "requests", "none", "requests served by that CPU's thread"),
+    _trial("accept_max_min_ratio", "ratio", "lower", "most over fewest connections of a thread"),
+    _trial("accept_jain_index", "ratio", "higher", "evenness of accepting threads (1 = even)"),
+    _trial("served_max_min_ratio", "ratio", "lower", "most over fewest requests of a thread"),
+    _trial("served_jain_index", "ratio", "higher", "evenness of serving threads (1 = even)"),
+    _trial("server_cpu_per_request", "us", "lower", "CPU time of the server's threads"),
+    _trial(
+        "server_syscalls_per_request",
+        "calls/request",
+        "lower",
+        "system calls of the server as it counts them itself",
     ),
-    _latency("mean", "mean latency, from the intended send time"),
-    _latency("p50", "median latency"),
-    _latency("p90", "90th percentile of latency"),
-    _latency("p99", "99th percentile of latency"),
-    _latency("p999", "99.9th percentile of latency"),
-    _latency("p9999", "99.99th percentile of latency"),
-    _latency("max", "longest latency"),
-    Metric(
-        name="schedule_adherence",
-        unit="fraction",
-        direction="higher",
-        text="share of requests that the client sent when it intended to",
-    ),
-    Metric(
-        name="errors",
-        unit="requests",
-        direction="lower",
-        text="requests that failed, all kinds together",
-    ),
-    Metric(
-        name="accept_balance",
-        unit="fraction",
-        direction="higher",
-        text="Jain's fairness index of connections accepted per server thread (1 = even)",
-    ),
-    Metric(
-        name="serve_balance",
-        unit="fraction",
-        direction="higher",
-        text="Jain's fairness index of requests served per server thread (1 = even)",
-    ),
-    Metric(
-        name="server_cpu_per_request",
-        unit="ns",
-        direction="lower",
-        text="CPU time of the server's threads per request",
-    ),
+    _trial("server_events_per_poll", "events/poll", "none", "ready events per wait of the server"),
     Metric(
         name="syscalls_per_request",
-        unit="calls",
+        unit="calls/request",
         direction="lower",
-        text="system calls of the server per request",
+        text="system calls of the server as the kernel counts them",
         scope="accounting",
     ),
     Metric(
-        name="packets_per_batch",
-        unit="packets",
-        direction="none",
-        text="packets per NAPI poll that found any, on the server",
+        name="syscalls_per_request_<name>",
+        unit="calls/request",
+        direction="lower",
+        text="the same, of one system call",
         scope="accounting",
+    ),
+    Metric(
+        name="packets_per_poll",
+        unit="packets/poll",
+        direction="none",
+        text="packets per NAPI poll of the server's NIC",
+        scope="accounting",
+    ),
+    Metric(
+        name="crosscheck_achieved_rps",
+        unit="requests/s",
+        direction="higher",
+        text="replies per second as the second generator saw them",
+        scope="crosscheck",
+    ),
+    Metric(
+        name="crosscheck_latency_<name>",
+        unit="us",
+        direction="lower",
+        text="latency as the second generator saw it",
+        scope="crosscheck",
     ),
     Metric(
         name="max_load_under_slo",
         unit="requests/s",
         direction="higher",
-        text="highest offered load whose trials are valid and within the slo",
+        text="highest offered load that keeps the slo",
         scope="variant",
     ),
 )
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" not in metric.name}
+FAMILIES: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" in metric.name}
+SYNONYMS: Mapping[str, str] = {"throughput": "achieved_rps", "rps": "achieved_rps"}
 LATENCY_METRICS: tuple[str, ...] = tuple(name for name in METRICS if name.startswith("latency_"))
+
+
+def find_metric(name: str) -> Metric | None:
+    """The definition of a metric by its name in the results; None when it is unknown."""
+    if name in METRICS:
+        return METRICS[name]
+    for pattern, metric in FAMILIES.items():
+        prefix, _, rest = pattern.partition("<")
+        part = r"\d+" if rest == "n>" else r"[a-z0-9_]+"
+        if re.fullmatch(re.escape(prefix) + part, name):
+            return Metric(
+                name=name,
+                unit=metric.unit,
+                direction=metric.direction,
+                text=metric.text,
+                scope=metric.scope,
+            )
+    return None

@@ -23,7 +23,7 @@ from orchestrator.spec.fields import (
     SpecModel,
     Text,
 )
-from orchestrator.spec.metrics import METRICS, Direction, Metric
+from orchestrator.spec.metrics import Direction, Metric, find_metric
 from orchestrator.spec.source import Source
 from orchestrator.spec.workload import Workload
 
@@ -141,13 +141,23 @@ class Slo(SpecModel):
     )
 
 
+class Crosscheck(SpecModel):
+    """A second load generator: its own trials beside those of rbload, never mixed with them."""
+
+    generator: Text = Field(
+        description="A load generator that Debian packages, by name; only variants whose protocol "
+        "it speaks get such trials."
+    )
+    options: Mapping[str, Scalar] = Field({}, description="Options of that generator.")
+
+
 class Claim(SpecModel):
     """A sentence that the results must bear out."""
 
     text: Text = Field(description="The claim as a sentence.")
     expression: Text = Field(
         description="A comparison over `VARIANT.METRIC`, see [Claims](#claims).",
-        examples=["linux-echo-reuseport.throughput > linux-echo-single.throughput * 0.9"],
+        examples=["linux-echo-reuseport.achieved_rps > linux-echo-single.achieved_rps * 0.9"],
     )
     source: Text = Field(
         description="Where the claim comes from.", examples=["IX, OSDI 2014, figure 3"]
@@ -212,8 +222,11 @@ class Experiment(SpecModel):
         (), description="Points to leave out: those that agree in all the keys given."
     )
     metrics: tuple[MetricEntry, ...] = Field(
-        ("throughput", "latency_p50", "latency_p99", "latency_p999"),
+        ("achieved_rps", "latency_p50", "latency_p99", "latency_p999"),
         description="Metrics that the summary shows, see [Metrics](#metrics).",
+    )
+    crosscheck: Crosscheck | None = Field(
+        None, description="Measure every point with a second, independent generator as well."
     )
     slo: Slo | None = Field(None, description="Latency objective.")
     claims: tuple[Claim, ...] = Field((), description="Claims to check against the results.")
@@ -243,16 +256,20 @@ class Experiment(SpecModel):
         """Queue pairs of an end, derived where the file leaves them out."""
         return end.queues or min(self.machines[end.machine].cpus, NIC_MAX_QUEUES[end.nic])
 
-    def metric_definitions(self) -> tuple[Metric, ...]:
+    def metric_definition(self, name: str) -> Metric | None:
+        """A metric by name: one of ringbed's own, or one that the file defines."""
+        for entry in self.metrics:
+            if isinstance(entry, MetricOptions) and entry.name == name:
+                return Metric(
+                    name=name,
+                    unit=entry.unit,
+                    direction=entry.direction,
+                    text="as the application reports it",
+                )
+        return find_metric(name)
+
+    def metric_names(self) -> tuple[str, ...]:
         """The metrics of the summary, in the order of the file."""
         return tuple(
-            METRICS[metric]
-            if isinstance(metric, str)
-            else Metric(
-                name=metric.name,
-                unit=metric.unit,
-                direction=metric.direction,
-                text="as the application reports it",
-            )
-            for metric in self.metrics
+            entry.name if isinstance(entry, MetricOptions) else entry for entry in self.metrics
         )

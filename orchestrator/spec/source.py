@@ -24,10 +24,12 @@ class Mark:
 class Source:
     """An experiment's text, its overrides, and the place of each key and value.
 
+    name: the path as shown to the user.
     files: SHA-256 of each file that the experiment names, by its path as written there.
     """
 
     path: Path = Path()
+    name: str = ""
     sha256: str = ""
     overrides: tuple[str, ...] = ()
     keys: Mapping[Loc, Mark] = field(default_factory=dict, repr=False)
@@ -36,16 +38,14 @@ class Source:
 
     def key_mark(self, loc: Loc) -> Mark:
         """The place of a key, or that of the nearest one around it that stands in the file."""
-        return self._nearest(self.keys, loc)
-
-    def value_mark(self, loc: Loc) -> Mark:
-        """The place of a value, or of the key around it."""
-        found = self.values.get(loc)
-        return found if found is not None else self.key_mark(loc)
-
-    def _nearest(self, marks: Mapping[Loc, Mark], loc: Loc) -> Mark:
         for length in range(len(loc), 0, -1):
-            found = marks.get(loc[:length])
+            # An entry of a list has no key: its value is its place.
+            found = self.keys.get(loc[:length], self.values.get(loc[:length]))
             if found is not None:
                 return found
-        return Mark(origin=str(self.path) if self.path != Path() else "")
+        return Mark(origin=self.name)
+
+    def value_mark(self, loc: Loc) -> Mark:
+        """The place of a value, or of the nearest key around it."""
+        found = self.values.get(loc) if loc else None
+        return found if found is not None else self.key_mark(loc)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.spec.fields import Count, Duration, Fraction, Scalar, Size, SpecModel, Text
+from orchestrator.spec.fields import Count, Duration, Fraction, Size, SpecModel, Text
 from orchestrator.spec.registry import AppProtocol, Mode
 
 MESSAGE_MAX_BYTES = 65536
@@ -118,14 +118,6 @@ class Memcached(SpecModel):
 class Workload(SpecModel):
     """What drives load, and how. Keys of one protocol are ignored by applications of another."""
 
-    generator: Text = Field(
-        "rbload",
-        description="The load generator: ringbed's own `rbload`, or a packaged tool as a "
-        "cross-check.",
-    )
-    options: Mapping[str, Scalar] = Field(
-        {}, description="Options of the generator itself, for those that have any."
-    )
     mode: Mode = Field(
         "open",
         description="`open`: requests are sent on a schedule, whatever the replies do. `closed`: "
@@ -194,13 +186,10 @@ class Workload(SpecModel):
         return self.mode == "open" and self.arrival != "trace"
 
 
-_ECHO = ("message",)
-_SPIN = ("message", "service_time")
-_MEMCACHED = ("memcached",)
-PROTOCOL_KEYS: Mapping[AppProtocol, tuple[str, ...]] = {
-    "echo": _ECHO,
-    "spin": _SPIN,
-    "memcached": _MEMCACHED,
+PROTOCOL_FIELDS: Mapping[AppProtocol, frozenset[str]] = {
+    "echo": frozenset({"message_bytes"}),
+    "spin": frozenset({"message_bytes", "service_time"}),
+    "memcached": frozenset({"memcached"}),
 }
 
 
@@ -209,10 +198,21 @@ def wire_protocol(workload: Workload, protocol: AppProtocol) -> str:
     return f"memcached-{workload.memcached.protocol}" if protocol == "memcached" else protocol
 
 
-def effective(workload: Mapping[str, Any], protocol: AppProtocol) -> dict[str, Any]:
-    """The keys of a canonical workload that can change what an application of `protocol` sees."""
-    foreign = {key for keys in PROTOCOL_KEYS.values() for key in keys}
-    foreign -= set(PROTOCOL_KEYS[protocol])
-    if workload.get("mode") == "closed":
-        foreign |= {"arrival", "adherence"}
-    return {key: value for key, value in workload.items() if key not in foreign}
+def concerns(field: str, protocol: AppProtocol) -> bool:
+    """Whether a field of Workload can change what an application of `protocol` sees."""
+    owners = [name for name, fields in PROTOCOL_FIELDS.items() if field in fields]
+    return not owners or protocol in owners
+
+
+def effective(workload: Workload, protocol: AppProtocol) -> dict[str, Any]:
+    """The workload as plain values in base units, without what does not concern the protocol."""
+    values = workload.model_dump(mode="python")
+    unused = {"arrival", "trace", "adherence"} if workload.mode == "closed" else set()
+    return {
+        "protocol": wire_protocol(workload, protocol),
+        **{
+            name: value
+            for name, value in values.items()
+            if concerns(name, protocol) and name not in unused
+        },
+    }
