@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+#   enter-tree.sh TREE COMMAND…
+#
+# Run COMMAND with the tree's /usr in place of the host's, in a mount namespace of its own. All
+# else (files, devices, network, /etc with its certificates and pip or apt settings) is the host's.
+# Every step is an exec(): COMMAND has the process id this script was started with.
+#
+# RINGBED_VENV names a virtual environment whose commands come first in PATH.
+# Inside, the host's own /usr is at /usr/lib/host, and kernel modules are the host's.
+# An ordinary user does the mounts as user 0 of a user namespace, and then becomes itself again
+# in a second one.
+
+set -euo pipefail
+
+if [[ $1 != --mount ]]; then
+    if ((EUID == 0)); then
+        exec unshare --mount --propagation private /bin/bash "$0" --mount root "$@"
+    fi
+    exec unshare --user --map-root-user --mount --propagation private \
+        /bin/bash "$0" --mount "$(id -u):$(id -g)" "$@"
+fi
+as=$2 tree=$3
+shift 3
+
+# A read-only remount must repeat the flags that are locked in a user namespace.
+remount_read_only() {
+    local flags
+    flags=$(findmnt --noheadings --output VFS-OPTIONS --mountpoint "$1" | tail -n 1 |
+        tr ',' '\n' | grep -xE 'nosuid|nodev|noexec|noatime|nodiratime|relatime' | paste -sd,)
+    mount -o "remount,bind,ro${flags:+,$flags}" "$1"
+}
+
+cover() { [[ ! -e $2 ]] || mount --bind "$1" "$2"; }
+
+mount --rbind "$tree/usr" "$tree/usr"
+mount --rbind /usr "$tree/usr/lib/host"
+[[ ! -d /usr/lib/modules ]] || mount --rbind /usr/lib/modules "$tree/usr/lib/modules"
+[[ ! -d /usr/local/share/ca-certificates ]] ||
+    mount --rbind /usr/local/share/ca-certificates "$tree/usr/local/share/ca-certificates"
+remount_read_only "$tree/usr"
+cover "$tree/etc/ld.so.cache" /etc/ld.so.cache
+cover "$tree/etc/alternatives" /etc/alternatives
+# Hosts that still have /bin and /lib as real directories: show the tree's there too.
+for directory in bin sbin lib lib64; do
+    [[ -L /$directory ]] || cover "$tree/usr/$directory" "/$directory"
+done
+mount --rbind "$tree/usr" /usr
+hash -r
+cd "$PWD"
+
+# The virtual environment's own commands first, then the tree's: nothing that the host has in
+# other places may win.
+PATH=${RINGBED_VENV:+$RINGBED_VENV/bin:}/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+[[ $as == root ]] || exec unshare --user --map-user="${as%:*}" --map-group="${as#*:}" "$@"
+exec "$@"
