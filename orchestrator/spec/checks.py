@@ -41,13 +41,14 @@ class Draft:
 
 
 def run_checks(draft: Draft) -> list[Fault]:
-    """All faults and warnings, in the order of the checks."""
-    return [
+    """All faults and warnings, each once, in the order of the checks."""
+    found = [
         fault
         for needs, check in _CHECKS
         if not draft.broken.intersection(needs)
         for fault in check(draft)
     ]
+    return list(dict.fromkeys(found))
 
 
 def check_topology(draft: Draft) -> Iterator[Fault]:
@@ -125,7 +126,24 @@ def check_variant_workloads(draft: Draft) -> Iterator[Fault]:
     """What a variant changes of the workload fits the rest of it."""
     for name, variant in draft.experiment.variants.items():
         place = Place(source=draft.source, loc=("variants", name, "workload"), root=Workload)
-        yield from points.workload_at(draft.experiment, variant, {}, place)[1]
+        workload, faults = points.workload_at(draft.experiment, variant, {}, place)
+        yield from faults
+        if workload is not None and "machines" not in draft.broken:
+            yield from _check_generator_cpus(draft, name, workload)
+
+
+def _check_generator_cpus(draft: Draft, variant: str, workload: Workload) -> Iterator[Fault]:
+    """More generator threads than CPUs make a client that is late by itself."""
+    experiment = draft.experiment
+    clients = [name for name in experiment.machines if experiment.role(name) == "client"]
+    cpus = experiment.machines[clients[0]].cpus if clients else workload.threads
+    if workload.threads > cpus:
+        own = "threads" in experiment.variants[variant].workload
+        loc: Loc = ("variants", variant, "workload") if own else ("workload",)
+        yield draft.warning(
+            (*loc, "threads"),
+            f"{workload.threads} threads of the load generator on a client with {cpus} CPUs",
+        )
 
 
 def check_loads(draft: Draft) -> Iterator[Fault]:

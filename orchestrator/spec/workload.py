@@ -133,7 +133,7 @@ class Workload(SpecModel):
     )
     addresses: Count = Field(
         1,
-        le=128,
+        le=120,
         description="Client addresses to connect from, for more connections than one has ports.",
     )
     depth: Count = Field(

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The matrix of an experiment as cases: one variant at one point, with everything resolved."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.spec import points
+from orchestrator.spec.axes import Values, axis_values
+from orchestrator.spec.checks import Draft, check_topology
+from orchestrator.spec.faults import Fault, did_you_mean, raise_faults
+from orchestrator.spec.fields import Scalar
+from orchestrator.spec.model import Experiment, Variant
+from orchestrator.spec.points import Point
+from orchestrator.spec.reading import dotted
+from orchestrator.spec.registry import Application, Generator, Registry
+from orchestrator.spec.source import Loc
+from orchestrator.spec.structure import keys_of
+from orchestrator.spec.topology import Topology, make_topology
+from orchestrator.spec.units import parse_load_rps
+from orchestrator.spec.validation import Place, validate
+from orchestrator.spec.workload import Workload, concerns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A variant at a point of the matrix.
+
+    point: the axes that concern the variant, without `variant`; `load` is a float.
+    slot: what cases of several variants share that belong together in time: the point, with the
+    rank of the load in place of the load itself, because each variant may have loads of its own.
+    """
+
+    variant: str
+    application: Application
+    options: Mapping[str, Any]
+    workload: Workload
+    offered_rps: float | None
+    topology: Topology
+    point: Point
+    slot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """All cases in the order of the file, and the second generator if the experiment has one."""
+
+    cases: tuple[Case, ...]
+    crosscheck: Generator | None
+    crosscheck_options: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def expand(experiment: Experiment, registry: Registry) -> Expansion:
+    """Resolve every point of every variant. Raises SpecError with everything that does not fit."""
+    expander = _Expander(experiment, registry)
+    cases = [
+        case
+        for name, variant in experiment.variants.items()
+        for case in expander.cases_of(name, variant)
+    ]
+    expander.check_axes()
+    crosscheck, options = expander.crosscheck()
+    raise_faults(expander.faults, experiment.source.name or experiment.name)
+    return Expansion(
+        cases=tuple(cases),
+        crosscheck=crosscheck,
+        crosscheck_options=options,
+        warnings=tuple(expander.warnings),
+    )
+
+
+class _Expander:
+    """Gathers faults over all variants, so that they are reported together."""
+
+    def __init__(self, experiment: Experiment, registry: Registry) -> None:
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+        self._experiment = experiment
+        self._registry = registry
+        self._used: set[str] = set()
+        self._topologies: dict[str, Topology | None] = {}
+
+    def cases_of(self, name: str, variant: Variant) -> Iterator[Case]:
+        application = self._application(name, variant)
+        if application is None:
+            return
+        seen: set[str] = set()
+        for point, loc in self._points(name, variant, application):
+            case = self._case(name, variant, application, point, loc)
+            if case is None:
+                continue
+            key = json.dumps(case.point, sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                yield case
+
+    def check_axes(self) -> None:
+        """An axis that no variant heeds is a mistake, not a wish."""
+        if self.faults:
+            return
+        for key in self._experiment.matrix:
+            if key not in self._used:
+                self._fault(("matrix", key), "concerns none of the variants", at_key=True)
+
+    def crosscheck(self) -> tuple[Generator | None, Mapping[str, Any]]:
+        wanted = self._experiment.crosscheck
+        if wanted is None:
+            return None, {}
+        generator = self._registry.generators.get(wanted.generator)
+        if generator is None:
+            known = tuple(self._registry.generators)
+            hint = did_you_mean(wanted.generator, known, among="generators")
+            self._fault(
+                ("crosscheck", "generator"), f"there is no generator {wanted.generator}", hint
+            )
+            return None, {}
+        place = Place(
+            source=self._experiment.source, loc=("crosscheck", "options"), root=generator.options
+        )
+        options, faults = validate(generator.options, dict(wanted.options), place)
+        self.faults += faults
+        return generator, {} if options is None else options.model_dump(mode="json", by_alias=True)
+
+    def _application(self, name: str, variant: Variant) -> Application | None:
+        stacks = self._registry.stacks
+        loc: Loc = ("variants", name)
+        if variant.stack not in stacks:
+            hint = did_you_mean(variant.stack, tuple(stacks), among="stacks")
+            self._fault((*loc, "stack"), f"there is no stack {variant.stack}", hint)
+            return None
+        applications = stacks[variant.stack]
+        if variant.app not in applications:
+            hint = did_you_mean(variant.app, tuple(applications), among="applications")
+            message = f"the stack {variant.stack} has no application {variant.app}"
+            self._fault((*loc, "app"), message, hint)
+            return None
+        return applications[variant.app]
+
+    def _points(
+        self, name: str, variant: Variant, application: Application
+    ) -> Iterator[tuple[Point, Loc]]:
+        """Each point with the place in the file that it comes from."""
+        axes = dict(self._axes(name, variant, application))
+        if self._selected(name):
+            for values in itertools.product(*axes.values()):
+                point = dict(zip(axes, values, strict=True))
+                if not self._excluded(name, point):
+                    yield point, ("variants", name)
+        for index, entry in enumerate(self._experiment.include):
+            if entry.get("variant", name) == name:
+                heeded = {
+                    key: value
+                    for key, value in entry.items()
+                    if key != "variant" and _concerns(key, application)
+                }
+                yield heeded, ("include", index)
+
+    def _axes(
+        self, name: str, variant: Variant, application: Application
+    ) -> Iterator[tuple[str, Values]]:
+        for key, axis in self._experiment.matrix.items():
+            if key == "variant":
+                self._used.add(key)
+            elif key == "load" and variant.load is not None:
+                self._used.add(key)
+                yield key, axis_values(variant.load)
+            elif _concerns(key, application):
+                self._used.add(key)
+                yield key, axis_values(axis)
+            else:
+                self.warnings.append(f"matrix.{key} does not concern {name}")
+        if variant.load is not None and "load" not in self._experiment.matrix:
+            yield "load", axis_values(variant.load)
+
+    def _selected(self, name: str) -> bool:
+        axis = self._experiment.matrix.get("variant")
+        return axis is None or name in axis_values(axis)
+
+    def _excluded(self, name: str, point: Point) -> bool:
+        whole = {"variant": name, **point}
+        return any(
+            all(key in whole and _same(key, whole[key], value) for key, value in entry.items())
+            for entry in self._experiment.exclude
+        )
+
+    def _case(
+        self, name: str, variant: Variant, application: Application, point: Point, loc: Loc
+    ) -> Case | None:
+        source = self._experiment.source
+        workload, faults = points.workload_at(
+            self._experiment, variant, point, Place(source=source, loc=loc, root=Workload)
+        )
+        options = self._options(name, variant, application, point)
+        topology = self._topology(point, loc)
+        self.faults += faults
+        if workload is None or options is None or topology is None:
+            return None
+        point = dict(point)
+        offered = self._offered(workload, point, loc)
+        rank = self._rank(variant, offered)
+        slot = json.dumps({**point, "load": rank} if rank is not None else point, sort_keys=True)
+        return Case(
+            variant=name,
+            application=application,
+            options=options,
+            workload=workload,
+            offered_rps=offered,
+            topology=topology,
+            point=point,
+            slot=slot,
+        )
+
+    def _offered(self, workload: Workload, point: dict[str, Scalar], loc: Loc) -> float | None:
+        load = point.pop("load", None)
+        if not workload.paced:
+            return None
+        if load is None:
+            self._fault(loc, "an open loop needs an offered load here: add load", at_key=True)
+            return None
+        offered = parse_load_rps(load)
+        point["load"] = offered
+        return offered
+
+    def _rank(self, variant: Variant, offered: float | None) -> int | str | None:
+        if offered is None:
+            return None
+        axis = variant.load if variant.load is not None else self._experiment.matrix.get("load")
+        values = () if axis is None else tuple(parse_load_rps(load) for load in axis_values(axis))
+        return values.index(offered) if offered in values else f"{offered:g}"
+
+    def _options(
+        self, name: str, variant: Variant, application: Application, point: Point
+    ) -> Mapping[str, Any] | None:
+        varied = {key.partition(".")[2]: value for key, value in point.items() if _is_option(key)}
+        loc: Loc = ("variants", name, "options")
+        place = Place(source=self._experiment.source, loc=loc, root=application.options)
+        options, faults = validate(application.options, {**variant.options, **varied}, place)
+        for fault in faults:
+            axis = ("matrix", "options." + fault.key.removeprefix(dotted(loc) + "."))
+            if axis[1] in point:
+                self._fault(axis, fault.message, fault.hint)
+            else:
+                self.faults.append(fault)
+        if options is None:
+            return None
+        dumped: dict[str, Any] = options.model_dump(mode="json", by_alias=True)
+        return dumped
+
+    def _topology(self, point: Point, loc: Loc) -> Topology | None:
+        changes = {key: value for key, value in point.items() if points.is_topology_key(key)}
+        key = json.dumps(changes, sort_keys=True)
+        if key not in self._topologies:
+            place = Place(source=self._experiment.source, loc=loc)
+            changed, faults = points.experiment_at(self._experiment, changes, place)
+            self.faults += faults
+            if changed is not None and changes:
+                draft = Draft(experiment=changed, source=self._experiment.source)
+                wrong = [fault for fault in check_topology(draft) if fault.level == "error"]
+                self.faults += wrong
+                changed = None if wrong else changed
+            self._topologies[key] = None if changed is None else make_topology(changed)
+        return self._topologies[key]
+
+    def _fault(self, loc: Loc, message: str, hint: str = "", *, at_key: bool = False) -> None:
+        source = self._experiment.source
+        mark = source.key_mark(loc) if at_key else source.value_mark(loc)
+        self.faults.append(Fault(mark=mark, key=dotted(loc), message=message, hint=hint))
+
+
+def _is_option(key: str) -> bool:
+    return key.startswith("options.")
+
+
+def _concerns(key: str, application: Application) -> bool:
+    """Whether a key of the matrix can change what an application does."""
+    head, _, rest = key.partition(".")
+    if head == "options":
+        return rest in keys_of(application.options)
+    if head == "workload":
+        alias = rest.partition(".")[0]
+        field = next(
+            name for name, info in Workload.model_fields.items() if (info.alias or name) == alias
+        )
+        return concerns(field, application.protocol)
+    return True
+
+
+def _same(key: str, one: Scalar, other: Scalar) -> bool:
+    if key == "load":
+        return parse_load_rps(one) == parse_load_rps(other)
+    return one == other
