@@ -14,7 +14,8 @@
  *             connect -> CONNECTED (status < 0): the handle is void, no CLOSED follows
  * CLOSED is the last event of a handle. It comes once for every connection that was knocked and not
  * rejected, or connected with status 0, whether the application, the peer or an error ended it. A
- * connection that the peer has reset, or that timed out, is CLOSED without a close command.
+ * connection that the peer has reset, or that timed out, is CLOSED without a close command. Received
+ * buffers and memory queued for sending belong to their owners again at the run_io() that follows CLOSED.
  *
  * Descriptors are one cache line each, so that two cores of a split stack never share a line that both
  * write. Addresses and lengths are 64 bits wide. Status fields are 0 or a negative errno value.
@@ -91,11 +92,12 @@ enum rb_command_type {
 
 /*
  * CLOSE without flags is orderly: everything queued is sent, then FIN; what the peer still sends is
- * discarded; CLOSED follows when the peer's FIN has come (or the back-end's close timeout has passed).
+ * discarded; CLOSED follows when the peer's FIN has come, or with -ETIMEDOUT when nothing has moved for the
+ * close timeout. CLOSE gives all received bytes back; no RECV follows, SENT events do.
  */
 enum rb_close_flags {
 	RB_CLOSE_WRITE = 1, /* half-close: send FIN after the queued data, keep receiving; a full CLOSE follows later */
-	RB_CLOSE_ABORT = 2, /* drop queued data and send RST */
+	RB_CLOSE_ABORT = 2, /* drop queued data and send RST; CLOSED with -ECONNABORTED */
 };
 
 struct rb_command {
@@ -144,6 +146,7 @@ struct rb_event {
 	rb_handle handle;
 	uint64_t cookie;
 	union {
+		/* `local` is the listener's address, or the one asked for in CONNECT: its ip and port may be 0 */
 		struct {
 			struct rb_address local;
 			struct rb_address remote;

@@ -28,19 +28,21 @@ struct rb_context_config {
 	const struct rb_backend *backend; /* NULL: rb_backend_default() */
 	const struct rb_clock *clock;	  /* borrowed; NULL: rb_clock_monotonic() */
 	uint32_t flow_group;		  /* first part of this context's handles; unique per context */
-	uint32_t commands_max;		  /* slots in the command array; 0: 1024 */
-	uint32_t events_max;		  /* slots in the event array; 0: 256 */
+	uint32_t commands_max;		  /* slots in the command array; 0: 256 */
+	uint32_t events_max; /* slots in the event array; 0: 512. Every command may fail, so this must be more than
+				commands_max. */
+	uint32_t batch_max;		  /* connections whose readiness one poll takes (bound B); 0: 64 */
 	uint32_t connections_max;	  /* 0: 16384; at most RB_CONNECTIONS_PER_GROUP_MAX */
 	uint32_t rx_buffer_bytes;	  /* size of one receive buffer; 0: 16384 */
-	uint32_t rx_buffers_per_connection; /* receive window in buffers; 0: 4. The window also closes at
-					       rx_buffer_bytes * rx_buffers_per_connection unreturned bytes. */
+	uint32_t rx_buffers_per_connection; /* receive window: unreturned buffers before reading stops; 0: 4. Only
+					       address space is taken for all buffers; memory on first use. */
 	uint32_t tx_entries_max; /* pieces queued for sending in the whole context; 0: 4 * connections_max */
 	uint64_t close_timeout_ns; /* how long an orderly close waits for the peer's FIN; 0: 5 s */
 	uint64_t spin_ns; /* poll instead of blocking when the deadline is nearer than this;
 			     0: always block, UINT64_MAX: never block (busy polling) */
 	uint64_t timer_slack_ns; /* kernel timer slack of the thread that calls run_io; 0: leave as it is (50 us).
 				    1 is the most precise */
-	bool tcp_nodelay_off; /* leave Nagle's algorithm on */
+	bool nagle; /* leave Nagle's algorithm on for outgoing connections */
 };
 
 /* Returns 0, -EINVAL, -ENOMEM, or what the back-end could not set up (-EMFILE, …). The caller owns *context. */
@@ -102,6 +104,7 @@ struct rb_listen_config {
 	enum rb_listen_mode mode;
 	int backlog;	       /* 0: 4096 (the kernel's somaxconn may cut it) */
 	uint32_t accept_batch; /* connections taken per poll; 0: 1 if shared (balance), 16 if reuseport */
+	bool nagle;	       /* leave Nagle's algorithm on for accepted connections */
 };
 
 /*

@@ -80,7 +80,7 @@ int rb_loop_run(struct rb_loop *loop);
 /* One turn: due timers, commands, wait (only with RB_WAIT and nothing due), events. Returns 0 or -errno. */
 int rb_loop_turn(struct rb_loop *loop, enum rb_wait wait);
 
-/* Makes rb_loop_run() return after the current turn. Any thread; async-signal-safe. Sticky until the next run begins. */
+/* Makes rb_loop_run(), running or not yet begun, return after the current turn. Any thread; async-signal-safe. */
 void rb_loop_stop(struct rb_loop *loop);
 
 /* Ends a wait and calls `woken`. Any thread; async-signal-safe. */
@@ -100,7 +100,8 @@ void rb_loop_cancel(struct rb_loop *loop, struct rb_timer *timer);
 
 /*
  * Opens a connection; the outcome comes as `connected` or `closed`, never before this call has returned.
- * Output written meanwhile is sent when the connection is up. `local` {0}: by route. Returns 0 and *stream, or -ENOMEM.
+ * Output written meanwhile is sent when the connection is up. `local` {0}: by route. Returns 0 and *stream,
+ * -ENOBUFS (connections_max reached), -ENOMEM, or -ECANCELED (the loop is being destroyed).
  */
 int rb_loop_connect(struct rb_loop *loop, struct rb_address local, struct rb_address remote,
 		    const struct rb_stream_ops *ops, void *user, struct rb_stream **stream);
@@ -122,11 +123,17 @@ int rb_stream_write(struct rb_stream *stream, const void *data, size_t length);
 size_t rb_stream_backlog(const struct rb_stream *stream);
 size_t rb_stream_space(const struct rb_stream *stream);
 
+/* False once the stream was closed, aborted or shut down by the application: rb_stream_write() gives -EPIPE. */
+bool rb_stream_writable(const struct rb_stream *stream);
+
 /* Half-close: FIN after the queued output; input goes on. */
 void rb_stream_shutdown(struct rb_stream *stream);
 
 /* Orderly close (FIN) after the queued output; no more `data`, `closed` follows when the peer has closed too. */
 void rb_stream_close(struct rb_stream *stream);
 
-/* Drops queued output and resets the connection (RST); `closed` follows. */
+/*
+ * Drops queued output and resets the connection (RST); `closed` follows. While connecting, close and abort take effect when
+ * the outcome is known.
+ */
 void rb_stream_abort(struct rb_stream *stream);

@@ -53,6 +53,9 @@ struct rb_server;
 int rb_server_create(const struct rb_service_config *config, struct rb_server **server);
 void rb_server_destroy(struct rb_server *server);
 
-/* The loop to listen on, run and stop. rb_loop_user() of it is rb_service_config.user. */
+/* Attaches a listener; before the loop runs. Returns 0 or -errno. */
+int rb_server_listen(struct rb_server *server, struct rb_listener *listener);
+
+/* The loop to run and to stop. rb_loop_user() of it is rb_service_config.user. */
 struct rb_loop *rb_server_loop(struct rb_server *server);
 const struct rb_service_stats *rb_server_stats(const struct rb_server *server);

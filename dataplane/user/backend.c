@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "user/backend.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const struct rb_backend *const rb_backends[] = {&rb_backend_epoll, NULL};
+
+const struct rb_backend *rb_backend_default(void)
+{
+	return rb_backends[0];
+}
+
+const struct rb_backend *rb_backend_find(const char *name)
+{
+	for (const struct rb_backend *const *row = rb_backends; *row != NULL; row++) {
+		if (strcmp((*row)->name, name) == 0)
+			return *row;
+	}
+	return NULL;
+}
