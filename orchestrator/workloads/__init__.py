@@ -1,1 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Load generators: how each is driven, and what its output means."""
+
+from collections.abc import Mapping
+
+from orchestrator.workloads.base import Generator, Load
+from orchestrator.workloads.rbload import Rbload
+
+GENERATORS: Mapping[str, Generator] = {driver.offer.name: driver for driver in (Rbload(),)}
+
+__all__ = ["GENERATORS", "Generator", "Load"]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a trial to its steps: the stack's driver and the generator's driver put together."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from orchestrator.errors import StepError
+from orchestrator.run.plan import Trial
+from orchestrator.spec.model import Role
+from orchestrator.spec.registry import Application
+from orchestrator.spec.registry import Generator as Offer
+from orchestrator.spec.topology import Topology
+from orchestrator.stacks import DRIVERS, accounting
+from orchestrator.stacks.base import Endpoint, Options, Served, Site
+from orchestrator.steps.model import Run, Script, Step
+from orchestrator.workloads import GENERATORS, Load
+
+
+class Drivers:
+    """All drivers, as a plan wants to know them (`spec.registry.Registry`)."""
+
+    @property
+    def stacks(self) -> Mapping[str, Mapping[str, Application]]:
+        return {name: driver.apps for name, driver in DRIVERS.items()}
+
+    @property
+    def generators(self) -> Mapping[str, Offer]:
+        return {name: driver.offer for name, driver in GENERATORS.items()}
+
+
+def script(trial: Trial, topology: Topology, trace: str = "") -> Script:
+    """All steps of a trial. trace: the text of its trace file, if it has one."""
+    site = _site(trial, topology)
+    served = _serve(trial, site)
+    load = Load(
+        workload=trial.workload,
+        protocol=trial.protocol,
+        offered_rps=trial.offered_rps,
+        seed=trial.seed,
+        warmup_ns=trial.warmup_ns,
+        duration_ns=trial.duration_ns,
+        trace=trace,
+    )
+    generator = GENERATORS[trial.generator]
+    drive = generator.drive(load, trial.generator_options, served, site.client)
+    if trial.kind == "accounting":
+        drive = (*served.count_begin, *drive, *served.count_end)
+    return Script(
+        setup=(*served.up, *_client_addresses(trial, topology, site.client)),
+        measure=drive,
+        teardown=served.down,
+    )
+
+
+def finish(trial: Trial, topology: Topology, directory: Path) -> None:
+    """After the steps: turn what was collected into the raw files that analysis reads."""
+    GENERATORS[trial.generator].convert(directory)
+    if trial.kind == "accounting":
+        load = json.loads((directory / "load.json").read_text(encoding="utf-8"))
+        if not load["requests_total"]:
+            raise StepError("no request was answered while the server was being counted")
+        device = topology.service_port("server").ifname
+        accounting.summarize(directory, device, load["requests_total"])
+
+
+def record(trial: Trial) -> dict[str, Any]:
+    """The trial as trial.json and the manifest hold it."""
+    workload = trial.workload
+    asked: dict[str, Any] = {
+        "protocol": trial.protocol,
+        "mode": workload.mode,
+        "arrival": workload.arrival if workload.mode == "open" else "closed",
+        "connections": workload.connections,
+        "threads": workload.threads,
+        "message_bytes": 0 if trial.app == "memcached" else workload.message_bytes,
+        "depth": workload.depth,
+        "rpcs_per_connection": workload.rpcs_per_connection,
+    }
+    if trial.protocol == "spin":
+        service = workload.service_time
+        asked["service_time"] = {"distribution": service.distribution, "mean_ns": service.mean_ns}
+    plain = trial.to_json()
+    return {
+        **{name: value for name, value in plain.items() if value is not None},
+        "workload": asked,
+        "workload_exact": plain["workload"],
+        "axes": {key: _text(value) for key, value in trial.point.items()},
+    }
+
+
+def label(trial: Trial) -> str:
+    """The trial in a few words, for progress and messages."""
+    load = "" if trial.offered_rps is None else f" at {trial.offered_rps:g}/s"
+    others = "".join(
+        f" {key.rpartition('.')[2]}={_text(value)}"
+        for key, value in trial.point.items()
+        if key not in ("variant", "load")
+    )
+    kind = "" if trial.kind == "measure" else f" ({trial.kind})"
+    return f"{trial.variant}{load}{others} #{trial.repetition}{kind}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _site(trial: Trial, topology: Topology) -> Site:
+    return Site(
+        server=_endpoint(topology, "server", 1),
+        client=_endpoint(topology, "client", trial.workload.addresses),
+    )
+
+
+def _endpoint(topology: Topology, role: Role, addresses: int) -> Endpoint:
+    port = topology.service_port(role)
+    return Endpoint(
+        machine=port.machine,
+        cpus=topology.node(role).cpus,
+        device=port.ifname,
+        queues=port.queues,
+        addresses=tuple(port.address(number) for number in range(addresses)),
+    )
+
+
+def _serve(trial: Trial, site: Site) -> Served:
+    driver = DRIVERS[trial.stack]
+    # The models that drivers offer derive from Options; the plan has validated the values.
+    model = cast(type[Options], driver.apps[trial.app].options)
+    options = model.model_validate(dict(trial.options))
+    return driver.serve(trial.app, options, trial.workload.message_bytes, site)
+
+
+def _client_addresses(trial: Trial, topology: Topology, client: Endpoint) -> tuple[Step, ...]:
+    port = topology.service_port("client")
+    return tuple(
+        Run(
+            machine=client.machine,
+            argv=("ip", "address", "replace", port.cidr(number), "dev", client.device),
+        )
+        for number in range(1, trial.workload.addresses)
+    )

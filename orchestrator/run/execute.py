@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial after another: journalled, executed, its raw files written.
+
+A failed trial is a result too: it stays in the run with its reason. Whether the rest is still
+worth measuring is the caller's choice (`keep_going`).
+"""
+
+import json
+import logging
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.errors import MachineError, RingbedError, StepError
+from orchestrator.run.compose import label, record
+from orchestrator.run.directory import RunDirectory
+from orchestrator.run.journal import Journal
+from orchestrator.run.plan import Trial
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.2
+
+
+class Bench(Protocol):
+    """Guests that can take trials of one topology (see `run.testbed`)."""
+
+    def execute(self, trial: Trial, into: Path) -> None:
+        """Run a trial; its raw files go to `into`. Raises StepError or MachineError."""
+        ...
+
+    def renew(self) -> None:
+        """Make the guests fit for the next trial after one has failed."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told about trials, from one thread at a time."""
+
+    def trial_started(self, label: str) -> None: ...
+
+    def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """How the trials ended. first_failure: the error behind the first that failed."""
+
+    ok: int = 0
+    failed: int = 0
+    first_failure: RingbedError | None = None
+    failures: list[str] = field(default_factory=list)
+
+
+class Executor:
+    """Feeds trials to benches; each bench takes one at a time, in the order of the plan."""
+
+    def __init__(
+        self, run: RunDirectory, journal: Journal, observer: Observer, *, keep_going: bool
+    ) -> None:
+        self._run = run
+        self._journal = journal
+        self._observer = observer
+        self._keep_going = keep_going
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.tally = Tally()
+
+    def run_all(self, trials: Sequence[Trial], benches: Sequence[Bench]) -> Tally:
+        """All trials on the benches; returns when they are done, or the first one failed and
+        `keep_going` is not set."""
+        waiting: queue.SimpleQueue[Trial] = queue.SimpleQueue()
+        for trial in trials:
+            waiting.put(trial)
+        if len(benches) == 1:
+            self._work(benches[0], waiting)
+            return self.tally
+        with ThreadPoolExecutor(max_workers=len(benches)) as pool:
+            futures = [pool.submit(self._work, bench, waiting) for bench in benches]
+            try:
+                _wait_interruptibly(futures)
+            finally:
+                self._stop.set()
+        return self.tally
+
+    def _work(self, bench: Bench, waiting: queue.SimpleQueue[Trial]) -> None:
+        while not self._stop.is_set():
+            try:
+                trial = waiting.get_nowait()
+            except queue.Empty:
+                return
+            failed = self._one(bench, trial)
+            if failed and not self._keep_going:
+                self._stop.set()
+            elif failed:
+                bench.renew()
+
+    def _one(self, bench: Bench, trial: Trial) -> bool:
+        directory = self._run.trial(trial.id)
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        # On disk before anything happens: should ringbed die now, the trial says so itself.
+        _write_trial(directory, trial, "interrupted", "the run ended while it was under way")
+        with self._lock:
+            self._journal.append("trial-start", trial=trial.id)
+            self._observer.trial_started(label(trial))
+        begin = time.monotonic()
+        outcome, reason, error = "interrupted", "", None
+        try:
+            bench.execute(trial, directory)
+            outcome = "ok"
+        except (StepError, MachineError) as failure:
+            outcome, reason, error = "failed", failure.message, failure
+            (directory / "failure.txt").write_text(f"{failure}\n", encoding="utf-8")
+        finally:
+            _write_trial(directory, trial, outcome, reason)
+            with self._lock:
+                self._ended(trial, outcome, reason, error, time.monotonic() - begin)
+        return outcome != "ok"
+
+    def _ended(
+        self, trial: Trial, outcome: str, reason: str, error: RingbedError | None, seconds: float
+    ) -> None:
+        self._journal.append(
+            "trial-end", trial=trial.id, outcome=outcome, reason=reason, seconds=round(seconds, 3)
+        )
+        if outcome == "ok":
+            self.tally.ok += 1
+        elif outcome == "failed":
+            self.tally.failed += 1
+            self.tally.failures.append(f"{label(trial)}: {reason}")
+            self.tally.first_failure = self.tally.first_failure or error
+        self._observer.trial_ended(label(trial), outcome, reason, seconds)
+
+
+def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
+    """Wait for workers so that a signal still reaches the main thread; re-raise what they raise."""
+    left = set(futures)
+    while left:
+        done, left = wait(left, timeout=POLL_S)
+        for future in done:
+            future.result()
+
+
+def _write_trial(directory: Path, trial: Trial, status: str, reason: str) -> None:
+    entry: dict[str, Any] = {**record(trial), "status": status, "reason": reason}
+    temporary = directory / "trial.json.new"
+    temporary.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(directory / "trial.json")

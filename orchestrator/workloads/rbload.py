@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ringbed's own load generator (dataplane/load)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.spec.registry import Generator as Offer
+from orchestrator.spec.workload import Workload
+from orchestrator.stacks.base import BIN, Endpoint, Served
+from orchestrator.steps.model import Collect, Put, Run, Step
+from orchestrator.workloads.base import Load
+
+RUNDOWN_S = 2.0
+CONNECT_TIMEOUT_S = 10.0
+FILL_TIMEOUT_S = 60.0
+SECOND_NS = 1_000_000_000
+
+
+class Rbload:
+    """Drives echo, spin and memcached; writes load.json itself."""
+
+    offer = Offer(
+        name="rbload",
+        text="ringbed's own load generator",
+        protocols=frozenset({"echo", "spin", "memcached"}),
+        modes=frozenset({"open", "closed"}),
+    )
+
+    def drive(
+        self, load: Load, options: Mapping[str, object], served: Served, client: Endpoint
+    ) -> tuple[Step, ...]:
+        machine = client.machine
+        argv = [
+            f"{BIN}/rbload",
+            f"--target={served.address}:{served.port}",
+            *_pace(load),
+            *_connections(load, client),
+            *_payload(load),
+            f"--warmup={load.warmup_ns}ns",
+            f"--duration={load.duration_ns}ns",
+            f"--rundown={RUNDOWN_S:g}s",
+            f"--connect-timeout={CONNECT_TIMEOUT_S:g}s",
+            f"--seed={load.seed}",
+            "--output={out}/load.json",
+        ]
+        measured_s = (load.warmup_ns + load.duration_ns) / SECOND_NS
+        overhead_s = CONNECT_TIMEOUT_S + RUNDOWN_S + 10.0
+        if load.protocol.startswith("memcached"):
+            argv.append(f"--fill-timeout={FILL_TIMEOUT_S:g}s")
+            overhead_s += FILL_TIMEOUT_S
+        steps: list[Step] = []
+        if load.workload.trace is not None:
+            steps.append(Put(machine=machine, path="{out}/arrivals.trace", text=load.trace))
+        steps.append(Run(machine=machine, argv=tuple(argv), deadline_s=measured_s + overhead_s))
+        steps.append(Collect(machine=machine, path="{out}/load.json", into="load.json"))
+        return tuple(steps)
+
+    def convert(self, directory: Path) -> None:
+        """Nothing to do: load.json is the generator's own."""
+
+
+def _pace(load: Load) -> list[str]:
+    workload = load.workload
+    if workload.mode == "closed":
+        return ["--mode=closed"]
+    late = workload.adherence
+    argv = [
+        "--mode=open",
+        f"--arrival={workload.arrival}",
+        f"--late-after={late.late_after_ns}ns",
+        f"--min-on-time={late.min_on_time!r}",
+    ]
+    if workload.trace is not None:
+        argv += ["--trace={out}/arrivals.trace", f"--trace-period={workload.trace.period_ns}ns"]
+    else:
+        argv.append(f"--rate={load.offered_rps!r}")
+    return argv
+
+
+def _connections(load: Load, client: Endpoint) -> list[str]:
+    workload = load.workload
+    threads = workload.threads
+    return [
+        f"--threads={threads}",
+        "--cpus=" + ",".join(str(number % client.cpus) for number in range(threads)),
+        f"--connections={workload.connections}",
+        f"--depth={workload.depth}",
+        f"--rpcs-per-connection={workload.rpcs_per_connection}",
+        "--source=" + ",".join(client.addresses),
+    ]
+
+
+def _payload(load: Load) -> list[str]:
+    workload = load.workload
+    argv = [f"--protocol={load.protocol}"]
+    if load.protocol.startswith("memcached"):
+        return argv + _memcached(workload)
+    argv.append(f"--message-bytes={workload.message_bytes}")
+    if load.protocol == "spin":
+        service = workload.service_time
+        argv += [
+            f"--service-distribution={service.distribution}",
+            f"--service-mean={service.mean_ns}ns",
+            f"--service-sigma={service.sigma!r}",
+        ]
+    return argv
+
+
+def _memcached(workload: Workload) -> list[str]:
+    kv = workload.memcached
+    argv = [
+        f"--workload={kv.profile}",
+        f"--keys={kv.keys}",
+        f"--popularity={kv.popularity}",
+        f"--zipf-exponent={kv.zipf_exponent!r}",
+        f"--key-bytes={kv.key_bytes}",
+        f"--value-bytes={kv.value_bytes}",
+    ]
+    if kv.get_share is not None:
+        argv.append(f"--get-share={kv.get_share!r}")
+    return argv
