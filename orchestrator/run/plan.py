@@ -72,6 +72,16 @@ class Trial:
     machines: Mapping[Role, str]
     trace_sha256: str
 
+    @property
+    def label(self) -> str:
+        """A short name for people: variant, point and repetition."""
+        parts = [self.variant]
+        for key, value in self.point.items():
+            shown = f"{_text(value)}/s" if key == "load" else f"{key}={_text(value)}"
+            parts.append(shown)
+        parts.append(f"#{self.repetition}" if self.kind == "measure" else self.kind)
+        return " ".join(parts)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; the workload in base units, without what the protocol does not use."""
         values = {name: getattr(self, name) for name in self.__slots__ if name not in ("workload",)}

@@ -9,6 +9,8 @@ from orchestrator.spec.loading import (
     load_experiment,
 )
 from orchestrator.spec.model import Experiment
+from orchestrator.spec.reference import render_reference
+from orchestrator.spec.schema import json_schema
 
 __all__ = [
     "Checked",
@@ -16,5 +18,7 @@ __all__ = [
     "check_experiment",
     "dump_experiment",
     "find_experiment",
+    "json_schema",
     "load_experiment",
+    "render_reference",
 ]

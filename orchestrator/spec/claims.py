@@ -1,13 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims as syntax trees: comparisons over metrics of variants. Parsed here, evaluated elsewhere.
 
-    comparison = sum (("<" | "<=" | ">" | ">=" | "==") sum)+        several: a < b < c
-    sum        = product (("+" | "-") product)*
-    product    = factor (("*" | "/") factor)*
-    factor     = "-" factor | "(" sum ")" | number ["%"] | function "(" sum ("," sum)* ")" | metric
-    metric     = VARIANT "." METRIC ["[" KEY "=" VALUE ("," KEY "=" VALUE)* "]"]
-    function   = "abs" | "min" | "max"
-
 A name takes every dash that a letter or digit follows at once, therefore a minus sign needs a
 blank before it. Brackets choose points of the matrix, such as `[load=2000]`; without them the
 whole sweep is meant.
@@ -23,6 +16,15 @@ from orchestrator.spec.fields import NAME_PATTERN
 type Operator = Literal["+", "-", "*", "/"]
 type Comparator = Literal["<", "<=", ">", ">=", "=="]
 type Function = Literal["abs", "min", "max"]
+
+GRAMMAR = """\
+comparison = sum (("<" | "<=" | ">" | ">=" | "==") sum)+        several: a < b < c
+sum        = product (("+" | "-") product)*
+product    = factor (("*" | "/") factor)*
+factor     = "-" factor | "(" sum ")" | number ["%"] | function "(" sum ("," sum)* ")" | metric
+metric     = VARIANT "." METRIC ["[" KEY "=" VALUE ("," KEY "=" VALUE)* "]"]
+function   = "abs" | "min" | "max"
+"""
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 50

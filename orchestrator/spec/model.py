@@ -101,7 +101,7 @@ class Variant(SpecModel):
     app: Text = Field(description="Application that the stack offers.", examples=["echo"])
     options: Mapping[str, Scalar] = Field(
         {},
-        description="Options of that application on that stack; docs/stacks.md lists them.",
+        description="Options of that application; a wrong one is answered with the right ones.",
         examples=[{"listen": "reuseport", "threads": 2}],
     )
     workload: Mapping[str, object] = Field(

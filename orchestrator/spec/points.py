@@ -1,14 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a point of the matrix means: which keys may be varied, and the experiment with them set.
-
-variant                              which variant
-load                                 offered load in requests/s
-workload.KEY                         a key of workload, dotted further where it is nested
-options.KEY                          an option of the application, where it has one of that name
-machines.NAME.cpus|memory|viommu     a machine; points with other machines get guests of their own
-links.N.delay|loss|rate              a link, counted from 0
-links.N.ends.M.nic|queues            one end of a link, counted from 0
-"""
+"""What a point of the matrix means: which keys may be varied, and the experiment with them set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +18,15 @@ type Point = Mapping[str, Scalar]
 _MACHINE_KEYS = ("cpus", "memory", "viommu")
 _LINK_KEYS = ("delay", "loss", "rate")
 _END_KEYS = ("nic", "queues")
-_FORMS = ("variant", "load", "workload.KEY", "options.KEY", "machines.NAME.KEY", "links.N.KEY")
+AXIS_FORMS: Mapping[str, str] = {
+    "variant": "which variants take part",
+    "load": "offered load in requests per second",
+    "workload.KEY": "a key of the workload, dotted further where it is nested",
+    "options.KEY": "an option of the applications that have one of that name",
+    "machines.NAME.cpus|memory|viommu": "a machine; points with other machines get own guests",
+    "links.N.delay|loss|rate": "a link, counted from 0",
+    "links.N.ends.M.nic|queues": "one end of a link, counted from 0",
+}
 
 
 def is_topology_key(key: str) -> bool:
@@ -61,7 +60,7 @@ def _form_hint(parts: list[str]) -> str:
     homes = [home for home in structure.homes(parts[-1]) if home.startswith("workload.")]
     if len(parts) == 1 and homes:
         return f"did you mean {homes[0]}?"
-    return did_you_mean(parts[0], _FORMS, among="keys")
+    return did_you_mean(parts[0], tuple(AXIS_FORMS), among="keys")
 
 
 def _workload_problem(rest: list[str]) -> tuple[str, str] | None:

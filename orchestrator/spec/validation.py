@@ -73,7 +73,10 @@ def _fault(detail: ErrorDetails, data: object, place: Place) -> Fault:
         return place.fault(loc, f"{shown} is not one of {', '.join(words)}", hint=hint)
     if kind == "string_pattern_mismatch":
         at_key = bool(detail["loc"]) and detail["loc"][-1] == "[key]"
-        message = f"{_shown(detail['input'])} is no name: use lower-case letters, digits and single dashes between"
+        message = (
+            f"{_shown(detail['input'])} is no name: use lower-case letters, digits and single "
+            "dashes between"
+        )
         return place.fault(loc, message, hint=_slug_hint(detail["input"]), at_key=at_key)
     if kind == "value_error":
         return place.fault(loc, str(context["error"]))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.spec.fields import Count, Duration, Fraction, Size, SpecModel, Text
+from orchestrator.spec.fields import Count, Duration, Flag, Fraction, Size, SpecModel, Text
 from orchestrator.spec.registry import AppProtocol, Mode
 
 MESSAGE_MAX_BYTES = 65536
@@ -15,7 +15,10 @@ SERVICE_TIME_MAX_NS = 10**9
 MEMCACHED_KEY_MAX_BYTES = 250
 MEMCACHED_VALUE_MAX_BYTES = 1_000_000
 
-Exponent = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+HOUR_NS = 3600 * 10**9
+
+Exponent = Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)]
+Sigma = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
 
 
 class Adherence(SpecModel):
@@ -72,7 +75,7 @@ class ServiceTime(SpecModel):
         description="Mean service time.",
         examples=["10us"],
     )
-    sigma: Exponent = Field(
+    sigma: Sigma = Field(
         1.0,
         description="Only lognormal: standard deviation of the logarithm of the service time.",
     )
@@ -126,6 +129,15 @@ class Workload(SpecModel):
     arrival: Literal["poisson", "fixed", "trace"] = Field(
         "poisson", description="Only with mode open: gaps between requests."
     )
+    think_time_ns: Duration = Field(
+        0,
+        alias="think_time",
+        ge=0,
+        le=HOUR_NS,
+        description="Only with mode closed: mean of the exponentially distributed time between a "
+        "reply and the next request.",
+        examples=["1ms"],
+    )
     trace: Trace | None = Field(None, description="Only with arrival trace.")
     threads: Count = Field(1, le=64, description="Threads of the generator.")
     connections: Count = Field(
@@ -137,7 +149,7 @@ class Workload(SpecModel):
         description="Client addresses to connect from, for more connections than one has ports.",
     )
     depth: Count = Field(
-        1, le=1024, description="Requests that may be under way on one connection at once."
+        1, le=4096, description="Requests that may be under way on one connection at once."
     )
     rpcs_per_connection: int = Field(
         0,
@@ -158,6 +170,20 @@ class Workload(SpecModel):
         ServiceTime(), description="Spin: work asked of the server for each request."
     )
     memcached: Memcached = Field(Memcached(), description="Memcached: keys, values and operations.")
+    rundown_ns: Duration = Field(
+        1_000_000_000,
+        alias="rundown",
+        ge=0,
+        le=HOUR_NS,
+        description="How long replies may still come after the measured phase; a request without "
+        "one by then counts as a timeout.",
+        examples=["1s"],
+    )
+    poll: Flag = Field(
+        False,
+        description="The generator never sleeps: it keeps its schedule best, and takes a whole "
+        "CPU per thread.",
+    )
     adherence: Adherence = Field(
         Adherence(), description="Open loop: when the client's own lateness voids a trial."
     )
@@ -191,6 +217,8 @@ PROTOCOL_FIELDS: Mapping[AppProtocol, frozenset[str]] = {
     "spin": frozenset({"message_bytes", "service_time"}),
     "memcached": frozenset({"memcached"}),
 }
+_OPEN_FIELDS = frozenset({"arrival", "trace", "adherence"})
+_CLOSED_FIELDS = frozenset({"think_time_ns"})
 
 
 def wire_protocol(workload: Workload, protocol: AppProtocol) -> str:
@@ -207,7 +235,7 @@ def concerns(field: str, protocol: AppProtocol) -> bool:
 def effective(workload: Workload, protocol: AppProtocol) -> dict[str, Any]:
     """The workload as plain values in base units, without what does not concern the protocol."""
     values = workload.model_dump(mode="python")
-    unused = {"arrival", "trace", "adherence"} if workload.mode == "closed" else set()
+    unused = _OPEN_FIELDS if workload.mode == "closed" else _CLOSED_FIELDS
     return {
         "protocol": wire_protocol(workload, protocol),
         **{
