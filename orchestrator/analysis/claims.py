@@ -144,8 +144,8 @@ class Evaluator:
         found = [
             (point, [sample for sample in point.valid if sample.trial in trials])
             for series in self._points.series
-            if series.variant == ref.variant
             for point in self._points.curve(series, ref.metric)
+            if any(sample.trial in trials for sample in (*point.valid, *point.invalid))
         ]
         usable = [(point, samples) for point, samples in found if samples]
         if not usable:
@@ -156,12 +156,14 @@ class Evaluator:
         return {
             record.trial.id
             for record in self._records
-            if all(_same(record.trial.axes.get(key), value) for key, value in ref.where)
+            if record.trial.variant == ref.variant
+            and all(_same(record.trial.axes.get(key), value) for key, value in ref.where)
         }
 
     def _max_load(self, ref: Reference) -> Floats:
+        subjects = {r.trial.subject for r in self._records if r.trial.id in self._chosen(ref)}
         for summary in self._summaries:
-            if summary.series.variant != ref.variant:
+            if summary.series.variant not in subjects:
                 continue
             if summary.slo is None:
                 raise _NotMeasurable("the experiment names no slo, or has no open-loop points")

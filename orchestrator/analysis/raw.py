@@ -60,6 +60,18 @@ class Workload:
         return ", ".join(parts)
 
 
+_IN_LABEL = (
+    "mode",
+    "arrival",
+    "connections",
+    "threads",
+    "message",
+    "depth",
+    "rpcs_per_connection",
+    "service_time",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """trial.json: what was asked of one trial, and how it ended.
@@ -85,6 +97,26 @@ class Trial:
     reason: str
     machines: Mapping[str, str]
     axes: Mapping[str, str]
+
+    @property
+    def subject(self) -> str:
+        """The variant, with the values of those axes that change it or its machines."""
+        own = [
+            f"{key.rpartition('.')[2]}={value}"
+            for key, value in self.axes.items()
+            if key not in ("load", "variant") and not key.startswith("workload.")
+        ]
+        return " ".join([self.variant, *own]) if self.variant else ""
+
+    @property
+    def workload_label(self) -> str:
+        """Everything that makes curves comparable: the workload and those axes that change it."""
+        further = [
+            f"{key.removeprefix('workload.')} {value}"
+            for key, value in self.axes.items()
+            if key.startswith("workload.") and key.split(".")[1] not in _IN_LABEL
+        ]
+        return ", ".join([self.workload.label, *further])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ def _summary(
 
 def belongs(record: Record, series: Series) -> bool:
     trial = record.trial
-    return (trial.variant, trial.workload.label, trial.clock) == (
+    return (trial.subject, trial.workload_label, trial.clock) == (
         series.variant,
         series.workload,
         series.clock,

@@ -178,10 +178,10 @@ def build(run: str, records: Sequence[Record]) -> pd.DataFrame:
         common = (
             run,
             trial.id,
-            trial.variant,
+            trial.subject,
             trial.stack,
             trial.app,
-            trial.workload.label,
+            trial.workload_label,
             trial.offered_rps,
             trial.repetition,
             trial.seed,

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report as one HTML file: no network, no other file, readable without JavaScript."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from orchestrator import __version__
+from orchestrator.analysis import Balance, Estimate, Outcome, Results, Summary
+from orchestrator.analysis.raw import Record
+from orchestrator.report import formats, provenance, theme
+from orchestrator.report.catalogue import Chart, Group
+from orchestrator.report.render import inline
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A chart with its SVG for the page and the command that makes its files anew."""
+
+    chart: Chart
+    svg: Markup
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A number with its interval; sort: what a table is sorted by."""
+
+    text: str
+    note: str = ""
+    sort: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    index: int
+    id: str
+    kind: str
+    variant: str
+    repetition: int
+    seed: int
+    cells: tuple[Cell, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRow:
+    """One point as two generators saw it."""
+
+    variant: str
+    generator: str
+    offered: str
+    metric: str
+    ours: str
+    theirs: str
+    ratio: str
+
+
+def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -> str:
+    """The HTML text. svgs: figure name -> SVG."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "estimate": formats.estimate,
+        "interval": formats.interval,
+        "rate": formats.rate,
+        "time_us": formats.time_us,
+        "share": formats.share,
+        "significant": formats.significant,
+    }
+    manifest = results.manifest
+    return environment.get_template("template.html.j2").render(
+        title=manifest.get("title") or results.run,
+        results=results,
+        version=__version__,
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        palette=Markup(_palette()),
+        script=Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        tcg=provenance.accelerator_kind(manifest) == "tcg" and "wall" in results.clocks,
+        clock=" and ".join(results.clocks) or "no",
+        headlines=headlines(results),
+        objective=formats.objective(results.objective),
+        slo=formats.slo,
+        at_least=formats.at_least,
+        repetitions=_repetitions(results),
+        groups=[(group, [_drawn(results, one, svgs) for one in group.charts]) for group in groups],
+        colours=_colours(results),
+        balances=_balances(results.summaries),
+        outcomes=Outcome,
+        checks=crosschecks(results),
+        trials=trial_rows(results.records),
+        facts=provenance.facts(manifest),
+        attachments=provenance.attachments(manifest),
+    )
+
+
+def headlines(results: Results) -> list[str]:
+    """The verdict in a few sentences: what was measured, what counts, what was claimed."""
+    loads = [one for one in results.records if one.trial.kind == "measure"]
+    if not loads:
+        return ["Nothing was measured."]
+    void = results.invalid
+    valid = f"{len(loads) - void} of {len(loads)} load trials are valid"
+    sentences = [f"{valid}." if not void else f"{valid}; the others are shown and not averaged in."]
+    best = [one for one in results.summaries if one.max_throughput is not None]
+    for app in dict.fromkeys(one.series.app for one in best):
+        own = [one for one in best if one.series.app == app]
+        top = max(own, key=lambda one: one.max_throughput.value if one.max_throughput else 0.0)
+        if len(own) > 1:
+            sentences.append(
+                f"Highest {app} throughput: {top.series.variant}, "
+                f"{formats.at_least(top)} requests/s."
+            )
+    if results.claims:
+        met = sum(1 for claim in results.claims if claim.outcome is Outcome.REPRODUCED)
+        sentences.append(f"{met} of {len(results.claims)} claims reproduced.")
+    return sentences
+
+
+def _palette() -> str:
+    """Colours as CSS variables, with their replacements on dark ground."""
+
+    def block(which: int) -> str:
+        return "".join(
+            f"--series-{index}:{pair[which]};" for index, pair in enumerate(theme.SERIES_COLOURS)
+        )
+
+    dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{block(1)}}}}}"
+    return f":root{{{block(0)}}}{dark}"
+
+
+def _colours(results: Results) -> dict[str, int]:
+    names = dict.fromkeys(series.variant for series in results.points.series)
+    return {name: index % len(theme.SERIES_COLOURS) for index, name in enumerate(names)}
+
+
+def _repetitions(results: Results) -> tuple[int, str]:
+    """The largest number of valid repetitions of a point, and what its intervals can hold."""
+    counts = [
+        point.estimate
+        for series in results.points.series
+        for point in results.points.curve(series, "latency_p99")
+        if point.estimate is not None
+    ]
+    if not counts:
+        return 0, ""
+    most = max(counts, key=lambda estimate: estimate.n)
+    return most.n, f"{most.attainable:.0%}"
+
+
+def _drawn(results: Results, chart: Chart, svgs: Mapping[str, bytes]) -> Drawn:
+    return Drawn(
+        chart=chart,
+        svg=Markup(inline(svgs[chart.name], chart.title)),
+        command=f"./ringbed report {results.run} --figure {chart.name}",
+    )
+
+
+def _balances(summaries: Sequence[Summary]) -> list[tuple[Summary, str, Balance]]:
+    found = []
+    for summary in summaries:
+        for what, balance in (("accepted", summary.accept), ("served", summary.serve)):
+            if balance is not None:
+                found.append((summary, what, balance))
+    return found
+
+
+def trial_rows(records: Sequence[Record]) -> list[TrialRow]:
+    """Every trial, in the order of execution."""
+    return [
+        TrialRow(
+            index=record.trial.index,
+            id=record.trial.id,
+            kind=record.trial.kind,
+            variant=record.trial.subject or "unknown",
+            repetition=record.trial.repetition,
+            seed=record.trial.seed,
+            cells=_cells(record),
+            reason=record.reason or "; ".join(record.faults.values()),
+        )
+        for record in records
+    ]
+
+
+def _cells(record: Record) -> tuple[Cell, ...]:
+    """offered, achieved, p50, p99, p99.9, adherence, errors."""
+    offered = _cell(record.trial.offered_rps, formats.rate)
+    load = record.load
+    if load is None:
+        return (offered, *(Cell(text=formats.NOTHING, sort=-1.0) for _ in range(6)))
+    latency = (_cell(load.latency.quantile(q) / 1e3, formats.time_us) for q in (0.5, 0.99, 0.999))
+    return (
+        offered,
+        _cell(load.achieved_rps, formats.rate),
+        *latency,
+        _cell(load.adherence, formats.share),
+        _cell(float(sum(load.errors.values())), formats.rate),
+    )
+
+
+def _cell(value: float, text: formats.Formatter) -> Cell:
+    return Cell(text=text(value), sort=-1.0 if math.isnan(value) else value)
+
+
+def crosschecks(results: Results) -> list[CheckRow]:
+    """Where a second generator drove the same point: its figures beside ours."""
+    rows = []
+    for record in results.records:
+        seen = record.crosscheck
+        if seen is None:
+            continue
+        trial = record.trial
+        ours = _our_estimates(results, trial.subject, trial.offered_rps)
+        pairs = [("achieved_rps", "requests/s", seen.achieved_rps)]
+        pairs.append(("latency_mean", "us", seen.mean_ns / 1e3))
+        pairs += [(f"latency_{key}", "us", v / 1e3) for key, v in sorted(seen.percentiles.items())]
+        for metric, unit, theirs in pairs:
+            own = ours.get(metric)
+            ratio = theirs / own.value if own is not None and own.value else float("nan")
+            rows.append(
+                CheckRow(
+                    variant=trial.subject,
+                    generator=seen.generator,
+                    offered=formats.rate(trial.offered_rps),
+                    metric=metric,
+                    ours=formats.estimate(own, unit),
+                    theirs=formats.quantity(theirs, unit),
+                    ratio=formats.significant(ratio),
+                )
+            )
+    return rows
+
+
+def _our_estimates(results: Results, subject: str, offered: float) -> dict[str, Estimate]:
+    return {
+        point.metric: point.estimate
+        for point in results.points
+        if point.series.variant == subject
+        and point.estimate is not None
+        and (
+            point.offered_rps == offered or (math.isnan(point.offered_rps) and math.isnan(offered))
+        )
+    }

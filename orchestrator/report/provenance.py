@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the manifest says about how a run came about, in the order of a reader's questions."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A long text, shown folded."""
+
+    title: str
+    text: str
+
+
+def facts(manifest: Mapping[str, Any]) -> list[Fact]:
+    """The short facts; what the manifest lacks is said to be not recorded."""
+    git, host = _object(manifest, "git"), _object(manifest, "host")
+    dirty = {True: " with uncommitted changes", False: ""}.get(git.get("dirty", False), "")
+    commit = git.get("commit")
+    entries = [
+        ("Command", manifest.get("command")),
+        ("Started (UTC)", manifest.get("started")),
+        ("Ended (UTC)", manifest.get("ended")),
+        ("Commit", f"{commit}{dirty}" if commit else None),
+        ("Accelerator", _accelerator(manifest)),
+        ("Seed", manifest.get("seed")),
+        ("Host CPU", host.get("cpu")),
+        ("Host", _rest(host, ("cpu",))),
+        ("Guest image", _value(manifest.get("image"))),
+        ("Trees", _value(manifest.get("trees"))),
+    ]
+    return [Fact(label=name, text=str(value or NOT_RECORDED)) for name, value in entries]
+
+
+def attachments(manifest: Mapping[str, Any]) -> list[Attachment]:
+    """Machines, packages, the experiment and whatever else the manifest holds."""
+    found = []
+    for name, machine in sorted(_object(manifest, "machines").items()):
+        if not isinstance(machine, dict):
+            continue
+        argv = machine.get("qemu_argv")
+        if argv:
+            found.append(Attachment(title=f"QEMU command line of {name}", text=_argv(argv)))
+        if machine.get("kernel_command_line"):
+            text = str(machine["kernel_command_line"])
+            found.append(Attachment(title=f"Kernel command line of {name}", text=text))
+        if machine.get("domain_xml"):
+            text = str(machine["domain_xml"])
+            found.append(Attachment(title=f"libvirt domain of {name}", text=text))
+        known = ("qemu_argv", "kernel_command_line", "domain_xml")
+        rest = {key: value for key, value in machine.items() if key not in known}
+        if rest:
+            found.append(Attachment(title=f"More about {name}", text=_json(rest)))
+    for where, packages in sorted(_object(manifest, "packages").items()):
+        found.append(Attachment(title=f"Packages: {where}", text=_packages(packages)))
+    if manifest.get("experiment"):
+        found.append(Attachment(title="Experiment", text=_json(manifest["experiment"])))
+    rest = {key: value for key, value in manifest.items() if key not in _SHOWN}
+    if rest:
+        found.append(Attachment(title="Rest of the manifest", text=_json(rest)))
+    return found
+
+
+_SHOWN = {
+    "command",
+    "started",
+    "ended",
+    "git",
+    "accelerator",
+    "seed",
+    "host",
+    "image",
+    "trees",
+    "machines",
+    "packages",
+    "experiment",
+    "trials",
+    "schema",
+    "run",
+    "title",
+}
+
+
+def accelerator_kind(manifest: Mapping[str, Any]) -> str:
+    """`kvm`, `tcg`, or empty when the manifest does not tell."""
+    found = manifest.get("accelerator")
+    if isinstance(found, dict):
+        found = found.get("kind") or found.get("name")
+    return str(found or "").lower()
+
+
+def _accelerator(manifest: Mapping[str, Any]) -> str:
+    found = manifest.get("accelerator")
+    if not isinstance(found, dict):
+        return str(found or "")
+    kind, reason = accelerator_kind(manifest), found.get("reason")
+    return f"{kind}: {reason}" if reason else kind
+
+
+def _object(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _rest(value: Mapping[str, Any], without: tuple[str, ...]) -> str:
+    return _value({key: item for key, item in value.items() if key not in without})
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _argv(argv: object) -> str:
+    """One option a line, so that two command lines can be read side by side."""
+    if not isinstance(argv, list):
+        return str(argv)
+    lines: list[str] = []
+    for word in (str(one) for one in argv):
+        if lines and not word.startswith("-"):
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return " \\\n  ".join(lines)
+
+
+def _packages(packages: object) -> str:
+    if isinstance(packages, dict):
+        return "\n".join(f"{name} {version}" for name, version in sorted(packages.items()))
+    if isinstance(packages, list):
+        return "\n".join(str(one) for one in packages)
+    return str(packages)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

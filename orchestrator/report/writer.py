@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes report.html and figures/. The same run always gives the same bytes."""
+
+import csv
+import difflib
+import io
+import os
+from pathlib import Path
+
+from orchestrator.analysis import Results
+from orchestrator.errors import UsageError
+from orchestrator.report.catalogue import Chart, groups
+from orchestrator.report.page import page
+from orchestrator.report.render import render
+
+
+def figure_names(results: Results) -> list[str]:
+    """What `--figure` may be."""
+    return [chart.name for group in groups(results) for chart in group.charts]
+
+
+def write_report(run_dir: Path, results: Results) -> Path:
+    """Write report.html, and every figure as SVG, PDF and PNG with its data as CSV."""
+    found = groups(results)
+    svgs = {chart.name: _write(run_dir, chart)["svg"] for group in found for chart in group.charts}
+    path = run_dir / "report.html"
+    _replace(path, page(results, found, svgs).encode("utf-8"))
+    return path
+
+
+def write_figure(run_dir: Path, results: Results, name: str) -> list[Path]:
+    """Write the files of one figure. Raises UsageError for an unknown name."""
+    charts = {chart.name: chart for group in groups(results) for chart in group.charts}
+    if name not in charts:
+        near = difflib.get_close_matches(name, charts, n=1)
+        raise UsageError(
+            f"{results.run} has no figure {name!r}" + (f"; nearest: {near[0]}" if near else ""),
+            hint=f"it has: {', '.join(charts) or 'none'}",
+        )
+    _write(run_dir, charts[name])
+    return sorted((run_dir / "figures").glob(f"{name}.*"))
+
+
+def _write(run_dir: Path, chart: Chart) -> dict[str, bytes]:
+    directory = run_dir / "figures"
+    directory.mkdir(exist_ok=True)
+    files = render(chart.draw, chart.name)
+    for extension, content in files.items():
+        _replace(directory / f"{chart.name}.{extension}", content)
+    header, rows = chart.data()
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    _replace(directory / f"{chart.name}.csv", text.getvalue().encode("utf-8"))
+    return files
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A reader finds the old file or the new one, never half of one."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
