@@ -39,7 +39,7 @@ int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, cons
 	pool->owner = *owner;
 	pool->counters = counters;
 	pool->objects = rb_pool_objects(config);
-	pool->initial = config->connections;
+	pool->paced = config->connections;
 	pool->next_source = config->first_source;
 	pool->depth = config->depth;
 	pool->limited = true;
@@ -200,8 +200,8 @@ static bool wants_open(const struct rb_pool *pool)
 void rb_pool_open(struct rb_pool *pool, struct rb_context *context, uint64_t now_ns)
 {
 	while (wants_open(pool) && now_ns >= pool->next_open_ns && rb_context_command_space(context) > 1U) {
-		if (pool->initial > 0) {
-			pool->initial--;
+		if (pool->paced > 0) {
+			pool->paced--;
 			/* The pace is kept from the due time, not from now, or sleeping would lower it. */
 			const uint64_t from = pool->next_open_ns == 0 ? now_ns : pool->next_open_ns;
 			pool->next_open_ns = from + pool->config.open_interval_ns;
@@ -261,10 +261,20 @@ static enum rb_load_error error_of_status(int32_t status)
 	}
 }
 
+/*
+ * After an end that the generator did not want: the replacement waits and is spread like the first openings. A peer that refuses or
+ * ends every connection at once must not be flooded with new ones.
+ */
+static void delay_replacement(struct rb_pool *pool, uint64_t now_ns)
+{
+	pool->next_open_ns = now_ns + pool->config.retry_ns;
+	pool->paced++;
+}
+
 static void on_connect_failed(struct rb_pool *pool, struct rb_connection *c, uint64_t now_ns)
 {
 	pool->counters->errors[RB_LOAD_ERROR_CONNECT]++;
-	pool->next_open_ns = now_ns + pool->config.retry_ns;
+	delay_replacement(pool, now_ns);
 	leave_live(pool, c);
 	to_free(pool, c);
 }
@@ -325,12 +335,6 @@ static void abort_connection(struct rb_pool *pool, struct rb_connection *c, enum
 	pool->counters->connections_aborted++;
 	start_close(pool, c, RB_CLOSE_ABORT);
 	lose_requests(pool, c, error);
-}
-
-/* An end that the generator did not want: a peer that ends every connection at once must not be flooded with new ones. */
-static void delay_replacement(struct rb_pool *pool, uint64_t now_ns)
-{
-	pool->next_open_ns = now_ns + pool->config.retry_ns;
 }
 
 static void on_recv(struct rb_pool *pool, struct rb_connection *c, const struct rb_event *event, uint64_t now_ns)

@@ -4,12 +4,12 @@
  *
  * States of a connection object:
  *   FREE -> CONNECTING -> OPEN -> CLOSING -> FREE     used up (its n requests are answered): FIN, the peer's FIN, CLOSED
- *           CONNECTING -> FREE                        connecting failed; tried again after retry_ns
+ *           CONNECTING -> FREE                        connecting failed; tried again, not before retry_ns
  *                         OPEN -> FREE                reset or closed by the peer: its requests are lost
  *                         OPEN -> CLOSING (abort)     a reply was wrong: RST
- * A replacement is opened as soon as a connection leaves OPEN, while the old one is still closing. The first openings are spread
- * by open_interval_ns. Requests go to the connection that has waited longest among those with room (fewer than `depth`
- * outstanding, and, if limited, fewer than n sent).
+ * A replacement is opened as soon as a connection leaves OPEN, while the old one is still closing. The first openings, and those
+ * after an end that was not wanted, are spread by open_interval_ns. Requests go to the connection that has waited longest among
+ * those with room (fewer than `depth` outstanding, and, if limited, fewer than n sent).
  *
  * A request's memory is a slot of its connection's ring; it is reused when its reply has come and the stack has released it.
  *
@@ -64,8 +64,8 @@ struct rb_pool_config {
 	uint32_t first_source;		  /* where this thread's turn starts */
 	uint32_t connections;		  /* kept open, >= 1 */
 	uint32_t ring;			  /* slots per connection, >= depth */
-	uint64_t open_interval_ns;	  /* between the first openings; 0: at once */
-	uint64_t retry_ns;		  /* after a failed opening */
+	uint64_t open_interval_ns;	  /* between openings that are spread; 0: at once */
+	uint64_t retry_ns;		  /* least time from an end that was not wanted to the next opening */
 	uint64_t rpcs_per_connection;	  /* n; 0: unlimited */
 	uint32_t depth;
 };
@@ -82,7 +82,7 @@ struct rb_pool {
 	uint32_t live;	/* CONNECTING or OPEN */
 	uint32_t open;	/* OPEN */
 	uint32_t busy;	/* objects that are not FREE */
-	uint32_t initial; /* openings that are still to be spread */
+	uint32_t paced; /* openings that are still to be spread */
 	uint32_t next_source;
 	uint64_t next_open_ns;
 	bool limited; /* n applies */

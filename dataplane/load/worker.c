@@ -234,7 +234,6 @@ static void enter(struct rb_worker *w, enum rb_worker_phase phase, uint64_t dead
 
 static void enter_ready(struct rb_worker *w)
 {
-	/* Nothing of the fill may be outstanding when the room changes; what did not come back in time is lost with its connection. */
 	rb_pool_set_room(&w->pool, w->config.pool.depth, true);
 	enter(w, RB_WORKER_READY, RB_DEADLINE_NONE);
 	atomic_fetch_add_explicit(&w->config.run->ready, 1U, memory_order_release);
@@ -390,7 +389,10 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static uint64_t next_deadline(const struct rb_worker *w)
 {
-	return earlier(w->phase_deadline_ns, earlier(rb_schedule_next(&w->schedule), rb_pool_next_open(&w->pool)));
+	const bool sending = w->phase == RB_WORKER_RUNNING || w->phase == RB_WORKER_RUNDOWN;
+	const uint64_t request_ns = sending ? rb_schedule_next(&w->schedule) : RB_DEADLINE_NONE;
+
+	return earlier(w->phase_deadline_ns, earlier(request_ns, rb_pool_next_open(&w->pool)));
 }
 
 /* True when something was left undone because the command array or the batch was full. */
