@@ -34,8 +34,18 @@ STATUS_STYLE = {
 }
 
 
+_quiet = False
+
+
+def is_quiet() -> bool:
+    """Whether nothing but results and errors is to be shown."""
+    return _quiet
+
+
 def set_up(*, verbosity: int, quiet: bool) -> None:
     """Log to standard error: warnings by default, with -v what happens, with -vv everything."""
+    global _quiet
+    _quiet = quiet
     level = logging.WARNING
     if quiet:
         level = logging.ERROR

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed compare A B`: two runs side by side."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli import output
+from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
+from orchestrator.errors import ExitCode
+from orchestrator.run import directory
+
+VERDICT_COLUMN = 7
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A", help="The run to compare with.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The run to judge.")],
+    threshold: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="A smaller relative change counts as none."),
+    ] = 0.05,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the points that did not change.")
+    ] = False,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+) -> None:
+    """Compare two runs point by point (exit code 1 when B is slower somewhere)."""
+    from orchestrator import analysis
+    from orchestrator.report import comparison_rows
+
+    results = [
+        analysis.build_results(directory.find(runs_dir, wanted).path) for wanted in (before, after)
+    ]
+    rows = analysis.compare(results[0].points, results[1].points, threshold=threshold)
+    verdicts = [row.verdict for row in rows]
+    if as_json:
+        output.show_json({"a": results[0].run, "b": results[1].run, "rows": [*map(asdict, rows)]})
+    else:
+        chosen = [row for row in rows if everything or row.verdict is not analysis.Verdict.SAME]
+        headers, cells = comparison_rows(chosen)
+        styled: list[list[str | Text]] = [
+            [
+                output.styled(cell) if column == VERDICT_COLUMN else cell
+                for column, cell in enumerate(row)
+            ]
+            for row in cells
+        ]
+        output.out.print(f"A  {results[0].run}\nB  {results[1].run}\n", soft_wrap=True)
+        if styled:
+            output.out.print(output.table("", headers, styled))
+        counts = {verdict: verdicts.count(verdict) for verdict in analysis.Verdict}
+        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        output.out.print(f"\n{len(rows)} points: {told or 'none in common'}")
+    raise typer.Exit(_exit_code(verdicts))
+
+
+def _exit_code(verdicts: list[str]) -> ExitCode:
+    from orchestrator.analysis import Verdict
+
+    if Verdict.SLOWER in verdicts:
+        return ExitCode.NOT_MET
+    decided = {Verdict.SAME, Verdict.FASTER}
+    if not verdicts or not decided & set(verdicts):
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.OK
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("compare 4f2a1c latest"))(compare)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed doctor`: what this host can do."""
+
+from dataclasses import asdict
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli import output
+from orchestrator.cli.options import Json, example
+from orchestrator.cli.progress import reporter
+from orchestrator.errors import ExitCode
+
+
+def doctor(as_json: Json = False) -> None:
+    """Show what this host offers, and which accelerator guests will use and why."""
+    from orchestrator.host import doctor as examination
+
+    with reporter(output.err, silent=as_json or output.is_quiet()):
+        rows = examination.examine()
+    if as_json:
+        output.show_json([asdict(row) for row in rows])
+    else:
+        cells: list[list[str | Text]] = [
+            [output.styled(row.status), row.name, row.value] for row in rows
+        ]
+        output.out.print(output.table("", ["", "what", "found"], cells))
+        for row in rows:
+            if row.hint:
+                output.out.print(f"\n{row.name}: {row.hint}", soft_wrap=True)
+    if any(row.status == "fail" for row in rows):
+        raise typer.Exit(ExitCode.NOT_MEASURED)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("doctor"))(doctor)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed report`: tables, figures and the page from raw data; what a run shows at its end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli import output
+from orchestrator.cli.options import RUNS_DIR, Json, RunName, RunsDir, example
+from orchestrator.errors import ExitCode
+from orchestrator.log import step
+from orchestrator.run import directory
+from orchestrator.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from orchestrator.analysis import Results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A run's results and its page, ready to be printed."""
+
+    run: RunDirectory
+    results: "Results"
+    page: Path
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """NOT_MET when a claim was not reproduced, INCONCLUSIVE when one was left undecided."""
+        from orchestrator.analysis import Outcome
+
+        if any(claim.outcome is Outcome.NOT_REPRODUCED for claim in self.results.claims):
+            return ExitCode.NOT_MET
+        if any(claim.undecided for claim in self.results.claims):
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.OK
+
+    def print(self, *, as_json: bool) -> None:
+        if as_json:
+            output.show_json(self._as_data())
+            return
+        from orchestrator.report import claim_rows, summary_rows
+
+        headers, rows = summary_rows(self.results)
+        output.out.print(output.table(self._title(), headers, [[*row] for row in rows]))
+        if self.results.claims:
+            output.out.print()
+            headers, claims = claim_rows(self.results)
+            styled: list[list[str | Text]] = [
+                [text, output.styled(verdict), why] for text, verdict, why in claims
+            ]
+            output.out.print(output.table("claims", headers, styled))
+        output.out.print()
+        output.out.print(f"results  {self.run.path / 'results.csv'} (and .parquet)", soft_wrap=True)
+        output.out.print(f"report   {self.page}", soft_wrap=True)
+
+    def _title(self) -> str:
+        accelerator = self.results.manifest.get("accelerator", {}).get("kind", "")
+        clocks = ", ".join(self.results.clocks)
+        note = " · emulated: shapes, not speeds" if accelerator == "tcg" else ""
+        return f"{self.results.manifest.get('title', self.run.name)} · {clocks} clock{note}"
+
+    def _as_data(self) -> dict[str, object]:
+        from orchestrator.report import claim_rows, summary_rows
+
+        headers, rows = summary_rows(self.results)
+        names = [header.rstrip(">") for header in headers]
+        claim_headers, claims = claim_rows(self.results)
+        return {
+            "run": self.run.name,
+            "path": str(self.run.path),
+            "state": self.run.state(),
+            "report": str(self.page),
+            "results": str(self.run.path / "results.csv"),
+            "summary": [dict(zip(names, row, strict=True)) for row in rows],
+            "claims": [dict(zip(claim_headers, row, strict=True)) for row in claims],
+        }
+
+
+def write(run: RunDirectory) -> Shown:
+    """Tables, figures and page of a run, from its raw data."""
+    with step("tables and figures"):
+        from orchestrator.analysis import build_results
+        from orchestrator.report import write_report
+
+        results = build_results(run.path)
+        return Shown(run=run, results=results, page=write_report(run.path, results))
+
+
+def report(
+    wanted: RunName = "latest",
+    figure: Annotated[
+        str, typer.Option("--figure", metavar="NAME", help="Only this figure (svg, pdf, png).")
+    ] = "",
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+) -> None:
+    """Write the report of a run again, from its raw data."""
+    run = directory.find(runs_dir, wanted)
+    if figure:
+        from orchestrator.analysis import build_results
+        from orchestrator.report import write_figure
+
+        for path in write_figure(run.path, build_results(run.path), figure):
+            output.out.print(str(path), soft_wrap=True)
+        return
+    shown = write(run)
+    shown.print(as_json=as_json)
+    if shown.exit_code is not ExitCode.OK:
+        raise typer.Exit(shown.exit_code)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("report latest"))(report)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed run` and `ringbed resume`."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli import output
+from orchestrator.cli.options import (
+    EMBED,
+    RUNS_DIR,
+    Archive,
+    Connect,
+    Experiment,
+    Json,
+    Locked,
+    Only,
+    Repeat,
+    RunName,
+    RunsDir,
+    Seed,
+    Set,
+    example,
+)
+from orchestrator.cli.progress import Reporter, reporter
+from orchestrator.cli.report import Shown, write
+from orchestrator.errors import ExitCode, Interrupted, RingbedError
+from orchestrator.run import directory
+from orchestrator.run.directory import RunDirectory
+
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", min=1, max=64, help="Sets of guests that take trials at the same time."
+    ),
+]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", "-k", help="Go on with the other trials when one fails.")
+]
+
+
+def run(
+    experiment: Experiment,
+    changes: Set = [],  # noqa: B006  typer reads the default, nothing changes it
+    only: Only = [],  # noqa: B006
+    repeat: Repeat = None,
+    seed: Seed = None,
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
+    locked: Locked = False,
+    archive: Archive = "",
+    connect: Connect = EMBED,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment and write its report."""
+    from orchestrator.run import session
+
+    selection = session.Selection(
+        overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed
+    )
+    settings = session.Settings(
+        runs_dir=runs_dir,
+        jobs=jobs,
+        keep_going=keep_going,
+        locked=locked,
+        archive=archive,
+        connect=connect,
+    )
+    _carry_out(
+        lambda watch: session.start(experiment, selection, settings, watch),
+        silent=as_json or output.is_quiet(),
+        as_json=as_json,
+    )
+
+
+def resume(
+    wanted: RunName = "latest",
+    jobs: Jobs = 1,
+    keep_going: KeepGoing = False,
+    locked: Locked = False,
+    archive: Archive = "",
+    connect: Connect = EMBED,
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+) -> None:
+    """Do what is left of a run that was interrupted, or whose trials failed."""
+    from orchestrator.run import session
+
+    found = directory.find(runs_dir, wanted)
+    settings = session.Settings(
+        runs_dir=found.path.parent,
+        jobs=jobs,
+        keep_going=keep_going,
+        locked=locked,
+        archive=archive,
+        connect=connect,
+    )
+    _carry_out(
+        lambda watch: session.resume(found, settings, watch),
+        silent=as_json or output.is_quiet(),
+        as_json=as_json,
+    )
+
+
+class Watch:
+    """Passes on what a run tells, and remembers which run it is."""
+
+    def __init__(self, to: Reporter) -> None:
+        self.run: RunDirectory | None = None
+        self.created = self._created
+        self.trials = to.trials
+        self.trial_started = to.trial_started
+        self.trial_ended = to.trial_ended
+
+    def _created(self, run: RunDirectory) -> None:
+        self.run = run
+
+
+def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) -> None:
+    """Do the work, write the report of whatever was measured, and only then fail."""
+    failure: RingbedError | None = None
+    shown: Shown | None = None
+    with reporter(output.err, silent=silent) as to:
+        watch = Watch(to)
+        try:
+            work(watch)
+        except Interrupted:
+            _tell_interrupted(watch.run)
+            raise
+        except RingbedError as error:
+            failure = error
+        if watch.run is not None and watch.run.manifest.exists():
+            shown = write(watch.run)
+    if shown is not None:
+        shown.print(as_json=as_json)
+    if failure is not None:
+        raise failure
+    if shown is not None and shown.exit_code is not ExitCode.OK:
+        raise typer.Exit(shown.exit_code)
+
+
+def _tell_interrupted(run: RunDirectory | None) -> None:
+    if run is not None:
+        output.err.print(
+            f"what was measured is kept in {run.path}\n"
+            f"  ./ringbed resume {run.name}   does the rest\n"
+            f"  ./ringbed report {run.name}   writes the report of what there is",
+            soft_wrap=True,
+        )
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("run quickstart --repeat 5"))(run)
+    app.command(epilog=example("resume latest"))(resume)

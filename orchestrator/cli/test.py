@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed test`: linters, unit tests of Python and C, and on request tests with real guests."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator import paths, process
+from orchestrator.cli import output
+from orchestrator.cli.options import Archive, Locked, example
+from orchestrator.errors import CommandError, ExitCode, RingbedError
+
+PYTHON_SOURCES = ("orchestrator", "tests")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that is checked. argv is made late: it may need a tree that is built first."""
+
+    name: str
+    argv: Callable[[], Sequence[str | os.PathLike[str]]]
+    timeout: float = 600
+    shows: bool = False
+    """Print the last lines of output even when all is well: a test runner's own summary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    check: Check
+    passed: bool
+    seconds: float
+    output: str
+
+
+def _python(*arguments: str) -> Callable[[], Sequence[str]]:
+    return lambda: [sys.executable, *arguments]
+
+
+def _pytest(*arguments: str) -> Callable[[], Sequence[str]]:
+    return _python("-m", "pytest", "-q", "--durations=3", "--color=no", *arguments)
+
+
+def _sources(*patterns: str) -> list[str]:
+    root = paths.project()
+    return sorted(
+        str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)
+    )
+
+
+def _in_build_tree(*argv: str) -> Callable[[], Sequence[str | os.PathLike[str]]]:
+    def command() -> Sequence[str | os.PathLike[str]]:
+        from orchestrator.host import trees
+
+        return trees.ensure_tree("build").command(argv, cwd=paths.project())
+
+    return command
+
+
+def _lint() -> list[Check]:
+    c_files = _sources("dataplane/**/*.c", "dataplane/**/*.h")
+    shell_files = ["ringbed", ".ci/run", *_sources("images/**/*.sh", "tests/**/*.sh")]
+    return [
+        Check(name="ruff", argv=_python("-m", "ruff", "check", *PYTHON_SOURCES)),
+        Check(name="ruff format", argv=_python("-m", "ruff", "format", "--check", *PYTHON_SOURCES)),
+        Check(name="mypy", argv=_python("-m", "mypy")),
+        Check(name="ansible-lint", argv=_ansible_lint),
+        Check(name="clang-format", argv=_in_build_tree("clang-format", "-n", "-Werror", *c_files)),
+        Check(name="shellcheck", argv=_in_build_tree("shellcheck", "-x", *shell_files)),
+    ]
+
+
+def _ansible_lint() -> Sequence[str]:
+    program = Path(sys.executable).with_name("ansible-lint")
+    return [str(program), "--offline", "-q", "playbooks"]
+
+
+def _unit() -> list[Check]:
+    return [
+        Check(name="Python unit tests", argv=_pytest("tests/unit"), shows=True),
+        Check(name="C unit tests", argv=_c_tests, timeout=900, shows=True),
+    ]
+
+
+def _c_tests() -> Sequence[str | os.PathLike[str]]:
+    from orchestrator.host import cbuild
+
+    return cbuild.test_command()
+
+
+def _guests() -> list[Check]:
+    return [
+        Check(
+            name="tests with real guests",
+            argv=_pytest("-m", "vm or browser or slow", "tests/vm"),
+            timeout=3600,
+            shows=True,
+        )
+    ]
+
+
+def _run(check: Check, logs: Path) -> Verdict:
+    begin = time.monotonic()
+    log = logs / f"{check.name.replace(' ', '-')}.log"
+    try:
+        done = process.stream(
+            check.argv(), timeout=check.timeout, log=log, cwd=paths.project(), env=_clean_env()
+        )
+        passed, text = True, done.stdout
+    except CommandError:
+        passed, text = False, log.read_text(encoding="utf-8", errors="replace")
+    except RingbedError as error:
+        passed, text = False, str(error)
+    seconds = time.monotonic() - begin
+    return Verdict(check=check, passed=passed, seconds=seconds, output=text)
+
+
+def _clean_env() -> dict[str, str]:
+    # Caches of the tools go where the tests' own do, not into the checkout.
+    cache = paths.cache("checks")
+    return {
+        "RUFF_CACHE_DIR": str(cache / "ruff"),
+        "MYPY_CACHE_DIR": str(cache / "mypy"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NO_COLOR": "1",
+    }
+
+
+def _show(verdict: Verdict) -> None:
+    mark = ("ok    ", "green") if verdict.passed else ("FAILED", "bold red")
+    took = (f"  {output.seconds(verdict.seconds)}", "dim")
+    output.out.print(Text.assemble(mark, f" {verdict.check.name}", took))
+    if not verdict.passed:
+        print(process.tail(verdict.output, 60), flush=True)
+    elif verdict.check.shows:
+        print(process.tail(verdict.output, 8), flush=True)
+
+
+def _run_all(checks: Sequence[Check]) -> list[Verdict]:
+    logs = Path(tempfile.mkdtemp(prefix="ringbed-test-"))
+    verdicts = []
+    try:
+        with ThreadPoolExecutor(max_workers=max(1, min(2, os.cpu_count() or 1))) as pool:
+            for verdict in pool.map(lambda check: _run(check, logs), checks):
+                _show(verdict)
+                verdicts.append(verdict)
+    finally:
+        shutil.rmtree(logs)
+    return verdicts
+
+
+def test(
+    vm: Annotated[bool, typer.Option("--vm", help="Also tests that boot real guests.")] = False,
+    only_vm: Annotated[
+        bool, typer.Option("--only-vm", help="Nothing but the tests with real guests.")
+    ] = False,
+    lint: Annotated[bool, typer.Option("--lint", help="Only the linters.")] = False,
+    locked: Locked = False,
+    archive: Archive = "",
+) -> None:
+    """Run the linters and the unit tests of Python and C; with --vm real guests too."""
+    if locked:
+        os.environ["RINGBED_LOCKED"] = "1"
+    if archive:
+        os.environ["RINGBED_ARCHIVE"] = archive
+    begin = time.monotonic()
+    verdicts: list[Verdict] = []
+    if not only_vm:
+        verdicts += _run_all(_lint() + ([] if lint else _unit()))
+    if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
+        verdicts += _run_all(_guests())
+    failed = [verdict.check.name for verdict in verdicts if not verdict.passed]
+    took = output.seconds(time.monotonic() - begin)
+    if failed:
+        output.out.print(Text(f"{len(failed)} of {len(verdicts)} checks failed: ", "bold red"))
+        output.out.print(f"  {', '.join(failed)}")
+        raise typer.Exit(ExitCode.NOT_MET)
+    output.out.print(Text(f"all {len(verdicts)} checks passed in {took}", "bold green"))
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("test --vm"))(test)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed vm`: guests to look around in, outside any run."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator import process
+from orchestrator.cli import output
+from orchestrator.cli.options import EMBED, Archive, Connect, Experiment, Json, Locked, Set, example
+from orchestrator.cli.progress import reporter
+from orchestrator.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Guests to look around in, outside any run.")
+
+Machine = Annotated[
+    str, typer.Argument(metavar="MACHINE", help="Its name, or TOKEN/NAME when several are up.")
+]
+
+
+@app.command(epilog=example("vm up quickstart"))
+def up(
+    experiment: Experiment = "quickstart",
+    changes: Set = [],  # noqa: B006  typer reads the default, nothing changes it
+    connect: Connect = EMBED,
+    locked: Locked = False,
+    archive: Archive = "",
+) -> None:
+    """Start the machines of an experiment and leave them running."""
+    from orchestrator.run import standing
+
+    with reporter(output.err, silent=False):
+        lease = standing.up(experiment, changes, connect=connect, locked=locked, archive=archive)
+    output.out.print(f"{', '.join(m.name for m in lease.machines)} are up ({lease.token})")
+    for machine in lease.machines:
+        output.out.print(f"  ./ringbed vm ssh {machine.name}")
+    output.out.print(f"  ./ringbed vm down {lease.token}")
+
+
+@app.command("list", epilog=example("vm list"))
+def list_(as_json: Json = False) -> None:
+    """List the machines that `vm up` started."""
+    from orchestrator.vm import lease as leases
+
+    found = leases.list_leases()
+    if as_json:
+        output.show_json(
+            [
+                {
+                    "token": lease.token,
+                    "purpose": lease.purpose,
+                    "created": lease.created,
+                    "machines": [
+                        {
+                            "name": machine.name,
+                            "alive": machine.alive(),
+                            "ssh_port": machine.ssh_port,
+                            "pid": machine.pid,
+                        }
+                        for machine in lease.machines
+                    ],
+                }
+                for lease in found
+            ]
+        )
+        return
+    if not found:
+        output.err.print("no machines are up; start some with: ./ringbed vm up quickstart")
+        return
+    rows: list[list[str | Text]] = [
+        [
+            lease.token,
+            machine.name,
+            output.styled("running" if machine.alive() else "crashed"),
+            str(machine.ssh_port),
+            output.seconds(time.time() - lease.created),
+            lease.purpose,
+        ]
+        for lease in found
+        for machine in lease.machines
+    ]
+    columns = ["token", "machine", "state", "ssh port>", "age>", "experiment"]
+    output.out.print(output.table("", columns, rows))
+
+
+@app.command(
+    epilog=example("vm ssh server -- ethtool -l link0"),
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def ssh(context: typer.Context, machine: Machine) -> None:
+    """Open a shell in a machine, or run a command there."""
+    from orchestrator.vm import lease as leases
+
+    process.replace(leases.find_machine(machine).ssh_argv(*context.args))
+
+
+@app.command(epilog=example("vm console server"))
+def console(machine: Machine) -> None:
+    """Attach to the serial console of a machine (leave with Ctrl-])."""
+    from orchestrator.vm import console as consoles
+    from orchestrator.vm import lease as leases
+
+    consoles.attach(leases.find_machine(machine).console_socket)
+
+
+@app.command(epilog=example("vm down --all"))
+def down(
+    token: Annotated[
+        str, typer.Argument(metavar="[TOKEN]", help="As printed by vm list; its start is enough.")
+    ] = "",
+    everything: Annotated[bool, typer.Option("--all", help="All machines that are up.")] = False,
+) -> None:
+    """End machines that `vm up` started."""
+    from orchestrator.vm import lease as leases
+
+    found = leases.list_leases()
+    if not token and not everything and len(found) > 1:
+        raise UsageError(
+            f"{len(found)} sets of machines are up", hint="name one (vm list), or use --all"
+        )
+    chosen = [leases.find_lease(token)] if token else found
+    for lease in chosen:
+        leases.end_lease(lease)
+        output.out.print(f"ended {', '.join(m.name for m in lease.machines)} ({lease.token})")
+    if not chosen:
+        output.err.print("no machines are up")

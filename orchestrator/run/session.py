@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run from beginning to end, and the rest of a run that was cut off."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator import paths
+from orchestrator.errors import InfrastructureError, Interrupted, UsageError
+from orchestrator.log import JsonLines, sink, step
+from orchestrator.run import directory, journal, manifest, supplies
+from orchestrator.run.compose import Drivers
+from orchestrator.run.directory import RunDirectory
+from orchestrator.run.execute import Executor, Observer, Tally
+from orchestrator.run.journal import Journal
+from orchestrator.run.plan import Costs, Plan, Trial, make_plan
+from orchestrator.run.supplies import Supplies
+from orchestrator.run.testbed import Testbed
+from orchestrator.spec import Experiment, find_experiment, load_experiment
+from orchestrator.spec.topology import Topology
+from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions, new_token
+from orchestrator.vm.sweep import sweep_stale
+
+logger = logging.getLogger(__name__)
+
+# Measured under TCG on two cores; only the estimate shown to the user depends on them.
+COSTS = Costs(trial_ns=1_500_000_000, boot_ns=9_000_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of an experiment is run. Stored with the run, so that `resume` makes the same plan."""
+
+    overrides: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    repeat: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How it is run. jobs: sets of guests that take trials at the same time."""
+
+    runs_dir: Path
+    jobs: int = 1
+    keep_going: bool = False
+    locked: bool = False
+    archive: str = ""
+    connect: str = "embed"
+    command: tuple[str, ...] = field(default_factory=lambda: tuple(manifest.command_line()))
+
+
+class RunFailed(InfrastructureError):
+    """Some trials failed; the first one's error says why. What was measured is in the run."""
+
+    def __init__(self, tally: Tally, run: RunDirectory) -> None:
+        first = tally.first_failure
+        details = "" if first is None else first.details
+        if tally.failed > 1:
+            listed = "\n".join(f"  {failure}" for failure in tally.failures[:10])
+            details = f"{details}\n{tally.failed} trials failed:\n{listed}".strip()
+        super().__init__(
+            tally.failures[0],
+            details=details,
+            hint=f"./ringbed resume {run.name} does what is left; its logs are in {run.path}",
+        )
+        self.tally = tally
+        self.run = run
+
+
+class Watcher(Observer, Protocol):
+    """An observer that is also told which run it is, and how many trials there are."""
+
+    def created(self, run: RunDirectory) -> None: ...
+
+    def trials(self, total: int, seconds_each: float) -> None: ...
+
+
+def prepare(
+    name: str, selection: Selection, settings: Settings
+) -> tuple[Experiment, Supplies, Plan]:
+    """Read an experiment, supply what it needs, and plan it. Starts no guest."""
+    experiment = load_experiment(find_experiment(name), selection.overrides)
+    # A plan without its inputs finds mistakes of the file before anything is built.
+    _plan(experiment, selection, {})
+    found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
+    return experiment, found, _plan(experiment, selection, found.inputs)
+
+
+def start(name: str, selection: Selection, settings: Settings, watcher: Watcher) -> RunDirectory:
+    """Run an experiment. Returns its directory when every trial went well.
+
+    Raises RunFailed when one did not, and Interrupted; then too the directory holds what was
+    measured.
+    """
+    sweep()
+    experiment, found, plan = prepare(name, selection, settings)
+    _check_host(plan, settings)
+    run = directory.create(settings.runs_dir, experiment.name)
+    watcher.created(run)
+    _keep_inputs(run, experiment, plan, selection, settings)
+    with run.locked(), _logged(run), Journal(run.journal) as written_journal:
+        written = manifest.begin(run, experiment, plan, found, list(settings.command))
+        written.write()
+        written_journal.append("run-start")
+        _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
+    return run
+
+
+def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirectory:
+    """Do what is left of a run: trials that never started, were cut off, or failed."""
+    sweep()
+    with run.locked(), _logged(run), Journal(run.journal) as written_journal:
+        stored = json.loads(run.plan.read_text(encoding="utf-8"))
+        selection = Selection(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in stored["selection"].items()
+            }
+        )
+        experiment = load_experiment(run.experiment, selection.overrides)
+        found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
+        plan = _plan(experiment, selection, found.inputs)
+        _refuse_other_inputs(run, stored, plan)
+        done = journal.progress(run.journal).done
+        left = [trial for trial in plan.trials if trial.id not in done]
+        _check_host(plan, settings)
+        written = manifest.Manifest(run, json.loads(run.manifest.read_text(encoding="utf-8")))
+        watcher.created(run)
+        written_journal.append("run-resume")
+        _Work(run, plan, found, settings, written, written_journal, watcher).do(left)
+    return run
+
+
+def sweep() -> None:
+    """Remove what killed runs left behind, and say what that was."""
+    for sentence in sweep_stale():
+        logger.warning("%s", sentence)
+
+
+def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) -> Plan:
+    return make_plan(
+        experiment,
+        Drivers(),
+        inputs=inputs,
+        only=selection.only,
+        repeat=selection.repeat,
+        seed=selection.seed,
+        costs=COSTS,
+    )
+
+
+def _check_host(plan: Plan, settings: Settings) -> None:
+    settings.runs_dir.mkdir(parents=True, exist_ok=True)
+    warnings = supplies.check_host(plan.demand, settings.runs_dir, slots=settings.jobs)
+    for warning in (*plan.warnings, *warnings):
+        logger.warning("%s", warning)
+
+
+def _keep_inputs(
+    run: RunDirectory,
+    experiment: Experiment,
+    plan: Plan,
+    selection: Selection,
+    settings: Settings,
+) -> None:
+    """Copy what the run was asked, so that `resume` needs nothing but its directory."""
+    source = experiment.source.path
+    shutil.copyfile(source, run.experiment)
+    for name in experiment.source.files:
+        target = run.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source.parent / name, target)
+    data = {**plan.to_json(), "selection": asdict(selection), "command": settings.command}
+    run.plan.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _refuse_other_inputs(run: RunDirectory, stored: dict[str, Any], plan: Plan) -> None:
+    before, now = stored["inputs"], plan.inputs
+    changed = sorted(name for name in before if before[name] != now.get(name))
+    if changed:
+        raise UsageError(
+            f"{run.name} cannot go on: since it began, {', '.join(changed)} changed",
+            details="its trials would no longer be comparable with each other",
+            hint="go back to the state it began with, or start a new run",
+        )
+
+
+class _Work:
+    """The trials of a run, from the first guest to the last line of the journal."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        plan: Plan,
+        found: Supplies,
+        settings: Settings,
+        written: manifest.Manifest,
+        written_journal: Journal,
+        watcher: Watcher,
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._supplies = found
+        self._settings = settings
+        self._manifest = written
+        self._journal = written_journal
+        self._watcher = watcher
+        self._executor = Executor(run, written_journal, watcher, keep_going=settings.keep_going)
+
+    def do(self, trials: Sequence[Trial]) -> None:
+        """Take the trials and end the run: in the journal, in the manifest, and by its error."""
+        self._watcher.trials(len(trials), _seconds_each(self._plan))
+        outcome = "failed"
+        try:
+            with _hypervisor(self._settings) as hypervisor:
+                for topology in self._plan.topologies:
+                    mine = [trial for trial in trials if trial.topology == topology.id]
+                    if mine and not self._is_over():
+                        self._on_topology(hypervisor, topology, mine)
+            outcome = "failed" if self._executor.tally.failed else "ok"
+        except Interrupted:
+            outcome = "interrupted"
+            raise
+        finally:
+            self._journal.append("run-end", outcome=outcome)
+            self._manifest.end(outcome)
+        if self._executor.tally.failed:
+            raise RunFailed(self._executor.tally, self._run)
+
+    def _is_over(self) -> bool:
+        return bool(self._executor.tally.failed) and not self._settings.keep_going
+
+    def _on_topology(
+        self, hypervisor: Hypervisor, topology: Topology, trials: Sequence[Trial]
+    ) -> None:
+        traces = {
+            trial.workload.trace.file: (self._run.path / trial.workload.trace.file).read_text()
+            for trial in trials
+            if trial.workload.trace is not None
+        }
+        slots = range(1, min(self._settings.jobs, len(trials)) + 1)
+        directory = self._run.machines
+        benches = [
+            Testbed(hypervisor, topology, self._supplies, directory, slot=slot, traces=traces)
+            for slot in slots
+        ]
+        with ExitStack() as stack:
+            for bench in benches:
+                stack.callback(bench.down)
+                bench.up()
+                self._manifest.add_testbed(bench)
+            with step(f"{len(trials)} trials"):
+                self._executor.run_all(trials, benches)
+
+
+@contextmanager
+def _hypervisor(settings: Settings) -> Iterator[Hypervisor]:
+    options = HypervisorOptions(connect=settings.connect, state=paths.state())
+    with Hypervisor(new_token(), options) as hypervisor:
+        yield hypervisor
+
+
+@contextmanager
+def _logged(run: RunDirectory) -> Iterator[None]:
+    """Everything that happens, into the run's own log."""
+    handler = JsonLines(run.log)
+    handler.setLevel(logging.INFO)
+    package = logging.getLogger("orchestrator")
+    package.addHandler(handler)
+    try:
+        with sink(handler.step):
+            yield
+    finally:
+        package.removeHandler(handler)
+        handler.close()
+
+
+def _seconds_each(plan: Plan) -> float:
+    load = sum(trial.warmup_ns + trial.duration_ns for trial in plan.trials)
+    return (load / len(plan.trials) + COSTS.trial_ns) / 1e9

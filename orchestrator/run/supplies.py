@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run needs before a guest can start, and its identity: image, programs, tools, code."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import paths
+from orchestrator.errors import HostError
+from orchestrator.host import accelerator, cbuild, probe, trees
+from orchestrator.host.accelerator import Verdict
+from orchestrator.imaging import GuestImage, ensure_image
+from orchestrator.log import step
+from orchestrator.spec.topology import Demand
+
+logger = logging.getLogger(__name__)
+
+MIB = 2**20
+# QEMU's own memory beside the guest's: measured 90 to 130 MiB a process, rounded up.
+QEMU_OVERHEAD_BYTES = 160 * MIB
+RUN_DISK_BYTES = 500 * MIB
+
+# What decides how a trial is carried out; the rest of the package only reads results.
+_CODE = ("stacks", "workloads", "steps", "provision", "vm")
+_CODE_FILES = ("run/compose.py", "run/testbed.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplies:
+    """Everything built or found that trials depend on. inputs: its hashes, by name."""
+
+    image: GuestImage
+    binaries: Path
+    accelerator: Verdict
+    inputs: dict[str, str]
+
+
+def gather(image_name: str, *, locked: bool, archive: str) -> Supplies:
+    """Build or find what trials depend on. Takes minutes on the first call, then a second."""
+    with step("tools tree and build tree"):
+        tools = trees.ensure_tree("tools", locked=locked, archive=archive)
+        trees.ensure_tree("build", locked=locked, archive=archive)
+    with step("C programs"):
+        built = cbuild.ensure_dataplane()
+    with step(f"guest image {image_name}"):
+        image = ensure_image(image_name, locked=locked, archive=archive)
+    with step("accelerator"):
+        verdict = accelerator.verdict(image.kernel)
+    inputs = {
+        "image": image.hash,
+        "dataplane": built.hash,
+        "tools": tools.hash,
+        "code": code_hash(),
+        "accelerator": verdict.kind,
+    }
+    return Supplies(image=image, binaries=built.path, accelerator=verdict, inputs=inputs)
+
+
+def code_hash() -> str:
+    """Of the drivers, the steps and the playbooks."""
+    package = paths.project("orchestrator")
+    roots = [*(package / name for name in _CODE), paths.project("playbooks")]
+    files = [package / name for name in _CODE_FILES]
+    for root in roots:
+        files += [path for path in root.rglob("*") if path.is_file() and _counts(path)]
+    return _hash(sorted(files))
+
+
+def _counts(path: Path) -> bool:
+    return "__pycache__" not in path.parts and ".ansible" not in path.parts
+
+
+def _hash(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        name = path.relative_to(paths.PROJECT).as_posix()
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_host(demand: Demand, runs_dir: Path, *, slots: int) -> list[str]:
+    """Warnings about a host that can take the guests, but not well.
+
+    Raises HostError when it cannot take them at all.
+    """
+    facts = probe.resources(runs_dir)
+    needed = slots * (demand.memory_bytes + demand.machines * QEMU_OVERHEAD_BYTES)
+    if needed > facts.memory_available_bytes:
+        raise HostError(
+            f"the guests need {needed // MIB} MiB of memory, "
+            f"{facts.memory_available_bytes // MIB} MiB are available",
+            hint="end other programs, or give less: --set machines.server.memory=512MiB",
+        )
+    if facts.disk_free_bytes < RUN_DISK_BYTES:
+        raise HostError(
+            f"{runs_dir} has {facts.disk_free_bytes // MIB} MiB free; "
+            f"a run needs {RUN_DISK_BYTES // MIB} MiB",
+            hint="./ringbed clean --runs removes runs that did not finish; or use --runs-dir",
+        )
+    warnings = []
+    if slots * demand.cpus > facts.cpus:
+        warnings.append(
+            f"{slots * demand.cpus} vCPUs share {facts.cpus} cores of the host: "
+            "guests take each other's time, and tails show it"
+        )
+    return warnings
