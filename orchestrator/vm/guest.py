@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to the NICs inside a running guest: queues, virtual functions, impairments.
+
+`base_commands` may run before a snapshot is taken, `vf_script` only after it has been restored,
+because QEMU's igb keeps no migration state for VFs. `facts` reads back what is really there.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+from orchestrator.errors import MachineError
+from orchestrator.vm.domain import port_ifname
+from orchestrator.vm.machine import Machine
+from orchestrator.vm.model import Link, MachineConfig, Nic, NicModel, Topology, nic_mac
+
+type Command = tuple[str, ...]
+
+# Frames that netem holds back: 200 ms of a gigabit at the smallest frame. The default of 1000 would
+# drop frames that only wait, and look like a slower link.
+NETEM_LIMIT = 300_000
+VF_DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicFacts:
+    """A NIC as the guest sees it. queues: RX queues in use. qdisc: the root queueing discipline
+    with its parameters as tc prints them."""
+
+    ifname: str
+    driver: str
+    mac: str
+    queues: int
+    up: bool
+    qdisc: str
+
+
+def base_commands(topology: Topology, config: MachineConfig) -> list[Command]:
+    """Commands to run once the guest is up: queue counts, and impairments of its links.
+
+    A VF does not exist yet; what concerns it is in `vf_script`.
+    """
+    commands: list[Command] = []
+    for nic in config.nics:
+        if nic.model is not NicModel.IGB_VF:
+            commands += nic_commands(nic, topology.link(nic.link))
+    return commands
+
+
+def nic_commands(nic: Nic, link: Link) -> list[Command]:
+    commands: list[Command] = []
+    if nic.model is not NicModel.IGB_VF:
+        commands.append(("ethtool", "-L", nic.ifname, "combined", str(nic.queues)))
+    if link.impaired:
+        commands.append(netem(nic.ifname, link))
+    return commands
+
+
+def netem(ifname: str, link: Link) -> Command:
+    """The command that impairs what leaves by `ifname`; the other end does the other direction."""
+    words = ["tc", "qdisc", "replace", "dev", ifname, "root", "netem", "limit", str(NETEM_LIMIT)]
+    if link.delay_ns:
+        words += ["delay", f"{link.delay_ns}ns"]
+    if link.loss:
+        words += ["loss", f"{link.loss * 100:.6f}%"]
+    if link.rate_bps:
+        words += ["rate", f"{link.rate_bps}bit"]
+    return tuple(words)
+
+
+def vf_script(machine: str, nic: Nic, link: Link) -> str:
+    """A shell script that makes the first VF of the NIC's port and gives it name and address.
+
+    The order matters. QEMU's igb resets the port when it comes up and forgets VFs made before; a
+    VF without an administrative address is refused; a VF has a link only when its port has one.
+    """
+    settings = {
+        "port": port_ifname(nic.ifname),
+        "vf": nic.ifname,
+        "mac": nic_mac(machine, nic),
+        "address": nic.address,
+    }
+    head = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
+    tail = [shlex.join(command) for command in nic_commands(nic, link)]
+    return "\n".join([*head, _VF_RECIPE, *tail])
+
+
+_VF_RECIPE = r"""set -e
+await() {
+    n=0
+    until eval "$1"; do
+        n=$((n + 1))
+        [ $n -lt 200 ] || { echo "waited in vain for: $1" >&2; exit 1; }
+        sleep 0.05
+    done
+}
+has_carrier() { read -r carrier <"/sys/class/net/$1/carrier" && [ "$carrier" = 1 ]; }
+modprobe igbvf
+ip link set "$port" up
+await 'has_carrier "$port" 2>/dev/null'
+device=/sys/class/net/$port/device
+echo 0 >"$device/sriov_drivers_autoprobe"
+echo 1 >"$device/sriov_numvfs"
+ip link set "$port" vf 0 mac "$mac" spoofchk off
+ip link set "$port" vf 0 trust on
+await 'has_carrier "$port" 2>/dev/null'
+name=$(readlink "$device/virtfn0")
+echo "${name##*/}" >/sys/bus/pci/drivers/igbvf/bind
+await 'ls "$device"/virtfn0/net/* >/dev/null 2>&1'
+for entry in "$device"/virtfn0/net/*; do ip link set "${entry##*/}" name "$vf"; done
+[ -z "$address" ] || ip address add "$address" dev "$vf"
+ip link set "$vf" up
+await 'has_carrier "$vf" 2>/dev/null'
+"""
+
+
+def configure(machine: Machine) -> None:
+    """Run `base_commands` in a guest that is ready."""
+    commands = base_commands(machine.topology, machine.config)
+    if commands:
+        machine.run("set -e\n" + "\n".join(shlex.join(command) for command in commands))
+
+
+def make_vfs(machine: Machine) -> None:
+    """Make the VFs that the machine's definition asks for, in a guest that is ready."""
+    for nic in machine.config.nics:
+        if nic.model is NicModel.IGB_VF:
+            script = vf_script(machine.name, nic, machine.topology.link(nic.link))
+            machine.run(script, deadline_s=VF_DEADLINE_S)
+
+
+def facts(machine: Machine) -> tuple[NicFacts, ...]:
+    """The data NICs of a running guest, read back from it."""
+    names = [nic.ifname for nic in machine.config.nics]
+    if not names:
+        return ()
+    output = machine.run(f"set -- {shlex.join(names)}\n{_READ_BACK}")
+    found = tuple(_fact(line) for line in output.splitlines())
+    if [fact.ifname for fact in found] != names:
+        raise MachineError(
+            f"{machine.name}: the NICs cannot be read back", machine=machine.name, details=output
+        )
+    return found
+
+
+_READ_BACK = r"""for nic in "$@"; do
+    here=/sys/class/net/$nic
+    driver=$(readlink "$here/device/driver")
+    read -r mac <"$here/address"
+    read -r carrier <"$here/carrier"
+    queues=0
+    for queue in "$here"/queues/rx-*; do queues=$((queues + 1)); done
+    qdisc=$(tc qdisc show dev "$nic" root | head -n 1)
+    echo "$nic|${driver##*/}|$mac|$queues|$carrier|$qdisc"
+done
+"""
+
+
+def _fact(line: str) -> NicFacts:
+    ifname, driver, mac, queues, carrier, qdisc = line.split("|", 5)
+    return NicFacts(
+        ifname=ifname,
+        driver=driver,
+        mac=mac,
+        queues=int(queues),
+        up=carrier == "1",
+        qdisc=qdisc.strip(),
+    )

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A libvirt connection and the state directory of one run: the place where its machines live."""
+
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from orchestrator.errors import HostError, RingbedError, UsageError
+from orchestrator.vm import connection as libvirt_connection
+from orchestrator.vm import lease as leases
+from orchestrator.vm import links, netns
+from orchestrator.vm.connection import EMBED, libvirt_module
+from orchestrator.vm.group import Group
+from orchestrator.vm.keys import guest_keys
+from orchestrator.vm.machine import Machine, Services
+from orchestrator.vm.model import Accelerator, NicModel, Topology
+from orchestrator.vm.state import RunState
+
+logger = logging.getLogger(__name__)
+
+QEMU = "qemu-system-x86_64"
+# libvirt counts 10.0.3 as 10000003. Before, VFs of QEMU's igb never reached their device.
+FIRST_QEMU_WITH_VFS = 10_000_003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HypervisorOptions:
+    """Where and with what machines run.
+
+    connect: "embed" for libvirt's driver inside this process, or the URI of a daemon
+    ("qemu:///system", "qemu+ssh://user@host/system"). emulator: a path; empty for the QEMU that
+    comes first in PATH (embed) or that the daemon prefers. allocate_port: returns a TCP port of
+    127.0.0.1, on the host of the machines, that nobody uses. state: the directory of all state
+    directories; None for the usual one.
+    """
+
+    allocate_port: Callable[[], int]
+    connect: str = EMBED
+    emulator: str = ""
+    state: Path | None = None
+
+
+class Hypervisor:
+    """The machines of one run; a context manager.
+
+    Leaving the context ends all guests and removes everything that belonged to them, unless
+    `lease` handed them over. A process can have one "embed" hypervisor in its life.
+    """
+
+    def __init__(self, token: str, options: HypervisorOptions) -> None:
+        self.token = token
+        self.options = options
+        self._state = RunState(token, options.connect, options.state)
+        self._stack = ExitStack()
+        self._connection: Any = None
+        self._machines: list[Machine] = []
+        self._leased = False
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> "Hypervisor":
+        with ExitStack() as stack:
+            stack.enter_context(self._state)
+            self._connection = self._open()
+            stack.callback(self._close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._leased:
+            self._stack.callback(self._destroy_all)
+        self._stack.close()
+
+    @property
+    def embedded(self) -> bool:
+        return self.options.connect == EMBED
+
+    @property
+    def state_directory(self) -> Path:
+        return self._state.path
+
+    def define(self, topology: Topology, directory: Path) -> Group:
+        """Make the machines of a topology, without starting anything.
+
+        directory: receives a directory for each machine with its console log and definition.
+        Raises UsageError when the topology cannot be built, HostError when this host cannot.
+        """
+        if self._machines:
+            raise UsageError("a hypervisor has the machines of one topology")
+        topology.check()
+        self._check_support(topology)
+        services = self._services(self._enter_namespace(topology))
+        self._machines = [
+            Machine(services, topology, config, directory.resolve() / config.name)
+            for config in topology.machines
+        ]
+        return Group(
+            topology=topology,
+            machines=tuple(self._machines),
+            token=self.token,
+            platform=self.platform(topology),
+            can_snapshot=self.embedded,
+            cancelled=self._cancelled,
+        )
+
+    def lease(self, purpose: str) -> leases.Lease:
+        """Hand the running machines to a lease: they outlive this context and this process.
+
+        Raises MachineError when one of them is not usable.
+        """
+        for machine in self._machines:
+            machine.check()
+        lease = leases.Lease.of(self._state, purpose, self._machines)
+        lease.write(self._state.lease)
+        self._state.keep()
+        self._leased = True
+        return lease
+
+    def platform(self, topology: Topology) -> str:
+        """Identifies what guests run on, as far as a saved guest depends on it."""
+        emulator = Path(self._emulator())
+        parts = [str(self._connection.getVersion()), str(self._connection.getLibVersion())]
+        with suppress(OSError):
+            status = emulator.stat()
+            parts.append(f"{status.st_size} {status.st_mtime_ns}")
+        if any(machine.accelerator is Accelerator.KVM for machine in topology.machines):
+            parts += [platform.release(), _host_cpu()]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    # -- inside
+
+    def _open(self) -> Any:
+        if self.embedded:
+            connection = libvirt_connection.open_embedded(self._state.libvirt_root)
+        else:
+            connection = libvirt_connection.open_daemon(self.options.connect)
+        libvirt = libvirt_module()
+        stopped = (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED)
+
+        def on_event(_: Any, domain: Any, event: int, detail: int, __: Any) -> None:
+            if event in stopped:
+                self._on_stopped(domain.name())
+
+        self._callback = connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None
+        )
+        return connection
+
+    def _close(self) -> None:
+        libvirt = libvirt_module()
+        with suppress(libvirt.libvirtError):
+            self._connection.domainEventDeregisterAny(self._callback)
+            self._connection.close()
+        if self.embedded:
+            libvirt_connection.keep_capabilities(self._state.libvirt_root)
+
+    def _on_stopped(self, domain_name: str) -> None:
+        for machine in self._machines:
+            if machine.domain_name == domain_name:
+                machine.on_stopped()
+
+    def _destroy_all(self) -> None:
+        """End every guest, even when one of them resists; then raise what went wrong first."""
+        first: RingbedError | None = None
+        for machine in self._machines:
+            try:
+                machine.destroy()
+            except RingbedError as error:
+                logger.warning("%s", error)
+                first = first or error
+        if first is not None:
+            # Keep the directory: the next start can only clean up what it finds.
+            self._state.keep()
+            raise first
+
+    def _services(self, emulator: str) -> Services:
+        state = self._state
+        where = state.libvirt_root if self.embedded else Path("/")
+        run = where / "run" / "qemu" if self.embedded else Path("/run/libvirt/qemu")
+        log = where / "log" / "qemu" if self.embedded else Path("/var/log/libvirt/qemu")
+        return Services(
+            connection=self._connection,
+            state=state,
+            keys=guest_keys(),
+            emulator=emulator,
+            run_as="" if self.embedded else f"+{os.getuid()}:+{os.getgid()}",
+            domain_name=self._domain_name,
+            allocate_port=self.options.allocate_port,
+            cancelled=self._cancelled,
+            pid_file=lambda name: run / f"{name}.pid",
+            qemu_log=lambda name: log / f"{name}.log",
+        )
+
+    def _domain_name(self, machine: str) -> str:
+        """An embedded driver has only our machines, under names that a snapshot can keep."""
+        return machine if self.embedded else f"ringbed-{self.token}-{machine}"
+
+    def _emulator(self) -> str:
+        if self.options.emulator:
+            return self.options.emulator
+        if not self.embedded:
+            return _preferred_emulator(self._connection)
+        found = shutil.which(QEMU)
+        if found is None:
+            raise HostError(f"there is no {QEMU}", hint="start ringbed through ./ringbed")
+        return found
+
+    def _enter_namespace(self, topology: Topology) -> str:
+        """The emulator for this topology: QEMU, or QEMU in a namespace with taps."""
+        emulator = self._emulator()
+        if not any(links.needs_tap(topology, link.name) for link in topology.links):
+            return emulator
+        log = self._state.path / "netns.log"
+        namespace = self._stack.enter_context(netns.LinkNamespace(topology, log))
+        wrapper = self._state.path / QEMU
+        netns.write_wrapper(wrapper, namespace.entry, emulator)
+        return str(wrapper)
+
+    def _check_support(self, topology: Topology) -> None:
+        nics = [nic for machine in topology.machines for nic in machine.nics]
+        version = self._connection.getVersion()
+        if any(nic.model is NicModel.IGB_VF for nic in nics) and version < FIRST_QEMU_WITH_VFS:
+            raise HostError(
+                f"QEMU {version // 1_000_000}.{version // 1000 % 1000}.{version % 1000} has no "
+                "working igb VFs",
+                hint="QEMU 10.0.3 has; the connection embed brings it",
+            )
+
+
+def _preferred_emulator(connection: Any) -> str:
+    try:
+        text = connection.getDomainCapabilities(None, "x86_64", "q35", None)
+    except libvirt_module().libvirtError as error:
+        raise HostError("that libvirt has no QEMU for x86-64", details=str(error)) from error
+    begin = text.index("<path>") + len("<path>")
+    return str(text[begin : text.index("</path>", begin)])
+
+
+def _host_cpu() -> str:
+    """Model, features and microcode of the first CPU, on which a KVM guest's state depends."""
+    wanted = ("vendor_id", "cpu family", "model", "stepping", "microcode", "flags")
+    block = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    return "\n".join(line for line in block.splitlines() if line.split("\t")[0] in wanted)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fabric connections into guests: strict host keys, deadlines, nothing of the user's own ssh."""
+
+import logging
+import shlex
+import time
+from collections.abc import Callable, Sequence
+
+import paramiko
+from fabric import Config, Connection
+from invoke.exceptions import CommandTimedOut
+
+from orchestrator.errors import MachineError, StepError
+from orchestrator.process import tail
+from orchestrator.vm.keys import Keys
+
+logger = logging.getLogger(__name__)
+
+CONNECT_S = 3.0
+HANDSHAKE_S = 10.0
+RETRY_S = 0.05
+SSH_ERRORS = (paramiko.SSHException, EOFError, OSError, CommandTimedOut)
+
+
+def connection(keys: Keys, port: int, gateway: Connection | None = None) -> Connection:
+    """A connection to the sshd behind a port of 127.0.0.1; not yet opened.
+
+    gateway: a connection to the host on whose 127.0.0.1 the port is, when that is not this host.
+    """
+    # paramiko logs each refused attempt with a traceback; attempts are ours to report.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    made = Connection(
+        "127.0.0.1",
+        user="root",
+        port=port,
+        gateway=gateway,
+        connect_timeout=CONNECT_S,
+        config=Config(overrides={"load_ssh_configs": False}, lazy=True),
+        connect_kwargs={
+            "key_filename": str(keys.user),
+            "allow_agent": False,
+            "look_for_keys": False,
+            "banner_timeout": HANDSHAKE_S,
+            "auth_timeout": HANDSHAKE_S,
+        },
+    )
+    key = paramiko.PKey.from_path(keys.host)
+    made.client.get_host_keys().add(f"[127.0.0.1]:{port}", key.get_name(), key)
+    made.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    return made
+
+
+def open_until(
+    made: Connection, *, machine: str, end: float, check: Callable[[], None]
+) -> None:
+    """Open a connection, trying again until time.monotonic() reaches `end`.
+
+    `check` is called between attempts and may raise. Raises MachineError when time is over, and at
+    once when the guest shows another host key or refuses ours, because neither gets better.
+    """
+    while True:
+        check()
+        try:
+            made.open()
+            return
+        except (paramiko.BadHostKeyException, paramiko.AuthenticationException) as error:
+            raise MachineError(
+                f"{machine}: ssh does not accept the guest, or the guest does not accept us",
+                machine=machine,
+                details=str(error),
+                hint="the keys have changed since the guest booted: start it again",
+            ) from error
+        except SSH_ERRORS as error:
+            logger.debug("%s: ssh not yet: %s", machine, error or type(error).__name__)
+            made.close()
+            if time.monotonic() > end:
+                raise MachineError(
+                    f"{machine}: no ssh connection",
+                    machine=machine,
+                    details=str(error) or type(error).__name__,
+                    hint="the console log of the machine may tell why",
+                ) from error
+        time.sleep(RETRY_S)
+
+
+def run(
+    made: Connection,
+    argv: Sequence[str] | str,
+    *,
+    machine: str,
+    deadline_s: float,
+    check: Callable[[], None],
+) -> str:
+    """Standard output of a command (words) or a script (text) in the guest.
+
+    Raises StepError when it ends with another status than 0 or the connection fails; `check` is
+    asked first then, so that a dead guest is reported as one.
+    """
+    text = argv if isinstance(argv, str) else shlex.join(argv)
+    try:
+        result = made.run(text, hide=True, warn=True, in_stream=False, timeout=deadline_s)
+    except SSH_ERRORS as error:
+        check()
+        raise StepError(
+            f"{machine}: a command did not end: {str(error) or type(error).__name__}",
+            machine=machine,
+            step=text,
+            hint="the console log of the machine may tell why",
+        ) from error
+    if result.exited != 0:
+        raise StepError(
+            f"{machine}: a command ended with status {result.exited}",
+            machine=machine,
+            step=text,
+            details=f"$ {text}\n{tail(result.stderr or result.stdout)}",
+        )
+    return str(result.stdout)

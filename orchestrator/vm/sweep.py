@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Removes what killed processes left behind: guests, passt, sockets, directories.
+
+Stale is a state directory whose owner lock nobody holds and that has no lease. Its guests are
+ended through libvirt, in a process of its own because a process can open one embedded driver; what
+libvirt does not know any more is found by the pid files in the directory, and is ended only when
+its command line names that directory.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator import paths, process
+from orchestrator.errors import HostError, InfrastructureError
+from orchestrator.vm.connection import EMBED, libvirt_module, open_daemon, open_embedded
+from orchestrator.vm.snapshots import SnapshotCache
+from orchestrator.vm.state import FRESH_SUFFIX, LEASE, OWNER, OwnerLock, remove_tree
+
+logger = logging.getLogger(__name__)
+
+REAP_S = 60.0
+END_S = 10.0
+# A directory without a lock may belong to a process that is about to take it.
+FRESH_S = 10.0
+
+
+def sweep_stale(state: Path | None = None) -> list[str]:
+    """Clean up after processes that were killed; returns a sentence for each one found.
+
+    Safe at any time and by any number of processes: runs that live and leases are left alone.
+    """
+    root = state or paths.state()
+    done: list[str] = []
+    if not root.is_dir():
+        return done
+    for directory in sorted(path for path in root.iterdir() if path.is_dir()):
+        if (directory / LEASE).exists() or _is_fresh(directory):
+            continue
+        lock = OwnerLock(directory)
+        if not lock.take():
+            continue
+        try:
+            # Between the look above and the lock, a lease may have been written.
+            if (directory / LEASE).exists():
+                continue
+            ended = _clean(directory)
+        except InfrastructureError as error:
+            logger.warning("%s cannot be cleaned up yet: %s", directory, error)
+            continue
+        finally:
+            lock.release()
+        what = f", ended {ended} processes" if ended else ""
+        done.append(f"removed what run {directory.name} had left behind{what}")
+    return done
+
+
+def end_run(directory: Path) -> None:
+    """End all guests of a state directory and remove it, lease or not.
+
+    Raises HostError when a process still owns it.
+    """
+    if not directory.exists():
+        return
+    lock = OwnerLock(directory)
+    if not lock.take():
+        raise HostError(
+            f"the machines {directory.name} belong to a running process",
+            hint=f"end that process first; {directory / OWNER} names it",
+        )
+    try:
+        _clean(directory)
+    finally:
+        lock.release()
+
+
+def process_belongs(pid: int, directory: Path) -> bool:
+    """Whether a process exists and its command line names a path in `directory`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(directory) + b"/" in words
+
+
+def _is_fresh(directory: Path) -> bool:
+    if directory.name.endswith(FRESH_SUFFIX) or not (directory / OWNER).exists():
+        with suppress(OSError):
+            return time.time() - directory.stat().st_mtime < FRESH_S
+    return False
+
+
+def _clean(directory: Path) -> int:
+    """End what runs there and remove the directory; returns how many processes were ended."""
+    pids = _pids(directory)
+    if pids or _connect(directory) != EMBED:
+        # What libvirt cannot end is ended below; why it could not is in the log.
+        with suppress(InfrastructureError):
+            process.run(
+                (sys.executable, "-m", "orchestrator.vm.sweep", directory),
+                timeout=REAP_S,
+                env={"PYTHONPATH": str(paths.PROJECT)},
+            )
+    _end(pids, directory)
+    SnapshotCache().remove_scratch(directory.name)
+    remove_tree(directory)
+    return len(pids)
+
+
+def _connect(directory: Path) -> str:
+    """Through which libvirt the machines ran, as the owner wrote it."""
+    try:
+        entry = json.loads((directory / OWNER).read_text(encoding="utf-8"))
+        return str(entry["connect"])
+    except (OSError, ValueError, KeyError):
+        return EMBED
+
+
+def _pids(directory: Path) -> list[int]:
+    """The processes that pid files in the directory name, as far as they are what they were."""
+    found = []
+    for file in (directory / "v" / "run").rglob("*.pid"):
+        with suppress(OSError, ValueError):
+            pid = int(file.read_text(encoding="utf-8"))
+            if process_belongs(pid, directory) and pid != os.getpid():
+                found.append(pid)
+    return found
+
+
+def _end(pids: list[int], directory: Path) -> None:
+    end = time.monotonic() + END_S
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            if process_belongs(pid, directory):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        while any(process_belongs(pid, directory) for pid in pids):
+            if time.monotonic() > end - (END_S / 2 if number == signal.SIGTERM else 0):
+                break
+            time.sleep(0.02)
+    left = [pid for pid in pids if process_belongs(pid, directory)]
+    if left:
+        raise HostError(f"processes {left} of {directory} do not end")
+
+
+def _reap(directory: Path) -> None:
+    """Destroy every domain of a state directory. Runs in a process of its own."""
+    connect = _connect(directory)
+    if connect == EMBED:
+        connection = open_embedded(directory / "v")
+        doomed = connection.listAllDomains()
+    else:
+        connection = open_daemon(connect)
+        prefix = f"ringbed-{directory.name}-"
+        doomed = [d for d in connection.listAllDomains() if d.name().startswith(prefix)]
+    for domain in doomed:
+        with suppress(libvirt_module().libvirtError):
+            domain.destroy()
+    connection.close()
+
+
+if __name__ == "__main__":
+    _reap(Path(sys.argv[1]))
