@@ -7,6 +7,7 @@ from orchestrator.spec.loading import (
     dump_experiment,
     find_experiment,
     load_experiment,
+    render_experiment,
 )
 from orchestrator.spec.model import Experiment
 from orchestrator.spec.reference import render_reference
@@ -20,5 +21,6 @@ __all__ = [
     "find_experiment",
     "json_schema",
     "load_experiment",
+    "render_experiment",
     "render_reference",
 ]

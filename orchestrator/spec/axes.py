@@ -5,12 +5,22 @@ import math
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from orchestrator.spec import units
 from orchestrator.spec.fields import Count, Scalar, SpecModel
 
 SIGNIFICANT_DIGITS = 3
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no end of a range")
+    return value
+
+
+# The check comes first: pydantic takes true for 1.
+type RangeEnd = Annotated[int | float | str, BeforeValidator(_no_flag)]
 
 
 class Range(SpecModel):
@@ -20,10 +30,10 @@ class Range(SpecModel):
     numbers when both ends are whole.
     """
 
-    start: int | float | str = Field(
+    start: RangeEnd = Field(
         alias="from", description="First value; may carry a unit.", examples=[500, "64B"]
     )
-    to: int | float | str = Field(
+    to: RangeEnd = Field(
         description="Last value, in the same kind of unit.", examples=[8000, "16KiB"]
     )
     steps: Count = Field(ge=2, le=1000, description="Number of values.", examples=[6])
@@ -61,14 +71,14 @@ class Range(SpecModel):
         return low + part * (high - low)
 
 
-def _amount(end: Scalar) -> tuple[Decimal, units.Dimension | None]:
+def _amount(end: int | float | str) -> tuple[Decimal, units.Dimension | None]:
     if isinstance(end, str):
         found = units.split_quantity(end)
         if found is None:
             raise ValueError(f"{end!r} is neither a number nor a quantity")
         dimension, amount = found
         return amount, None if dimension is units.LOAD else dimension
-    if isinstance(end, bool) or not math.isfinite(end):
+    if not math.isfinite(end):
         raise ValueError(f"{end} is no end of a range")
     return Decimal(repr(end)), None
 

@@ -2,6 +2,7 @@
 """From a name or a path to a checked experiment."""
 
 import hashlib
+import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from orchestrator import paths
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.spec.axes import axis_values
 from orchestrator.spec.checks import Draft, run_checks
 from orchestrator.spec.faults import Fault, nearest, raise_faults
-from orchestrator.spec.fields import canonical
 from orchestrator.spec.model import Experiment, Variant
 from orchestrator.spec.overrides import apply_override
 from orchestrator.spec.reading import Document, read_yaml
@@ -90,18 +91,20 @@ def check_experiment(path: Path, overrides: Sequence[str] = ()) -> Checked:
 def dump_experiment(experiment: Experiment) -> dict[str, Any]:
     """The experiment as plain values under the keys of the file, complete with its defaults.
 
-    The result is a valid experiment again, with the same meaning.
+    The result is a valid experiment again, with the same meaning. Files that it names are beside
+    the file it was read from.
     """
-    dumped: dict[str, Any] = _without_none(canonical(experiment))
+    dumped: dict[str, Any] = experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
     return dumped
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
+def render_experiment(experiment: Experiment) -> str:
+    """The experiment as the text of a file with the same meaning, keys in their order."""
+    yaml = YAML(typ="rt", pure=True)
+    yaml.default_flow_style = False
+    text = io.StringIO()
+    yaml.dump(dump_experiment(experiment), text)
+    return text.getvalue()
 
 
 def _check(document: Document, source: Source) -> Checked:

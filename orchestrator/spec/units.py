@@ -224,7 +224,10 @@ def _parse(value: object, dimension: Dimension) -> Decimal:
     if unit == "":
         if amount == 0 or not dimension.bare:
             return amount
-        raise ValueError(f"{_shown(value)} has no unit; did you mean {number}{dimension.bare}?")
+        meant = f"{number}{dimension.bare}"
+        if dimension is FRACTION and abs(amount) <= 1:
+            meant = f"{_plain(amount * 100)}% or {number}%"
+        raise ValueError(f"{_shown(value)} has no unit; did you mean {meant}?")
     if unit in dimension.units:
         return amount * dimension.units[unit]
     if dimension is DURATION and unit in ("µs", "μs"):

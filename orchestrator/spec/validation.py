@@ -107,6 +107,8 @@ def key_hint(key: str, known: Sequence[str], root: Annotation) -> str:
 
 
 def _missing(loc: Loc, place: Place) -> Fault:
+    if isinstance(loc[-1], int):
+        return place.fault(loc[:-1], f"has only {entries(loc[-1])}")
     examples: Sequence[Any] = ()
     for model in structure.models_in(structure.type_at(loc[:-1], place.root)):
         for name, info in model.model_fields.items():
@@ -128,9 +130,9 @@ def _real_loc(loc: Sequence[str | int], data: object) -> Loc:
         if isinstance(data, Mapping) and part in data:
             data = data[part]
         elif isinstance(data, list | tuple) and isinstance(part, int):
-            data = data[part] if part < len(data) else None
+            data = data[part] if part < len(data) else None  # beyond the end: it is missing
         elif index != len(loc) - 1 or part == "[key]" or not isinstance(data, Mapping):
-            continue
+            continue  # a tag, which is no part of the document
         real.append(part)
     return tuple(real)
 
