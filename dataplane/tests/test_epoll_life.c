@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Life and death of connections on the epoll back-end, seen through the batch API. */
+#include "tests/harness.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct harness harness;
+
+static int open_default(void **state)
+{
+	(void)state;
+	harness_open(&harness, NULL);
+	return 0;
+}
+
+static int close_it(void **state)
+{
+	(void)state;
+	harness_close(&harness);
+	return 0;
+}
+
+static void send_text(rb_handle handle, const char *text)
+{
+	const struct rb_sg sg = {.base = text, .length = strlen(text)};
+	assert_int_equal(rb_context_sendv(harness.context, handle, &sg, 1), 0);
+	harness_poll(&harness);
+}
+
+static void test_echo_and_orderly_end(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	char text[5];
+	int fd = harness_accept(&harness, 42, &handle);
+	peer_send(fd, "hello", 5);
+	struct rb_event received = harness_expect(&harness, RB_EVENT_RECV);
+	assert_int_equal(received.handle, handle);
+	assert_int_equal(received.cookie, 42);
+	assert_int_equal(received.recv.length, 5);
+	/* the received buffer itself is sent: no copy */
+	const struct rb_sg sg = {.base = received.recv.data, .length = received.recv.length};
+	rb_context_sendv(harness.context, handle, &sg, 1);
+	struct rb_event sent = harness_expect(&harness, RB_EVENT_SENT);
+	assert_int_equal(sent.sent.bytes, 5);
+	assert_int_equal(sent.sent.queued, 0);
+	rb_context_recv_done(harness.context, handle, 5);
+	peer_receive(fd, text, 5);
+	assert_memory_equal(text, "hello", 5);
+
+	shutdown(fd, SHUT_WR);
+	struct rb_event end = harness_expect(&harness, RB_EVENT_RECV);
+	assert_int_equal(end.flags, RB_RECV_FIN);
+	assert_int_equal(end.recv.length, 0);
+	rb_context_close(harness.context, handle, 0);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
+	peer_expect_end(fd);
+	close(fd);
+	assert_int_equal(rb_context_stats(harness.context)->closed, 1);
+}
+
+static void test_data_and_fin_together(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 0, &handle);
+	peer_send(fd, "last", 4);
+	close(fd);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).recv.length, 4);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).flags, RB_RECV_FIN);
+	harness_expect_quiet(&harness);
+}
+
+static void test_connect(void **state)
+{
+	(void)state;
+	struct rb_address local = {.ip = HARNESS_LOOPBACK + 1}; /* 127.0.0.2 */
+	rb_context_connect(harness.context, local, harness.address, 7);
+	struct rb_event first = harness_next(&harness);
+	struct rb_event second = harness_next(&harness);
+	struct rb_event connected = first.type == RB_EVENT_CONNECTED ? first : second;
+	struct rb_event knock = first.type == RB_EVENT_KNOCK ? first : second;
+	assert_int_equal(connected.type, RB_EVENT_CONNECTED);
+	assert_int_equal(connected.status, 0);
+	assert_int_equal(connected.cookie, 7);
+	assert_int_equal(connected.connected.remote.port, harness.address.port);
+	assert_int_equal(knock.type, RB_EVENT_KNOCK);
+	assert_int_equal(knock.knock.remote.ip, HARNESS_LOOPBACK + 1);
+	rb_context_accept(harness.context, knock.handle, 8);
+	send_text(connected.handle, "ping");
+	assert_int_equal(harness_expect(&harness, RB_EVENT_SENT).cookie, 7);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).cookie, 8);
+	assert_int_equal(rb_context_stats(harness.context)->connected, 1);
+}
+
+static void test_connect_refused(void **state)
+{
+	(void)state;
+	struct rb_listen_config taken = {.address = {.ip = HARNESS_LOOPBACK}};
+	struct rb_listener *listener;
+	assert_int_equal(rb_listener_create(NULL, &taken, &listener), 0);
+	struct rb_address closed_port = rb_listener_address(listener);
+	rb_listener_destroy(listener);
+	rb_context_connect(harness.context, (struct rb_address){0}, closed_port, 9);
+	struct rb_event event = harness_expect(&harness, RB_EVENT_CONNECTED);
+	assert_int_equal(event.status, -ECONNREFUSED);
+	assert_int_equal(event.cookie, 9);
+	assert_int_equal(event.handle, 0);
+}
+
+static void test_connect_checks(void **state)
+{
+	(void)state;
+	struct rb_address no_port = {.ip = HARNESS_LOOPBACK};
+	struct rb_address foreign = {.ip = 0xc0000201}; /* TEST-NET-1: not ours */
+	rb_context_connect(harness.context, (struct rb_address){0}, no_port, 1);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CONNECTED).status, -EINVAL);
+	rb_context_connect(harness.context, foreign, harness.address, 2);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CONNECTED).status, -EADDRNOTAVAIL);
+}
+
+static void test_half_close_by_peer(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	char text[5];
+	int fd = harness_accept(&harness, 0, &handle);
+	shutdown(fd, SHUT_WR);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).flags, RB_RECV_FIN);
+	send_text(handle, "still");
+	harness_expect(&harness, RB_EVENT_SENT);
+	peer_receive(fd, text, 5);
+	rb_context_close(harness.context, handle, 0);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
+	peer_expect_end(fd);
+	close(fd);
+}
+
+static void test_half_close_by_us(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 0, &handle);
+	rb_context_close(harness.context, handle, RB_CLOSE_WRITE);
+	harness_poll(&harness);
+	peer_expect_end(fd);
+	send_text(handle, "too late");
+	harness_expect_error(&harness, RB_COMMAND_SENDV, -EPIPE);
+	rb_context_close(harness.context, handle, RB_CLOSE_WRITE);
+	harness_expect_error(&harness, RB_COMMAND_CLOSE, -EALREADY);
+	peer_send(fd, "abc", 3);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).recv.length, 3);
+	close(fd);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).flags, RB_RECV_FIN);
+	harness_expect_quiet(&harness); /* both directions are finished, yet the handle lives until CLOSE */
+	rb_context_close(harness.context, handle, 0);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
+}
+
+/* A close with unread input must not become a reset, which would destroy what the peer has not read yet. */
+static void test_close_discards_and_is_orderly(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	char text[7];
+	uint8_t block[65536] = {0};
+	int fd = harness_accept(&harness, 0, &handle);
+	send_text(handle, "goodbye");
+	harness_expect(&harness, RB_EVENT_SENT);
+	rb_context_close(harness.context, handle, 0);
+	harness_poll(&harness);
+	for (int i = 0; i < 32; i++) {
+		peer_send(fd, block, sizeof(block));
+		harness_poll(&harness);
+	}
+	assert_int_equal(harness.count, 0); /* no RECV after CLOSE */
+	peer_receive(fd, text, 7);
+	peer_expect_end(fd);
+	close(fd);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
+}
+
+static void test_close_waits_with_a_deadline(void **state)
+{
+	(void)state;
+	struct harness own;
+	struct rb_context_config config = {.connections_max = 4, .close_timeout_ns = 20 * RB_NS_PER_MS};
+	rb_handle handle;
+	harness_open(&own, &config);
+	int fd = harness_accept(&own, 0, &handle);
+	rb_context_close(own.context, handle, 0);
+	assert_int_equal(harness_expect(&own, RB_EVENT_CLOSED).status, -ETIMEDOUT);
+	peer_expect_end(fd); /* the FIN came first */
+	close(fd);
+	harness_close(&own);
+}
+
+static void test_close_twice(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 0, &handle);
+	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, 0);
+	harness_expect_error(&harness, RB_COMMAND_CLOSE, -EALREADY);
+	rb_context_close(harness.context, handle, RB_CLOSE_ABORT); /* impatience is allowed */
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, -ECONNABORTED);
+	close(fd);
+}
+
+static void test_abort(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 0, &handle);
+	rb_context_close(harness.context, handle, RB_CLOSE_ABORT);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, -ECONNABORTED);
+	peer_expect_reset(fd);
+	close(fd);
+}
+
+static void test_reject(void **state)
+{
+	(void)state;
+	int fd = peer_connect(harness.address);
+	struct rb_event knock = harness_expect(&harness, RB_EVENT_KNOCK);
+	rb_context_reject(harness.context, knock.handle);
+	harness_expect_quiet(&harness);
+	peer_expect_reset(fd);
+	close(fd);
+}
+
+static void test_reset_by_peer(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 5, &handle);
+	peer_send(fd, "kept", 4);
+	struct rb_event received = harness_expect(&harness, RB_EVENT_RECV);
+	peer_reset(fd);
+	struct rb_event closed = harness_expect(&harness, RB_EVENT_CLOSED);
+	assert_int_equal(closed.status, -ECONNRESET);
+	assert_int_equal(closed.cookie, 5);
+	assert_memory_equal(received.recv.data, "kept", 4); /* readable until the next run_io() */
+	rb_context_recv_done(harness.context, handle, 4);
+	harness_expect_error(&harness, RB_COMMAND_RECV_DONE, -EBADF);
+	send_text(handle, "x");
+	harness_expect_error(&harness, RB_COMMAND_SENDV, -EBADF);
+}
+
+static void test_reset_while_window_closed(void **state)
+{
+	(void)state;
+	struct harness own;
+	struct rb_context_config config = {.connections_max = 4, .rx_buffer_bytes = 16, .rx_buffers_per_connection = 1};
+	rb_handle handle;
+	harness_open(&own, &config);
+	int fd = harness_accept(&own, 0, &handle);
+	peer_send(fd, "more than sixteen bytes", 23);
+	harness_expect(&own, RB_EVENT_RECV);
+	peer_reset(fd);
+	assert_int_equal(harness_expect(&own, RB_EVENT_CLOSED).status, -ECONNRESET);
+	harness_close(&own);
+}
+
+/* A slot is used again at once, its old name never. */
+static void test_handles_are_not_reused(void **state)
+{
+	enum { ROUNDS = 200 };
+	rb_handle seen[ROUNDS];
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		int fd = harness_accept(&harness, 0, &seen[i]);
+		assert_int_not_equal(rb_handle_generation(seen[i]), 0);
+		for (int j = 0; j < i; j++)
+			assert_true(seen[j] != seen[i]);
+		rb_context_close(harness.context, seen[i], RB_CLOSE_ABORT);
+		harness_expect(&harness, RB_EVENT_CLOSED);
+		close(fd);
+		if (i > 0) {
+			rb_context_recv_done(harness.context, seen[i - 1], 1);
+			harness_expect_error(&harness, RB_COMMAND_RECV_DONE, -EBADF);
+		}
+	}
+	assert_int_equal(rb_handle_index(seen[0]), rb_handle_index(seen[ROUNDS - 1]));
+}
+
+#define LIFE_TEST(name) cmocka_unit_test_setup_teardown(name, open_default, close_it)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LIFE_TEST(test_echo_and_orderly_end),
+		LIFE_TEST(test_data_and_fin_together),
+		LIFE_TEST(test_connect),
+		LIFE_TEST(test_connect_refused),
+		LIFE_TEST(test_connect_checks),
+		LIFE_TEST(test_half_close_by_peer),
+		LIFE_TEST(test_half_close_by_us),
+		LIFE_TEST(test_close_discards_and_is_orderly),
+		LIFE_TEST(test_close_waits_with_a_deadline),
+		LIFE_TEST(test_close_twice),
+		LIFE_TEST(test_abort),
+		LIFE_TEST(test_reject),
+		LIFE_TEST(test_reset_by_peer),
+		LIFE_TEST(test_reset_while_window_closed),
+		LIFE_TEST(test_handles_are_not_reused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
