@@ -47,8 +47,8 @@ class Workload:
     def label(self) -> str:
         """Everything that makes curves comparable, in one short line."""
         how = self.mode if self.mode == "closed" else f"{self.mode} {self.arrival}"
-        parts = [f"{self.protocol} {how}", f"{self.connections} connections"]
-        parts.append(f"{self.threads} threads")
+        parts = [f"{self.protocol} {how}", _count(self.connections, "connection")]
+        parts.append(_count(self.threads, "thread"))
         if self.message_bytes:
             parts.append(f"{self.message_bytes} B")
         if self.depth > 1:
@@ -58,6 +58,10 @@ class Workload:
         if self.service_distribution:
             parts.append(f"{self.service_distribution} {self.service_mean_ns / 1000:g} us")
         return ", ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 _IN_LABEL = (

@@ -73,8 +73,10 @@ def load_metrics(load: Load) -> Iterator[Value]:
     yield "max_lateness", load.max_lateness_ns / NS_PER_US
     yield "sent", float(load.sent)
     yield "completed", float(load.completed)
-    if load.duration_ns:
-        yield "goodput", load.bytes_received * 8e3 / load.duration_ns
+    if load.completed:
+        # Bytes count until the last straggler; the rate is that of the window.
+        bits = 8.0 * load.bytes_received / load.completed
+        yield "goodput", bits * load.achieved_rps / 1e6
     for kind in sorted(load.errors):
         yield f"errors_{kind}", float(load.errors[kind])
     yield "errors", float(sum(load.errors.values()))

@@ -21,7 +21,7 @@ from orchestrator.report import theme
 from orchestrator.report.formats import significant
 from orchestrator.report.theme import GRID, INK, MUTED, Style
 
-LEFT, BOTTOM, RIGHT = 0.165, 0.15, 0.975
+LEFT, BOTTOM, RIGHT = 0.165, 0.155, 0.975
 
 type Curves = Mapping[str, Sequence[Point]]
 
@@ -230,19 +230,19 @@ def _finish(
             handle.set_dashes((5, 3) if rule.ys else (2, 2))
         handles.append(handle)
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = 1 if longest > 30 else min(2, len(handles))
+    columns = 1 if longest > 23 else min(2, len(handles))
     rows = math.ceil(len(handles) / columns)
     figure.legend(
         handles=handles,
         loc="upper left",
-        bbox_to_anchor=(LEFT - 0.02, 1.0),
+        bbox_to_anchor=(0.0, 1.0),
         ncols=columns,
         borderaxespad=0.2,
         handlelength=2.4,
         columnspacing=1.4,
         labelspacing=0.35,
     )
-    top = 1.0 - (0.06 + 0.058 * rows)
+    top = 1.0 - (0.055 + 0.064 * rows)
     axes.set_position((LEFT, BOTTOM, RIGHT - LEFT, top - BOTTOM))
     axes.tick_params(length=3, width=0.8)
 

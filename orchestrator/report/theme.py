@@ -15,7 +15,7 @@ MUTED = "#59636e"
 GRID = "#dfe3e8"
 FONT = "DejaVu Sans"  # comes with matplotlib: the same layout on every host
 
-WIDTH_IN, HEIGHT_IN = 4.8, 3.3
+WIDTH_IN, HEIGHT_IN = 4.2, 3.0
 
 # Colour in figures on light ground, and its replacement on dark ground.
 SERIES_COLOURS = (
