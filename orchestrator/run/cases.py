@@ -3,7 +3,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ from orchestrator.spec.topology import Topology, make_topology
 from orchestrator.spec.units import parse_load_rps
 from orchestrator.spec.validation import Place, validate
 from orchestrator.spec.workload import Workload, concerns
+
+OWN_GENERATOR = "rbload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ def expand(experiment: Experiment, registry: Registry) -> Expansion:
         for case in expander.cases_of(name, variant)
     ]
     expander.check_axes()
-    crosscheck, options = expander.crosscheck()
+    crosscheck, options = expander.crosscheck(cases)
     raise_faults(expander.faults, experiment.source.name or experiment.name)
     return Expansion(
         cases=tuple(cases),
@@ -105,7 +107,7 @@ class _Expander:
             if key not in self._used:
                 self._fault(("matrix", key), "concerns none of the variants", at_key=True)
 
-    def crosscheck(self) -> tuple[Generator | None, Mapping[str, Any]]:
+    def crosscheck(self, cases: Sequence[Case]) -> tuple[Generator | None, Mapping[str, Any]]:
         wanted = self._experiment.crosscheck
         if wanted is None:
             return None, {}
@@ -117,6 +119,13 @@ class _Expander:
                 ("crosscheck", "generator"), f"there is no generator {wanted.generator}", hint
             )
             return None, {}
+        if wanted.generator == OWN_GENERATOR:
+            message = f"{OWN_GENERATOR} measures every point already; name another generator"
+            self._fault(("crosscheck", "generator"), message)
+        elif cases and not any(can_drive(generator, case) for case in cases):
+            message = f"{wanted.generator} can drive none of the variants"
+            hint = f"it speaks {_listed(generator.protocols)}, in {_listed(generator.modes)} loop"
+            self._fault(("crosscheck", "generator"), message, hint)
         place = Place(
             source=self._experiment.source, loc=("crosscheck", "options"), root=generator.options
         )
@@ -268,6 +277,16 @@ class _Expander:
         source = self._experiment.source
         mark = source.key_mark(loc) if at_key else source.value_mark(loc)
         self.faults.append(Fault(mark=mark, key=dotted(loc), message=message, hint=hint))
+
+
+def can_drive(generator: Generator, case: Case) -> bool:
+    """Whether a generator speaks the application's protocol in the workload's mode."""
+    speaks = case.application.protocol in generator.protocols
+    return speaks and case.workload.mode in generator.modes
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def _is_option(key: str) -> bool:

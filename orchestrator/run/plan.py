@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from orchestrator.errors import UsageError
-from orchestrator.run.cases import Case, Expansion, expand
+from orchestrator.run.cases import OWN_GENERATOR, Case, Expansion, can_drive, expand
 from orchestrator.spec.faults import did_you_mean
 from orchestrator.spec.model import Experiment, Role
 from orchestrator.spec.points import Point
@@ -32,7 +32,6 @@ from orchestrator.spec.workload import Workload, effective, wire_protocol
 type Kind = Literal["measure", "accounting", "crosscheck"]
 
 FORMAT = 1
-OWN_GENERATOR = "rbload"
 ID_DIGITS = 16
 # Seeds stay exact in every JSON reader: doubles hold integers up to 2^53.
 SEED_BITS = 53
@@ -71,16 +70,6 @@ class Trial:
     topology: str
     machines: Mapping[Role, str]
     trace_sha256: str
-
-    @property
-    def label(self) -> str:
-        """A short name for people: variant, point and repetition."""
-        parts = [self.variant]
-        for key, value in self.point.items():
-            shown = f"{_text(value)}/s" if key == "load" else f"{key}={_text(value)}"
-            parts.append(shown)
-        parts.append(f"#{self.repetition}" if self.kind == "measure" else self.kind)
-        return " ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the workload in base units, without what the protocol does not use."""
@@ -211,11 +200,7 @@ class _Maker:
         tool = expansion.crosscheck
         for case, repetition in itertools.product(expansion.cases, range(1, repetitions + 1)):
             yield self._draft(case, "measure", repetition, OWN_GENERATOR, {})
-            if (
-                tool is not None
-                and case.application.protocol in tool.protocols
-                and case.workload.mode in tool.modes
-            ):
+            if tool is not None and can_drive(tool, case):
                 options = expansion.crosscheck_options
                 yield self._draft(case, "crosscheck", repetition, tool.name, options)
 

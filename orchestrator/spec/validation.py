@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.spec import structure, units
@@ -36,6 +36,8 @@ class Place:
 def validate(annotation: Annotation, data: object, place: Place) -> tuple[Any, list[Fault]]:
     """The value as its type, or None and every fault that pydantic found."""
     try:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation.model_validate(data), []  # its validator exists already
         return TypeAdapter(annotation).validate_python(data), []
     except ValidationError as error:
         return None, faults_of(error, data, place)

@@ -2,9 +2,10 @@
 """What the load generator does: the `workload` section, and what of it concerns which protocol."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from orchestrator.spec.fields import Count, Duration, Flag, Fraction, Size, SpecModel, Text
 from orchestrator.spec.registry import AppProtocol, Mode
@@ -38,10 +39,17 @@ class Adherence(SpecModel):
     )
 
 
+def _beside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{name!r} leads out of the experiment's folder")
+    return name
+
+
 class Trace(SpecModel):
     """Arrivals read from a file instead of drawn from a distribution."""
 
-    file: Text = Field(
+    file: Annotated[Text, AfterValidator(_beside)] = Field(
         description="Path beside the experiment file. A line is `TIME` or `TIME COUNT`: "
         "nanoseconds after the start of the schedule, and how many requests are due then. "
         "The schedule starts with the warm-up.",

@@ -104,7 +104,6 @@ def test_a_trial_says_all_that_is_asked(folder: Path) -> None:
     assert trial.machines == {"client": "client", "server": "server"}
     assert trial.generator == "rbload"
     assert trial.duration_ns == 10**9
-    assert trial.label.startswith("reuse ")
     entry = trial.to_json()
     assert entry["workload"]["protocol"] == "echo"
     assert entry["workload"]["message_bytes"] == 64
@@ -235,6 +234,13 @@ def test_what_drivers_do_not_know(folder: Path, override: str, message: str, hin
     assert message in caught.value.message
     assert caught.value.message.startswith(f"--set {override}: ")
     assert caught.value.hint == hint
+
+
+def test_a_crosscheck_that_cannot_drive_anything_is_refused(folder: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(folder, TEXT.replace("app: memcached", "app: echo"), "crosscheck={generator: memtool}")
+    assert "memtool can drive none of the variants" in caught.value.message
+    assert caught.value.hint == "it speaks memcached, in closed, open loop"
 
 
 def test_a_wrong_value_of_an_option_axis_is_told_at_the_axis(folder: Path) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -47,6 +47,7 @@ def test_impossible_ranges_say_why(range_: dict[str, object], message: str) -> N
         Range.model_validate(range_)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 10**6),
     st.integers(1, 10**6),

@@ -221,6 +221,11 @@ def test_the_good_file_is_good() -> None:
         ),
         (
             "matrix:",
+            "workload: {arrival: trace, trace: {file: ../a.trace}}\nmatrix:",
+            "x.yml:14:42: workload.trace.file: '../a.trace' leads out of the experiment's folder",
+        ),
+        (
+            "matrix:",
             "workload: {arrival: trace, trace: {file: none.trace}}\nmatrix:",
             "x.yml:14:42: workload.trace.file: none.trace cannot be read: "
             "No such file or directory",

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator import paths
@@ -113,6 +113,7 @@ def test_faults_of_arguments_and_file_come_together(tmp_path: Path) -> None:
     assert "--set sed=3: sed: unknown key (did you mean seed?)" in caught.value.details
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 10**13), st.integers(1, 65536), st.integers(0, 2**53 - 1))
 def test_values_round_trip(duration: int, message: int, seed: int) -> None:
     experiment = load(
@@ -125,6 +126,7 @@ def test_values_round_trip(duration: int, message: int, seed: int) -> None:
     assert experiment.seed == seed
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.text(alphabet="abcdelmorstuvwx.=0123[]{}:, -", max_size=30))
 def test_any_argument_is_applied_or_refused(argument: str) -> None:
     try:

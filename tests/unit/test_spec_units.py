@@ -3,7 +3,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.spec import units
@@ -76,31 +76,37 @@ def test_wrong_quantities_name_the_right_one(
     assert message in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15))
 def test_durations_survive_being_written(ns: int) -> None:
     assert units.parse_duration_ns(units.format_duration(ns)) == ns
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**60))
 def test_sizes_survive_being_written(size: int) -> None:
     assert units.parse_size_bytes(units.format_size(size)) == size
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15))
 def test_rates_survive_being_written(bps: int) -> None:
     assert units.parse_rate_bps(units.format_rate(bps)) == bps
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1, allow_subnormal=False).filter(lambda x: x == 0 or x > 1e-20))
 def test_shares_survive_being_written(share: float) -> None:
     assert units.parse_fraction(units.format_fraction(share)) == share
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 1e9))
 def test_loads_survive_being_written(rps: float) -> None:
     assert units.parse_load_rps(units.format_load(rps)) == rps
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     try:
