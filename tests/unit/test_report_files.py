@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report's files: complete, self-contained, and the same bytes each time."""
+
+import csv
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from simulated_run import LOADS, QUICKSTART, RunBuilder, quickstart, spin
+
+from orchestrator import report
+from orchestrator.analysis import Results, build_results
+from orchestrator.errors import UsageError
+from orchestrator.report import catalogue, page
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = quickstart(tmp_path_factory.mktemp("runs") / "quick")
+    report.write_report(root, build_results(root))
+    return root
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> Results:
+    return build_results(run)
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return (run / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Collects what the page refers to, and checks that elements are closed."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.svgs = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.svgs += tag == "svg"
+        for name, value in attrs:
+            if name in ("href", "src", "xlink:href", "data", "action"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def parsed(html: str) -> Page:
+    found = Page()
+    found.feed(html)
+    return found
+
+
+def test_the_page_is_well_formed_and_refers_to_nothing_outside(run: Path, html: str) -> None:
+    found = parsed(html)
+    assert found.open == []
+    for link in found.links:
+        if link.startswith("#"):
+            assert link[1:] in found.ids
+        else:
+            assert re.fullmatch(r"figures/[a-z0-9-]+\.(svg|pdf|png|csv)", link)
+            assert (run / link).is_file()
+    styles = re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+    assert "http:" not in styles and "https:" not in styles and "@import" not in styles
+    assert "url(" not in styles
+
+
+def test_ids_are_unique(html: str) -> None:
+    ids = parsed(html).ids
+    assert sorted(set(ids)) == sorted(ids)
+
+
+def test_every_figure_is_drawn_and_has_its_command(results: Results, html: str) -> None:
+    names = report.figure_names(results)
+    assert parsed(html).svgs == len(names) == 12
+    for name in names:
+        assert f"./ringbed report {results.run} --figure {name}<" in html
+
+
+def test_the_page_says_what_must_be_known(html: str) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    for expected in (
+        "Wall clock under TCG: functional evidence only.",
+        "40 of 45 load trials are valid",
+        "no interval can hold the true median with more than 75% probability",
+        "the server died: Segmentation fault",
+        "schedule adherence 88.9% is below 99.0%",
+        "not reproduced",
+        "needs the virtual clock",
+        "Cross-check with a second generator",
+        "System calls per request",
+        "0123456789abcdef0123456789abcdef01234567 with uncommitted changes",
+        "Kernel command line of server",
+        "libvirt domain of client",
+    ):
+        assert expected in text, expected
+
+
+def test_no_banner_where_the_processor_is_real(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path)
+    run.trial(QUICKSTART[0], 500.0, 0)
+    root = run.finish(accelerator={"kind": "kvm", "reason": "the probe guest booted"})
+    text = report.write_report(root, build_results(root)).read_text()
+    assert "functional evidence only" not in text
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "figures")
+    (copy / "report.html").unlink()
+    report.write_report(copy, build_results(copy))
+    names = sorted(path.name for path in (run / "figures").iterdir())
+    assert sorted(path.name for path in (copy / "figures").iterdir()) == names
+    for name in ("report.html", *(f"figures/{name}" for name in names)):
+        assert (copy / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_one_figure_alone_is_the_same_figure(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("figures"))
+    paths = report.write_figure(copy, build_results(copy), "echo-ccdf")
+    assert [path.suffix for path in paths] == [".csv", ".pdf", ".png", ".svg"]
+    for path in paths:
+        assert path.read_bytes() == (run / "figures" / path.name).read_bytes()
+
+
+def test_an_unknown_figure_is_a_usage_error(run: Path, results: Results) -> None:
+    with pytest.raises(UsageError, match="nearest: echo-ccdf") as caught:
+        report.write_figure(run, results, "echo-cdf")
+    assert "memcached-latency-p99" in caught.value.hint
+
+
+def test_figures_come_in_each_format_without_dates(run: Path) -> None:
+    for path in (run / "figures").iterdir():
+        content = path.read_bytes()
+        magic = {".svg": b"<?xml", ".pdf": b"%PDF", ".png": b"\x89PNG", ".csv": b"variant,"}
+        assert content.startswith(magic[path.suffix])
+        assert b"CreationDate" not in content and b"<dc:date>" not in content
+        assert b"Matplotlib" not in content
+
+
+def test_text_in_figures_is_text(run: Path) -> None:
+    svg = (run / "figures" / "echo-latency-p99.svg").read_text()
+    for words in ("offered load (requests/s)", "p99 latency (ms)", "linux-echo-reuseport"):
+        assert f">{words}</text>" in svg
+
+
+def test_figure_data_hold_void_trials(run: Path) -> None:
+    with (run / "figures" / "memcached-latency-p99.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    void = [row for row in rows if row["void_reason"]]
+    assert {row["offered_rps"] for row in void} == {"7000.0"} and len(void) == 3
+    assert all(float(row["value"]) > 0 for row in void)
+
+
+def test_curves_share_a_figure_only_with_the_same_application(results: Results) -> None:
+    groups = catalogue.groups(results)
+    assert [group.panel.app for group in groups] == ["echo", "memcached"]
+    for group in groups:
+        for series in results.points.of_panel(group.panel):
+            assert series.panel == group.panel
+
+
+def test_distributions_are_compared_below_saturation(results: Results) -> None:
+    panel = results.points.panels[0]
+    assert catalogue.common_load(results, panel) == LOADS[3]
+
+
+def test_a_service_time_sweep_carries_the_reference_line(tmp_path: Path) -> None:
+    root = spin(tmp_path / "spin")
+    results = build_results(root)
+    report.write_figure(root, results, "spin-latency-p99")
+    assert ">ideal M/G/2</text>" in (root / "figures" / "spin-latency-p99.svg").read_text()
+
+
+def test_a_run_without_trials_has_a_report(tmp_path: Path) -> None:
+    root = RunBuilder(tmp_path).finish()
+    text = report.write_report(root, build_results(root)).read_text()
+    assert "Nothing was measured." in text and parsed(text).open == []
+
+
+def test_a_run_with_nothing_valid_has_a_report(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path)
+    for offered in LOADS:
+        (run.trial(QUICKSTART[0], offered, 0) / "load.json").unlink()
+    root = run.finish()
+    text = report.write_report(root, build_results(root)).read_text()
+    assert "0 of 5 load trials are valid" in text
+
+
+def test_a_thin_manifest_is_shown_as_such(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path)
+    run.trial(QUICKSTART[0], 500.0, 0)
+    root = run.finish()
+    (root / "manifest.json").write_text("{}")
+    text = report.write_report(root, build_results(root)).read_text()
+    assert "not recorded" in text and parsed(text).open == []
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path)
+    directory = run.trial(QUICKSTART[0], 500.0, 0)
+    (directory / "load.json").unlink()
+    trial = directory / "trial.json"
+    evil = "<script>alert(1)</script>"
+    trial.write_text(trial.read_text().replace('"reason": ""', f'"reason": "{evil}"'))
+    trial.write_text(trial.read_text().replace('"status": "ok"', '"status": "failed"'))
+    root = run.finish(title=evil)
+    text = report.write_report(root, build_results(root)).read_text()
+    assert evil not in text and "&lt;script&gt;alert(1)" in text
+
+
+def test_the_crosscheck_sets_both_generators_side_by_side(results: Results) -> None:
+    rows = page.crosschecks(results)
+    assert [row.metric for row in rows] == ["achieved_rps", "latency_mean", "latency_p50"]
+    assert all(row.ours != "–" and row.theirs != "–" for row in rows)
+
+
+def test_rows_for_the_terminal(results: Results) -> None:
+    headers, rows = report.summary_rows(results)
+    assert [len(row) for row in rows] == [len(headers)] * 3
+    assert rows[0][0] == "linux-echo-single" and rows[2][-1] == "3/15"
+    assert "max load, p99 ≤ 20 ms>" in headers
+    claims, verdicts = report.claim_rows(results)
+    assert len(claims) == 3 and [row[1] for row in verdicts][0] == "reproduced"
