@@ -99,7 +99,7 @@ static void judge_course(struct rb_result *result)
 	else if (c->fill_failed > 0)
 		add_reason(result, "%" PRIu64 " of %" PRIu64 " keys could not be stored", c->fill_failed, config->keys);
 	if (result->trace_exhausted)
-		add_reason(result, "the trace ended before the end of the measured window");
+		add_reason(result, "the trace ended before the measured window did (--trace-period tells how long a trace lasts)");
 }
 
 /* What makes its figures no measurement of the server. */

@@ -10,7 +10,8 @@
  *     <time> <count>                   a burst: <count> requests at that same time, 1 … 1000000
  * Fields are decimal integers separated by blanks or tabs. Times must not decrease from line to line; equal times are allowed.
  * A comment may follow the fields. At most 2^32 - 1 lines and 2^40 requests; time at most 10^18 ns. A trace without any
- * request is an error. The schedule starts with the warm-up, so a trace that is to be measured must reach beyond it.
+ * request is an error. The schedule starts with the warm-up. A point whose trace has its last request before the end of the measured
+ * window is invalid, unless a period says that the silence after it belongs to the trace.
  */
 
 #include <stddef.h>

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rbload as a user starts it, against rb-echo, rb-spin and memcached over loopback.
+
+Arguments: the paths of rbload, rb-echo and rb-spin, and of memcached or "absent". Only counts, bytes, errors and
+the form of the document are checked: how fast this machine is, and whether the generator kept its schedule, decides nothing.
+"""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+RBLOAD, ECHO, SPIN, MEMCACHED = sys.argv[1:5]
+DEADLINE = 60.0
+
+
+@contextmanager
+def server(*argv: str) -> Iterator[int]:
+    """An rb-* server on a free loopback port; yields the port."""
+    command = [*argv, "--address=127.0.0.1", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line.startswith("ready port="):
+                raise AssertionError(f"{argv[0]} said {line!r} instead of being ready")
+            yield int(line.removeprefix("ready port="))
+        finally:
+            process.terminate()
+            status = process.wait(DEADLINE)
+    if status != 0:
+        raise AssertionError(f"{argv[0]} ended with {status}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def memcached() -> Iterator[int]:
+    port = free_port()
+    command = [MEMCACHED, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64", "-t", "2"]
+    if os.geteuid() == 0:
+        command += ["-u", "root"]
+    with subprocess.Popen(command) as process:
+        try:
+            wait_for_port(port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+
+
+def wait_for_port(port: int) -> None:
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+def rbload(port: int, *options: str, status: int = 0) -> dict[str, Any]:
+    """Runs rbload briefly and returns its document."""
+    command = [RBLOAD, f"--target=127.0.0.1:{port}", "--warmup=100ms", "--duration=500ms", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    if done.returncode != status:
+        raise AssertionError(f"rbload ended with {done.returncode}: {done.stderr}")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def bucket_range(index: int, bits: int) -> tuple[int, int]:
+    """Smallest and largest value of a histogram bucket, by the documented formula."""
+    octave = index >> bits
+    if octave == 0:
+        return index, index
+    low = ((index & ((1 << bits) - 1)) + (1 << bits)) << (octave - 1)
+    return low, low + (1 << (octave - 1)) - 1
+
+
+class Program(unittest.TestCase):
+    def check_histogram(self, hist: dict[str, Any]) -> None:
+        self.assertEqual(hist["unit"], "ns")
+        self.assertEqual(sum(count for _, count in hist["buckets"]), hist["count"])
+        if hist["count"] == 0:
+            return
+        low, _ = bucket_range(hist["buckets"][0][0], hist["precision_bits"])
+        _, high = bucket_range(hist["buckets"][-1][0], hist["precision_bits"])
+        self.assertLessEqual(low, hist["min"])
+        self.assertGreaterEqual(high, hist["max"])
+        self.assertTrue(math.isclose(hist["mean"], hist["sum"] / hist["count"]))
+        values = list(hist["percentiles"].values())
+        self.assertEqual(values, sorted(values))
+
+    def check(self, doc: dict[str, Any], *, errors: int = 0) -> None:
+        """What every document must keep."""
+        self.assertEqual(doc["schema"], 1)
+        self.check_histogram(doc["latency"])
+        self.check_histogram(doc["adherence"]["histogram"])
+        failed = sum(doc["errors"].values()) - doc["errors"]["connect"]
+        self.assertEqual(failed, errors)
+        self.assertEqual(doc["scheduled"], doc["completed"] + failed + doc["unfinished"])
+        self.assertEqual(doc["adherence"]["on_time"] + doc["adherence"]["late"], doc["scheduled"])
+        self.assertEqual(doc["latency"]["count"], doc["completed"] + doc["errors"]["timeout"])
+        self.assertGreater(doc["completed"], 0)
+        self.assertEqual(doc["valid"], not doc["reasons"])
+        for reason in doc["reasons"]:
+            self.assertIn("the generator was late", reason)
+        self.assertEqual(doc["connection_events"]["aborted"], 0)
+        self.assertEqual(doc["connection_events"]["lost"], 0)
+        self.assertEqual(doc["connection_events"]["opened"], doc["connection_events"]["closed"])
+
+    def test_echo_fixed(self) -> None:
+        with server(ECHO, "--message-bytes=64") as port:
+            doc = rbload(port, "--arrival=fixed", "--rate=2000", "--threads=2", "--connections=8")
+        self.check(doc)
+        self.assertEqual(doc["scheduled"], 1000)
+        self.assertEqual(doc["bytes_sent"], 64000)
+        self.assertEqual(doc["bytes_received"], 64000)
+        self.assertEqual(doc["requests_total"], 1200)
+        self.assertEqual(doc["connection_events"]["opened"], 8)
+        self.assertEqual(doc["generator"]["timing"], "sleep")
+
+    def test_echo_sizes_and_pipelining(self) -> None:
+        for size in (1, 1000, 65536):
+            with self.subTest(size=size), server(ECHO, f"--message-bytes={size}") as port:
+                doc = rbload(port, "--mode=closed", "--connections=2", "--depth=8", f"--message-bytes={size}")
+                self.check(doc)
+                self.assertEqual(doc["bytes_sent"], doc["sent"] * size)
+                self.assertEqual(doc["arrival"], "closed")
+
+    def test_requests_per_connection(self) -> None:
+        with server(ECHO, "--message-bytes=64") as port:
+            doc = rbload(port, "--rate=1000", "--arrival=fixed", "--rpcs-per-connection=4", "--connections=4")
+        self.check(doc)
+        # 600 requests in all, 4 on each connection; those that stand at the end are closed too.
+        self.assertIn(doc["connection_events"]["opened"], range(150, 155))
+
+    def test_spin(self) -> None:
+        for name in ("fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal"):
+            with self.subTest(distribution=name), server(SPIN) as port:
+                doc = rbload(port, "--protocol=spin", "--rate=500", f"--service-distribution={name}", "--service-mean=20us")
+                self.check(doc)
+                self.assertEqual(doc["service_time"]["distribution"], name)
+        self.assertGreater(doc["latency"]["min"], 0)
+
+    def test_trace(self) -> None:
+        with tempfile.NamedTemporaryFile("w") as trace:
+            trace.write("# bursts of 5 every 10 ms\n" + "".join(f"{i * 10_000_000} 5\n" for i in range(60)))
+            trace.flush()
+            with server(ECHO, "--message-bytes=64") as port:
+                doc = rbload(port, "--arrival=trace", f"--trace={trace.name}", "--trace-period=600ms", "--threads=2")
+                short = rbload(port, "--arrival=trace", f"--trace={trace.name}", "--duration=1s")
+        self.check(doc)
+        self.assertEqual(doc["scheduled"], 250)
+        self.assertEqual(doc["offered_rps"], 500)
+        self.assertFalse(short["valid"])
+        self.assertIn("the trace ended before the measured window did", short["reasons"][0])
+
+    def test_several_sources(self) -> None:
+        with server(ECHO, "--message-bytes=64") as port:
+            doc = rbload(port, "--source=127.0.0.2,127.0.0.3", "--connections=6", "--rpcs-per-connection=10")
+        self.check(doc)
+
+    def test_nobody_listens(self) -> None:
+        doc = rbload(free_port(), "--connect-timeout=200ms", status=3)
+        self.assertFalse(doc["valid"])
+        self.assertGreater(doc["errors"]["connect"], 0)
+        self.assertIn("only 0 of 16 connections could be opened", doc["reasons"][0])
+
+    def test_wrong_protocol_is_invalid(self) -> None:
+        # rb-spin resets what is not a spin message.
+        with server(SPIN) as port:
+            doc = rbload(port, "--rate=200")
+        self.assertFalse(doc["valid"])
+        self.assertGreater(doc["errors"]["reset"], 0)
+        self.assertEqual(doc["completed"], 0)
+
+    def test_server_dies(self) -> None:
+        with subprocess.Popen([ECHO, "--address=127.0.0.1", "--port=0", "--message-bytes=64"], stdout=subprocess.PIPE, text=True) as echo:
+            assert echo.stdout is not None
+            port = int(echo.stdout.readline().removeprefix("ready port="))
+            command = [RBLOAD, f"--target=127.0.0.1:{port}", "--warmup=0", "--duration=1s", "--rundown=300ms", "--rate=1000"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as load:
+                time.sleep(0.5)
+                echo.kill()
+                echo.wait(DEADLINE)
+                text, _ = load.communicate(timeout=DEADLINE)
+        doc = json.loads(text)
+        failed = sum(doc["errors"].values()) - doc["errors"]["connect"]
+        self.assertGreater(failed, 0)
+        self.assertGreater(doc["errors"]["connect"], 0)
+        self.assertEqual(doc["scheduled"], doc["completed"] + failed)
+
+    def test_signals(self) -> None:
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with (
+                self.subTest(signal=number),
+                tempfile.TemporaryDirectory() as directory,
+                server(ECHO, "--message-bytes=64") as port,
+            ):
+                output = Path(directory) / "load.json"
+                command = [RBLOAD, f"--target=127.0.0.1:{port}", "--warmup=0", "--duration=30s", "-v", f"--output={output}"]
+                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
+                    time.sleep(1.5)
+                    load.send_signal(number)
+                    out, err = load.communicate(timeout=DEADLINE)
+                self.assertEqual(load.returncode, status, err)
+                self.assertEqual(out, "")
+                self.assertIn("running:", err)
+                doc = json.loads(output.read_text())
+                self.assertFalse(doc["valid"])
+                self.assertIn(f"interrupted by signal {int(number)}", doc["reasons"][0])
+                self.assertGreater(doc["completed"], 0)
+                self.assertEqual([entry.name for entry in Path(directory).iterdir()], ["load.json"])
+
+    def test_usage(self) -> None:
+        done = subprocess.run([RBLOAD, "--rate=fast"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("rate", done.stderr)
+        done = subprocess.run([RBLOAD, "--help"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("--rpcs-per-connection", done.stdout)
+
+    @unittest.skipIf(MEMCACHED == "absent", "memcached is not installed")
+    def test_memcached(self) -> None:
+        for protocol in ("memcached-text", "memcached-binary"):
+            for workload in ("etc", "usr", "fixed"):
+                with self.subTest(protocol=protocol, workload=workload), memcached() as port:
+                    doc = rbload(
+                        port, f"--protocol={protocol}", f"--workload={workload}", "--keys=2000", "--rate=4000",
+                        "--threads=2", "--connections=8", "--depth=2", "--popularity=zipf", "--get-share=0.8",
+                    )
+                    self.check(doc)
+                    kv = doc["memcached"]
+                    self.assertEqual(kv["filled"], 2000)
+                    self.assertEqual(kv["misses"], 0)
+                    self.assertEqual(kv["refused"], 0)
+                    self.assertEqual(kv["hits"] + kv["stored"], doc["completed"])
+                    self.assertEqual(doc["per_operation"]["get"]["count"], kv["hits"])
+                    self.assertEqual(doc["per_operation"]["set"]["count"], kv["stored"])
+                    self.check_histogram(doc["per_operation"]["get"])
+
+    @unittest.skipIf(MEMCACHED == "absent", "memcached is not installed")
+    def test_memcached_misses(self) -> None:
+        for protocol in ("memcached-text", "memcached-binary"):
+            with self.subTest(protocol=protocol), memcached() as port:
+                doc = rbload(port, f"--protocol={protocol}", "--fill=no", "--get-share=1", "--rpcs-per-connection=10")
+                self.check(doc)
+                self.assertEqual(doc["memcached"]["misses"], doc["completed"])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
