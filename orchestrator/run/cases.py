@@ -84,6 +84,8 @@ class _Expander:
         self._registry = registry
         self._used: set[str] = set()
         self._topologies: dict[str, Topology | None] = {}
+        self._ranks: dict[str, dict[float, int]] = {}
+        self._workloads: dict[str, tuple[Workload | None, list[Fault]]] = {}
 
     def cases_of(self, name: str, variant: Variant) -> Iterator[Case]:
         application = self._application(name, variant)
@@ -198,10 +200,7 @@ class _Expander:
     def _case(
         self, name: str, variant: Variant, application: Application, point: Point, loc: Loc
     ) -> Case | None:
-        source = self._experiment.source
-        workload, faults = points.workload_at(
-            self._experiment, variant, point, Place(source=source, loc=loc, root=Workload)
-        )
+        workload, faults = self._workload(name, variant, point, loc)
         options = self._options(name, variant, application, point)
         topology = self._topology(point, loc)
         self.faults += faults
@@ -209,7 +208,7 @@ class _Expander:
             return None
         point = dict(point)
         offered = self._offered(workload, point, loc)
-        rank = self._rank(variant, offered)
+        rank = self._rank(name, variant, offered)
         slot = json.dumps({**point, "load": rank} if rank is not None else point, sort_keys=True)
         return Case(
             variant=name,
@@ -222,6 +221,17 @@ class _Expander:
             slot=slot,
         )
 
+    def _workload(
+        self, name: str, variant: Variant, point: Point, loc: Loc
+    ) -> tuple[Workload | None, list[Fault]]:
+        """Made once for all loads, of which there may be many."""
+        changes = {key: value for key, value in point.items() if key.startswith("workload.")}
+        key = json.dumps([name, changes], sort_keys=True)
+        if key not in self._workloads:
+            place = Place(source=self._experiment.source, loc=loc, root=Workload)
+            self._workloads[key] = points.workload_at(self._experiment, variant, changes, place)
+        return self._workloads[key]
+
     def _offered(self, workload: Workload, point: dict[str, Scalar], loc: Loc) -> float | None:
         load = point.pop("load", None)
         if not workload.paced:
@@ -233,12 +243,14 @@ class _Expander:
         point["load"] = offered
         return offered
 
-    def _rank(self, variant: Variant, offered: float | None) -> int | str | None:
+    def _rank(self, name: str, variant: Variant, offered: float | None) -> int | str | None:
         if offered is None:
             return None
-        axis = variant.load if variant.load is not None else self._experiment.matrix.get("load")
-        values = () if axis is None else tuple(parse_load_rps(load) for load in axis_values(axis))
-        return values.index(offered) if offered in values else f"{offered:g}"
+        if name not in self._ranks:
+            axis = variant.load if variant.load is not None else self._experiment.matrix.get("load")
+            values = () if axis is None else axis_values(axis)
+            self._ranks[name] = {parse_load_rps(load): rank for rank, load in enumerate(values)}
+        return self._ranks[name].get(offered, f"{offered:g}")
 
     def _options(
         self, name: str, variant: Variant, application: Application, point: Point

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.spec.model import Experiment, Nic, Role
@@ -82,8 +83,7 @@ class Topology:
     @property
     def id(self) -> str:
         """The same for equal topologies, 12 hexadecimal digits."""
-        text = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _digest(self)
 
     @property
     def demand(self) -> Demand:
@@ -111,6 +111,12 @@ class Topology:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@lru_cache(maxsize=256)
+def _digest(topology: Topology) -> str:
+    text = json.dumps(topology.to_json(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def make_topology(experiment: Experiment) -> Topology:
