@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016  # awk programs are meant literally
 # SPDX-License-Identifier: Apache-2.0
 #
 # The Debian archive that this host uses, and a private apt root on it.

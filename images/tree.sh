@@ -55,6 +55,34 @@ die() {
     exit "$1"
 }
 
+# await COMMAND…: run in the background and wait, so that a signal is acted on at once.
+await() {
+    "$@" &
+    wait $!
+}
+
+# await_logged LOG AWK COMMAND…: the output goes to LOG, and what AWK prints of it is shown.
+await_logged() {
+    local log=$1 filter=$2 viewer status=0
+    shift 2
+    exec 5> >(tee "$log" | awk -v name="$name" "$filter" >&2)
+    viewer=$!
+    await "$@" >&5 2>&1 5>&- || status=$?
+    exec 5>&-
+    wait "$viewer" || true
+    return "$status"
+}
+
+# End what await started before anything else: it works in the scratch directory.
+stop() {
+    local job
+    for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done
+    exec 5>&-
+    wait
+    exit 130
+}
+trap stop INT TERM HUP
+
 # shellcheck source-path=SCRIPTDIR source=archive.sh
 source "$here/archive.sh"
 
@@ -254,16 +282,18 @@ split_offered() {
         { print > (out ".gone") }' - "$2"
 }
 
+apt_download() {
+    cd "$2/debs"
+    exec xargs -a "$2/missing.offered" bash -c 'exec apt-get -c "$0" -q download "$@"' "$1/apt.conf"
+}
+
 download() {
     local root=$1 temporary=$2 file sha count
     count=$(wc -l <"$temporary/missing")
     say "$name: fetching $count packages"
     mkdir "$temporary/debs"
-    (cd "$temporary/debs" && xargs -a "$temporary/missing.offered" \
-        bash -c 'exec apt-get -c "$0" -q download "$@"' "$root/apt.conf") 2>&1 |
-        tee "$temporary/download.log" |
-        awk -v n="$name" -v c="$count" '/^Get:/ && ++i % 25 == 0 {
-            printf "%s: fetched %d of %d\n", n, i, c > "/dev/stderr" }' || {
+    await_logged "$temporary/download.log" \
+        '/^Get:/ && ++i % 50 == 0 { print name ": fetched " i }' apt_download "$root" "$temporary" || {
         grep '^[EW]:' "$temporary/download.log" >&2 || tail -n 5 "$temporary/download.log" >&2
         die 3 "packages could not be fetched from the Debian archive" \
             "the lines above are apt's; run the command again to go on from here"
@@ -346,9 +376,10 @@ ignore_chown_filter() {
     done
 }
 
-# in_sandbox COMMAND…: run as the only user of a user namespace of its own, killed with us.
+# in_sandbox COMMAND…: become COMMAND as the only user of a user namespace of its own. All its
+# processes are killed when this script dies.
 in_sandbox() {
-    bwrap --dev-bind / / --unshare-user --uid 0 --gid 0 --cap-add ALL --unshare-pid --unshare-ipc \
+    exec bwrap --dev-bind / / --unshare-user --uid 0 --gid 0 --cap-add ALL --unshare-pid --unshare-ipc \
         --dev /dev --proc /proc --die-with-parent --seccomp 9 --clearenv \
         --setenv PATH /usr/sbin:/usr/bin:/sbin:/bin --setenv LC_ALL C.UTF-8 --setenv TZ UTC \
         --setenv HOME /root --setenv TMPDIR "$scratch" --setenv SOURCE_DATE_EPOCH "$epoch" \
@@ -392,12 +423,12 @@ bootstrap() {
     for hook in "$@"; do options+=("--customize-hook=$hook"); done
     options+=("--customize-hook=$hide_kernel" "--customize-hook=$forget_host")
     lock_lines "$lock" | sed -E 's/^[0-9a-f]+  ([^_]+)_.*/\1/' | paste -sd, >"$scratch/include"
-    in_sandbox mmdebstrap --mode=root --format="$format" --variant="$variant" \
+    await_logged "$scratch/log" '/^I: (installing|extracting|creating)/ { sub(/^I/, name); print }' \
+        in_sandbox mmdebstrap --mode=root --format="$format" --variant="$variant" \
         --architectures=amd64 --skip=check/empty,chroot/mount,cleanup/apt,output/dev,output/mknod \
         --aptopt='APT::Sandbox::User "root"' --include="$(<"$scratch/include")" "${options[@]}" \
         "" "$target" "deb [trusted=yes] copy:$scratch/repository ./" \
-        </dev/null 2>&1 | tee "$scratch/log" |
-        sed -nu "s/^I: \(installing\|extracting\|creating\)/$name: \1/p" >&2 || {
+        </dev/null || {
         cp "$scratch/log" "$cache/$name-build.log"
         grep -v '^I: ' "$scratch/log" | tail -n 15 >&2
         die 3 "mmdebstrap failed for $name" "the whole log: $cache/$name-build.log"
@@ -417,7 +448,6 @@ enter_build() {
     scratch=$(mktemp -d "$cache/trees/.build-$name.XXXXXX")
     chmod 755 "$scratch"
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 130' INT TERM HUP
 }
 
 prepare() {
