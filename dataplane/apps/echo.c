@@ -16,8 +16,13 @@ struct echo_config {
 
 static const struct rb_option echo_options[] = {
 	APP_OPTION_ROWS(struct echo_config, server),
-	{.name = "message-bytes", .type = RB_OPTION_SIZE, .offset = offsetof(struct echo_config, message_bytes),
-	 .default_value = "64", .min = 1, .max = UINT32_MAX, .help = "Bytes that count as one request in the statistics."},
+	{.name = "message-bytes",
+	 .type = RB_OPTION_SIZE,
+	 .offset = offsetof(struct echo_config, message_bytes),
+	 .default_value = "64",
+	 .min = 1,
+	 .max = UINT32_MAX,
+	 .help = "Bytes that count as one request in the statistics."},
 };
 
 static const struct rb_option_table echo_table = {

@@ -87,7 +87,8 @@ static int open_listener(struct server *server)
 	int result = rb_listener_create(NULL, &config, &server->listener);
 	if (result != 0) {
 		char text[RB_ADDRESS_TEXT_MAX];
-		rb_log(RB_LOG_ERROR, "cannot listen on %s: %s", rb_address_format(config.address, text), strerror(-result));
+		rb_log(RB_LOG_ERROR, "cannot listen on %s: %s", rb_address_format(config.address, text),
+		       strerror(-result));
 	}
 	return result;
 }

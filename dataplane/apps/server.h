@@ -31,32 +31,69 @@ struct app_options {
 extern const char *const app_listen_names[];
 
 /* Rows for an option table of the type `config`, whose member `field` is a struct app_options. */
-#define APP_OPTION_ROWS(config, field)                                                                                 \
-	{.name = "address", .type = RB_OPTION_ADDRESS, .offset = offsetof(config, field.address),                      \
-	 .default_value = "0.0.0.0", .help = "Address to listen on; 0.0.0.0 is any."},                                \
-	{.name = "port", .type = RB_OPTION_UINT, .offset = offsetof(config, field.port), .default_value = "9000",      \
-	 .max = 65535, .help = "TCP port to listen on; 0 takes a free one (see the ready line)."},                    \
-	{.name = "threads", .type = RB_OPTION_UINT, .offset = offsetof(config, field.threads), .default_value = "1",   \
-	 .min = 1, .max = APP_THREADS_MAX, .help = "Threads, each with its own event loop."},                         \
-	{.name = "listen", .type = RB_OPTION_CHOICE, .offset = offsetof(config, field.listen),                         \
-	 .default_value = "single", .choices = app_listen_names,                                                      \
-	 .help = "One listen socket for all threads, or one per thread with SO_REUSEPORT."},                          \
-	{.name = "cpus", .type = RB_OPTION_CPUS, .offset = offsetof(config, field.cpus),                               \
-	 .help = "CPUs to pin the threads to, in order, repeated if there are more threads."},                        \
-	{.name = "stats", .type = RB_OPTION_STRING, .offset = offsetof(config, field.stats),                           \
-	 .help = "Statistics file (JSON), written at the end and on SIGUSR1."},                                       \
-	{.name = "accept-batch", .type = RB_OPTION_UINT, .offset = offsetof(config, field.accept_batch),               \
-	 .default_value = "0", .max = 1024,                                                                           \
-	 .help = "Connections a thread accepts per poll; 0: 1 for single, 16 for reuseport."},                        \
-	{.name = "connections", .type = RB_OPTION_UINT, .offset = offsetof(config, field.connections),                 \
-	 .default_value = "16384", .unit = "per thread", .min = 1, .max = RB_CONNECTIONS_PER_GROUP_MAX,               \
-	 .help = "Connections open at the same time."},                                                               \
-	{.name = "nagle", .type = RB_OPTION_FLAG, .offset = offsetof(config, field.nagle), .default_value = "no",      \
-	 .help = "Leave Nagle's algorithm on (no TCP_NODELAY)."},                                                     \
-	{.name = "busy-poll", .type = RB_OPTION_FLAG, .offset = offsetof(config, field.busy_poll),                     \
-	 .default_value = "no", .help = "Poll all the time instead of blocking."},                                    \
-	{.name = "log", .type = RB_OPTION_CHOICE, .offset = offsetof(config, field.log), .default_value = "info",      \
-	 .choices = rb_log_level_names, .help = "Messages to print on standard error."}
+#define APP_OPTION_ROWS(config, field)                                                                 \
+	{.name = "address",                                                                            \
+	 .type = RB_OPTION_ADDRESS,                                                                    \
+	 .offset = offsetof(config, field.address),                                                    \
+	 .default_value = "0.0.0.0",                                                                   \
+	 .help = "Address to listen on; 0.0.0.0 is any."},                                             \
+		{.name = "port",                                                                       \
+		 .type = RB_OPTION_UINT,                                                               \
+		 .offset = offsetof(config, field.port),                                               \
+		 .default_value = "9000",                                                              \
+		 .max = 65535,                                                                         \
+		 .help = "TCP port to listen on; 0 takes a free one (see the ready line)."},           \
+		{.name = "threads",                                                                    \
+		 .type = RB_OPTION_UINT,                                                               \
+		 .offset = offsetof(config, field.threads),                                            \
+		 .default_value = "1",                                                                 \
+		 .min = 1,                                                                             \
+		 .max = APP_THREADS_MAX,                                                               \
+		 .help = "Threads, each with its own event loop."},                                    \
+		{.name = "listen",                                                                     \
+		 .type = RB_OPTION_CHOICE,                                                             \
+		 .offset = offsetof(config, field.listen),                                             \
+		 .default_value = "single",                                                            \
+		 .choices = app_listen_names,                                                          \
+		 .help = "One listen socket for all threads, or one per thread with SO_REUSEPORT."},   \
+		{.name = "cpus",                                                                       \
+		 .type = RB_OPTION_CPUS,                                                               \
+		 .offset = offsetof(config, field.cpus),                                               \
+		 .help = "CPUs to pin the threads to, in order, repeated if there are more threads."}, \
+		{.name = "stats",                                                                      \
+		 .type = RB_OPTION_STRING,                                                             \
+		 .offset = offsetof(config, field.stats),                                              \
+		 .help = "Statistics file (JSON), written at the end and on SIGUSR1."},                \
+		{.name = "accept-batch",                                                               \
+		 .type = RB_OPTION_UINT,                                                               \
+		 .offset = offsetof(config, field.accept_batch),                                       \
+		 .default_value = "0",                                                                 \
+		 .max = 1024,                                                                          \
+		 .help = "Connections a thread accepts per poll; 0: 1 for single, 16 for reuseport."}, \
+		{.name = "connections",                                                                \
+		 .type = RB_OPTION_UINT,                                                               \
+		 .offset = offsetof(config, field.connections),                                        \
+		 .default_value = "16384",                                                             \
+		 .unit = "per thread",                                                                 \
+		 .min = 1,                                                                             \
+		 .max = RB_CONNECTIONS_PER_GROUP_MAX,                                                  \
+		 .help = "Connections open at the same time."},                                        \
+		{.name = "nagle",                                                                      \
+		 .type = RB_OPTION_FLAG,                                                               \
+		 .offset = offsetof(config, field.nagle),                                              \
+		 .default_value = "no",                                                                \
+		 .help = "Leave Nagle's algorithm on (no TCP_NODELAY)."},                              \
+		{.name = "busy-poll",                                                                  \
+		 .type = RB_OPTION_FLAG,                                                               \
+		 .offset = offsetof(config, field.busy_poll),                                          \
+		 .default_value = "no",                                                                \
+		 .help = "Poll all the time instead of blocking."},                                    \
+		{.name = "log",                                                                        \
+		 .type = RB_OPTION_CHOICE,                                                             \
+		 .offset = offsetof(config, field.log),                                                \
+		 .default_value = "info",                                                              \
+		 .choices = rb_log_level_names,                                                        \
+		 .help = "Messages to print on standard error."}
 
 struct app;
 
@@ -64,7 +101,7 @@ struct app;
 struct app_thread {
 	const struct app *app;
 	unsigned index;
-	int cpu; /* -1: not pinned */
+	int cpu;	      /* -1: not pinned */
 	struct rb_loop *loop; /* set by start */
 	void *state;	      /* the application's, set by start */
 };
@@ -72,7 +109,10 @@ struct app_thread {
 /* The application. `config` is its configuration as given to app_run(). */
 struct app {
 	const char *name; /* in the statistics */
-	/* Sets thread->loop, made with `context`, `woken` and the thread as user pointer, and attaches `listener`. */
+	/*
+	 * Sets thread->loop, made with `context`, `woken` and the thread as user pointer, and attaches
+	 * `listener`.
+	 */
 	int (*start)(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener,
 		     void (*woken)(struct rb_loop *loop));
 	/* Destroys the loop and the state. Called once for each successful start. */

@@ -16,7 +16,10 @@ struct spin_config {
 
 static const struct rb_option spin_options[] = {
 	APP_OPTION_ROWS(struct spin_config, server),
-	{.name = "work", .type = RB_OPTION_CHOICE, .offset = offsetof(struct spin_config, work), .default_value = "clock",
+	{.name = "work",
+	 .type = RB_OPTION_CHOICE,
+	 .offset = offsetof(struct spin_config, work),
+	 .default_value = "clock",
 	 .choices = work_kind_names,
 	 .help = "Be busy until the clock says so, or for a calibrated number of loop rounds."},
 };
@@ -54,7 +57,8 @@ static int spin_start(struct app_thread *thread, const struct rb_context_config 
 		      void (*woken)(struct rb_loop *loop))
 {
 	const struct spin_config *spin_config = thread->app->config;
-	struct rb_service_config config = {.service = &spin_service, .context = *context, .user = thread, .woken = woken};
+	struct rb_service_config config = {
+		.service = &spin_service, .context = *context, .user = thread, .woken = woken};
 	struct spin *spin = calloc(1, sizeof(*spin));
 	if (spin == NULL)
 		return -ENOMEM;

@@ -9,7 +9,7 @@
 
 #define RB_NS_PER_US UINT64_C(1000)
 #define RB_NS_PER_MS UINT64_C(1000000)
-#define RB_NS_PER_S UINT64_C(1000000000)
+#define RB_NS_PER_S  UINT64_C(1000000000)
 
 struct rb_clock {
 	uint64_t (*now_ns)(const struct rb_clock *clock);

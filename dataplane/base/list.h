@@ -14,7 +14,7 @@ struct rb_list {
 };
 
 /* The structure of type `type` whose member `member` is `*node`. */
-#define RB_CONTAINER_OF(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
+#define RB_CONTAINER_OF(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
 
 /* Makes an empty head, or a node that is in no list. */
 static inline void rb_list_init(struct rb_list *node)

@@ -23,17 +23,17 @@ void rb_log(enum rb_log_level level, const char *format, ...) __attribute__((for
 bool rb_log_permit(_Atomic uint64_t *last_ns, uint64_t interval_ns);
 
 /* First time only, per place in the source. */
-#define RB_LOG_ONCE(level, ...)                                                                                       \
-	do {                                                                                                          \
-		static atomic_flag rb_log_done = ATOMIC_FLAG_INIT;                                                    \
-		if (!atomic_flag_test_and_set_explicit(&rb_log_done, memory_order_relaxed))                           \
-			rb_log(level, __VA_ARGS__);                                                                   \
+#define RB_LOG_ONCE(level, ...)                                                             \
+	do {                                                                                \
+		static atomic_flag rb_log_done = ATOMIC_FLAG_INIT;                          \
+		if (!atomic_flag_test_and_set_explicit(&rb_log_done, memory_order_relaxed)) \
+			rb_log(level, __VA_ARGS__);                                         \
 	} while (0)
 
 /* At most once per second, per place in the source. */
-#define RB_LOG_RATELIMITED(level, ...)                                                                                \
-	do {                                                                                                          \
-		static _Atomic uint64_t rb_log_last_ns;                                                               \
-		if (rb_log_permit(&rb_log_last_ns, UINT64_C(1000000000)))                                             \
-			rb_log(level, __VA_ARGS__);                                                                   \
+#define RB_LOG_RATELIMITED(level, ...)                                    \
+	do {                                                              \
+		static _Atomic uint64_t rb_log_last_ns;                   \
+		if (rb_log_permit(&rb_log_last_ns, UINT64_C(1000000000))) \
+			rb_log(level, __VA_ARGS__);                       \
 	} while (0)

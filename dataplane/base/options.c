@@ -146,7 +146,8 @@ void rb_options_help(const struct rb_option_table *table, FILE *out)
 	fputs("\nOptions:\n", out);
 	for (size_t i = 0; i < table->count; i++) {
 		const struct rb_option *option = &table->options[i];
-		fprintf(out, "  --%s%s\n      %s", option->name, option->type == RB_OPTION_FLAG ? "" : " VALUE", option->help);
+		fprintf(out, "  --%s%s\n      %s", option->name, option->type == RB_OPTION_FLAG ? "" : " VALUE",
+			option->help);
 		fputs("\n      Value: ", out);
 		print_range(option, out);
 		if (option->unit != NULL)
@@ -207,7 +208,8 @@ static void report_unknown(const struct rb_option_table *table, const char *name
 		fputs("; see --help\n", err);
 }
 
-static int report_value(const struct rb_option_table *table, const struct rb_option *option, const char *text, FILE *err)
+static int report_value(const struct rb_option_table *table, const struct rb_option *option, const char *text,
+			FILE *err)
 {
 	fprintf(err, "%s: --%s: '%s' is not valid; expected ", table->program, option->name, text);
 	print_range(option, err);

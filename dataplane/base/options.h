@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Command line options from one table: name, type, default, unit, range, help. The table drives the
- * parser, --help and the error messages, so an option is written down once.
+ * Command line options from one table: name, type, default, unit, range, help. The table drives the parser,
+ * --help and the error messages, so an option is written down once.
  *
- * Accepted forms: --name value, --name=value, and for flags --name (or --name=yes|no). Anything else is an error
- * that names the option, the value given and the values that are valid.
+ * Accepted forms: --name value, --name=value, and for flags --name (or --name=yes|no). Anything else is an
+ * error that names the option, the value given and the values that are valid.
  */
 #pragma once
 

@@ -58,7 +58,8 @@ int rb_parse_size(const char *text, uint64_t *bytes)
 
 int rb_parse_duration(const char *text, uint64_t *ns)
 {
-	static const struct suffix times[] = {{"ns", 1}, {"us", RB_NS_PER_US}, {"ms", RB_NS_PER_MS}, {"s", RB_NS_PER_S}};
+	static const struct suffix times[] = {
+		{"ns", 1}, {"us", RB_NS_PER_US}, {"ms", RB_NS_PER_MS}, {"s", RB_NS_PER_S}};
 	if (strcmp(text, "0") == 0) {
 		*ns = 0;
 		return 0;

@@ -95,8 +95,9 @@ static void check_echo(const char *listen)
 	struct process process;
 	assert_non_null(mkdtemp(directory));
 	snprintf(path, sizeof(path), "%s/server.json", directory);
-	const char *const argv[] = {"rb-echo", "--port", "0", "--address", "127.0.0.1", "--threads", "2", "--listen",
-			      listen, "--stats", path, "--message-bytes", "100", "--connections", "64", NULL};
+	const char *const argv[] = {"rb-echo", "--port",	"0",	"--address", "127.0.0.1", "--threads",
+				    "2",       "--listen",	listen, "--stats",   path,	  "--message-bytes",
+				    "100",     "--connections", "64",	NULL};
 	start(&process, echo_path, argv, false);
 	await_ready(&process);
 	for (int i = 0; i < PEERS; i++) {

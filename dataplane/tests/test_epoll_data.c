@@ -498,7 +498,7 @@ static void check_timer(const struct rb_context_config *config)
 	assert_int_equal(events[0].cookie, 2);
 	assert_true(events[0].timer.deadline_ns == deadline);
 	assert_int_equal(rb_context_run_io(context, RB_POLL, &events), 0); /* once */
-	rb_context_timer(context, 0, 3);				  /* long past */
+	rb_context_timer(context, 0, 3);				   /* long past */
 	assert_int_equal(rb_context_run_io(context, RB_WAIT, &events), 1);
 	rb_context_destroy(context);
 }
@@ -523,7 +523,8 @@ static void test_three_system_calls_per_request(void **state)
 	char text[4];
 	int fd = harness_accept(&harness, 0, &handle);
 	harness_poll(&harness);
-	uint64_t polls = syscalls(RB_SYS_EPOLL_PWAIT2), reads = syscalls(RB_SYS_RECVFROM), sends = syscalls(RB_SYS_SENDTO);
+	uint64_t polls = syscalls(RB_SYS_EPOLL_PWAIT2), reads = syscalls(RB_SYS_RECVFROM),
+		 sends = syscalls(RB_SYS_SENDTO);
 	for (int i = 0; i < REQUESTS; i++) {
 		peer_send(fd, "ping", 4);
 		assert_int_equal(rb_context_run_io(harness.context, RB_WAIT, &events), 1);

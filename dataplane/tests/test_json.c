@@ -62,7 +62,8 @@ static void write_text(struct rb_json *json)
 static void test_escapes(void **state)
 {
 	(void)state;
-	expect_document(write_text, "{\"a\\\"b\":\"quote \\\" slash / back \\\\ \\b\\f\\n\\r\\t \\u0001\\u001f\x7f \xc3\xa9\"}\n");
+	expect_document(write_text,
+			"{\"a\\\"b\":\"quote \\\" slash / back \\\\ \\b\\f\\n\\r\\t \\u0001\\u001f\x7f \xc3\xa9\"}\n");
 }
 
 static void write_reals(struct rb_json *json)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The event loop: timers on virtual time with a back-end that only moves the clock, and streams over loopback, where one
- * loop plays both sides.
+ * The event loop: timers on virtual time with a back-end that only moves the clock, and streams over loopback,
+ * where one loop plays both sides.
  */
 #include "tests/harness.h"
 
@@ -270,20 +270,21 @@ static int close_pair(void **state)
 }
 
 /* Turns until the condition holds. */
-#define TURN_UNTIL(condition)                                                                                         \
-	do {                                                                                                          \
-		uint64_t turn_deadline = rb_loop_now(pair.loop) + HARNESS_DEADLINE_MS * RB_NS_PER_MS;                 \
-		while (!(condition)) {                                                                                \
-			if (rb_loop_now(pair.loop) > turn_deadline)                                                   \
-				fail_msg("not in time: %s", #condition);                                              \
-			assert_int_equal(rb_loop_turn(pair.loop, RB_POLL), 0);                                        \
-		}                                                                                                     \
+#define TURN_UNTIL(condition)                                                                         \
+	do {                                                                                          \
+		uint64_t turn_deadline = rb_loop_now(pair.loop) + HARNESS_DEADLINE_MS * RB_NS_PER_MS; \
+		while (!(condition)) {                                                                \
+			if (rb_loop_now(pair.loop) > turn_deadline)                                   \
+				fail_msg("not in time: %s", #condition);                              \
+			assert_int_equal(rb_loop_turn(pair.loop, RB_POLL), 0);                        \
+		}                                                                                     \
 	} while (0)
 
 static struct rb_stream *connect_client(const struct rb_stream_ops *ops)
 {
 	struct rb_stream *stream;
-	assert_int_equal(rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, ops, &pair.client, &stream), 0);
+	assert_int_equal(rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, ops, &pair.client, &stream),
+			 0);
 	pair.client.stream = stream;
 	return stream;
 }
@@ -527,9 +528,12 @@ static void test_streams_are_bounded(void **state)
 	struct rb_stream *stream;
 	memset(sides, 0, sizeof(sides));
 	for (int i = 0; i < 16; i++)
-		assert_int_equal(rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, &watcher, &sides[i], &stream), 0);
-	assert_int_equal(rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, &watcher, &sides[16], &stream),
-			 -ENOBUFS);
+		assert_int_equal(
+			rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, &watcher, &sides[i], &stream),
+			0);
+	assert_int_equal(
+		rb_loop_connect(pair.loop, (struct rb_address){0}, pair.address, &watcher, &sides[16], &stream),
+		-ENOBUFS);
 	rb_loop_destroy(pair.loop);
 	pair.loop = NULL;
 	for (int i = 0; i < 16; i++)
@@ -551,7 +555,8 @@ static void test_more_streams_than_command_slots(void **state)
 	pair.refuse = true;
 	for (int i = 0; i < STREAMS; i++) {
 		sides[i].received = received;
-		assert_int_equal(rb_loop_connect(loop, (struct rb_address){0}, pair.address, &watcher, &sides[i], &stream), 0);
+		assert_int_equal(
+			rb_loop_connect(loop, (struct rb_address){0}, pair.address, &watcher, &sides[i], &stream), 0);
 	}
 	uint64_t deadline = rb_loop_now(loop) + HARNESS_DEADLINE_MS * RB_NS_PER_MS;
 	while (rb_loop_streams(loop) > 0) {

@@ -25,15 +25,34 @@ static const char *const colours[] = {"red", "green", NULL};
 #define FIELD(member) .offset = offsetof(struct config, member)
 static const struct rb_option rows[] = {
 	{.name = "flag", .type = RB_OPTION_FLAG, FIELD(flag), .default_value = "no", .help = "A flag."},
-	{.name = "number", .type = RB_OPTION_UINT, FIELD(number), .default_value = "7", .min = 1, .max = 100,
-	 .unit = "apples", .help = "A number."},
+	{.name = "number",
+	 .type = RB_OPTION_UINT,
+	 FIELD(number),
+	 .default_value = "7",
+	 .min = 1,
+	 .max = 100,
+	 .unit = "apples",
+	 .help = "A number."},
 	{.name = "size", .type = RB_OPTION_SIZE, FIELD(size), .default_value = "4k", .help = "A size."},
-	{.name = "time", .type = RB_OPTION_DURATION, FIELD(time), .default_value = "10us", .max = 5000000000,
+	{.name = "time",
+	 .type = RB_OPTION_DURATION,
+	 FIELD(time),
+	 .default_value = "10us",
+	 .max = 5000000000,
 	 .help = "A time."},
-	{.name = "real", .type = RB_OPTION_REAL, FIELD(real), .default_value = "0.5", .real_min = 0, .real_max = 1,
+	{.name = "real",
+	 .type = RB_OPTION_REAL,
+	 FIELD(real),
+	 .default_value = "0.5",
+	 .real_min = 0,
+	 .real_max = 1,
 	 .help = "A share."},
 	{.name = "text", .type = RB_OPTION_STRING, FIELD(text), .help = "A text."},
-	{.name = "colour", .type = RB_OPTION_CHOICE, FIELD(choice), .default_value = "green", .choices = colours,
+	{.name = "colour",
+	 .type = RB_OPTION_CHOICE,
+	 FIELD(choice),
+	 .default_value = "green",
+	 .choices = colours,
 	 .help = "A colour."},
 	{.name = "address", .type = RB_OPTION_ADDRESS, FIELD(address), .help = "An address."},
 	{.name = "endpoint", .type = RB_OPTION_ENDPOINT, FIELD(endpoint), .help = "An endpoint."},
@@ -42,9 +61,11 @@ static const struct rb_option rows[] = {
 	{.name = "needed", .type = RB_OPTION_UINT, FIELD(needed), .required = 1, .help = "Must be given."},
 };
 
-static const struct rb_option_table table = {
-	.program = "prog", .summary = "does things", .example = "prog --needed 1", .options = rows,
-	.count = sizeof(rows) / sizeof(rows[0])};
+static const struct rb_option_table table = {.program = "prog",
+					     .summary = "does things",
+					     .example = "prog --needed 1",
+					     .options = rows,
+					     .count = sizeof(rows) / sizeof(rows[0])};
 
 /* Parses a command line written as one string; returns what was printed, to be freed. */
 static char *parse(const char *line, struct config *config, enum rb_options_outcome expected)
@@ -87,7 +108,8 @@ static void test_values(void **state)
 	struct config config;
 	(void)state;
 	free(parse("--needed=2 --flag --number 100 --size=3m --time 2s --real 1e-3 --text=a=b --colour red "
-		   "--address 10.1.2.3 --endpoint 255.255.255.255:65535 --addresses 1.2.3.4,5.6.7.8 --cpus 0-2,9 --number 3",
+		   "--address 10.1.2.3 --endpoint 255.255.255.255:65535 --addresses 1.2.3.4,5.6.7.8 "
+		   "--cpus 0-2,9 --number 3",
 		   &config, RB_OPTIONS_OK));
 	assert_true(config.flag);
 	assert_int_equal(config.number, 3); /* the later one wins */
@@ -127,7 +149,8 @@ static void test_errors(void **state)
 	expect_error("--colour blue", "prog: --colour: 'blue' is not valid; expected red | green\n");
 	expect_error("--flag=maybe", "prog: --flag: 'maybe' is not valid; expected yes or no\n");
 	expect_error("--real 1.5", "prog: --real: '1.5' is not valid; expected 0..1\n");
-	expect_error("--time 5", "prog: --time: '5' is not valid; expected 0..5000000000 ns, written like 250us (ns, us, ms, s)\n");
+	expect_error("--time 5",
+		     "prog: --time: '5' is not valid; expected 0..5000000000 ns, written like 250us (ns, us, ms, s)\n");
 	expect_error("--flag", "prog: --needed is required; see --help\n");
 }
 

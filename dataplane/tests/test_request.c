@@ -80,7 +80,8 @@ static void turn_until_handled(unsigned count)
 static void test_byte_by_byte(void **state)
 {
 	(void)state;
-	static const char request[] = "\x05" "hello";
+	static const char request[] = "\x05"
+				      "hello";
 	char reply[6];
 	int fd = peer_connect(address);
 	for (int i = 0; i < 6; i++) {
@@ -90,7 +91,10 @@ static void test_byte_by_byte(void **state)
 		assert_int_equal(handled, i == 5);
 	}
 	peer_receive(fd, reply, 6);
-	assert_memory_equal(reply, "\x05" "olleh", 6);
+	assert_memory_equal(reply,
+			    "\x05"
+			    "olleh",
+			    6);
 	close(fd);
 }
 
@@ -100,13 +104,27 @@ static void test_pipelined(void **state)
 	(void)state;
 	char reply[10];
 	int fd = peer_connect(address);
-	peer_send(fd, "\x02" "ab" "\x03" "cde" "\x02" "f", 9);
+	peer_send(fd,
+		  "\x02"
+		  "ab"
+		  "\x03"
+		  "cde"
+		  "\x02"
+		  "f",
+		  9);
 	turn_until_handled(2);
 	assert_int_equal(handled, 2);
 	peer_send(fd, "g", 1);
 	turn_until_handled(3);
 	peer_receive(fd, reply, 10);
-	assert_memory_equal(reply, "\x02" "ba" "\x03" "edc" "\x02" "gf", 10);
+	assert_memory_equal(reply,
+			    "\x02"
+			    "ba"
+			    "\x03"
+			    "edc"
+			    "\x02"
+			    "gf",
+			    10);
 	assert_int_equal(rb_server_stats(server)->requests, 3);
 	close(fd);
 }
@@ -153,8 +171,10 @@ static void expect_refused(const char *bytes, size_t length)
 static void test_bad_frames(void **state)
 {
 	(void)state;
-	expect_refused("\0", 1);     /* not a request */
-	expect_refused("\xff" "x", 2); /* longer than request_max */
+	expect_refused("\0", 1); /* not a request */
+	expect_refused("\xff"
+		       "x",
+		       2); /* longer than request_max */
 	assert_int_equal(handled, 0);
 }
 
@@ -163,7 +183,12 @@ static void test_close_after_reply(void **state)
 	(void)state;
 	char reply[3];
 	int fd = peer_connect(address);
-	peer_send(fd, "\x02" "Qx" "\x02" "no", 6); /* what follows a close is not served */
+	peer_send(fd,
+		  "\x02"
+		  "Qx"
+		  "\x02"
+		  "no",
+		  6); /* what follows a close is not served */
 	turn_until_handled(1);
 	peer_receive(fd, reply, 3);
 	peer_expect_end(fd);

@@ -22,10 +22,10 @@ struct rb_backend {
 	void (*context_destroy)(void *state);
 
 	/*
-	 * Carries out commands[0..commands_count), then fills at most events_max (>= 1) events; what does not fit
-	 * stays pending and is delivered by later calls. With RB_WAIT it blocks until it has an event, the deadline set by TIMER
-	 * has passed (then it delivers RB_EVENT_TIMER) or a wake. Unknown or malformed commands become RB_EVENT_ERROR.
-	 * Returns the number of events or -errno.
+	 * Carries out commands[0..commands_count), then fills at most events_max (>= 1) events; what does not
+	 * fit stays pending and is delivered by later calls. With RB_WAIT it blocks until it has an event, the
+	 * deadline set by TIMER has passed (then it delivers RB_EVENT_TIMER) or a wake. Unknown or malformed
+	 * commands become RB_EVENT_ERROR. Returns the number of events or -errno.
 	 */
 	int (*run_io)(void *state, const struct rb_command *commands, uint32_t commands_count, struct rb_event *events,
 		      uint32_t events_max, enum rb_wait wait);

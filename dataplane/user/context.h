@@ -25,24 +25,55 @@ struct rb_listener;
 struct rb_backend; /* user/backend.h */
 
 struct rb_context_config {
-	const struct rb_backend *backend; /* NULL: rb_backend_default() */
-	const struct rb_clock *clock;	  /* borrowed; NULL: rb_clock_monotonic() */
-	uint32_t flow_group;		  /* first part of this context's handles; unique per context */
-	uint32_t commands_max;		  /* slots in the command array; 0: 256 */
-	uint32_t events_max; /* slots in the event array; 0: 512. Every command may fail, so this must be more than
-				commands_max. */
-	uint32_t batch_max;		  /* connections whose readiness one poll takes (bound B); 0: 64 */
-	uint32_t connections_max;	  /* 0: 16384; at most RB_CONNECTIONS_PER_GROUP_MAX */
-	uint32_t rx_buffer_bytes;	  /* size of one receive buffer; 0: 16384 */
-	uint32_t rx_buffers_per_connection; /* receive window: unreturned buffers before reading stops; 0: 4. Only
-					       address space is taken for all buffers; memory on first use. */
-	uint32_t tx_entries_max; /* pieces queued for sending in the whole context; 0: 4 * connections_max */
-	uint64_t close_timeout_ns; /* how long an orderly close waits for the peer's FIN; 0: 5 s */
-	uint64_t spin_ns; /* poll instead of blocking when the deadline is nearer than this;
-			     0: always block, UINT64_MAX: never block (busy polling) */
-	uint64_t timer_slack_ns; /* kernel timer slack of the thread that calls run_io; 0: leave as it is (50 us).
-				    1 is the most precise */
-	bool nagle; /* leave Nagle's algorithm on for outgoing connections */
+	/* NULL: rb_backend_default() */
+	const struct rb_backend *backend;
+
+	/* Borrowed. NULL: rb_clock_monotonic() */
+	const struct rb_clock *clock;
+
+	/* First part of this context's handles; unique per context. */
+	uint32_t flow_group;
+
+	/* Slots in the command array; 0: 256. */
+	uint32_t commands_max;
+
+	/* Slots in the event array; 0: 512. More than commands_max, because every command may fail. */
+	uint32_t events_max;
+
+	/* Connections whose readiness one poll takes (the bound B of a batch); 0: 64. */
+	uint32_t batch_max;
+
+	/* 0: 16384; at most RB_CONNECTIONS_PER_GROUP_MAX. */
+	uint32_t connections_max;
+
+	/*
+	 * Size of one receive buffer (0: 16384), and how many of them a connection may hold before reading
+	 * stops (0: 4): the receive window. Address space is taken for all buffers of all connections, memory
+	 * only when used.
+	 */
+	uint32_t rx_buffer_bytes;
+	uint32_t rx_buffers_per_connection;
+
+	/* Pieces queued for sending in the whole context; 0: 4 * connections_max. */
+	uint32_t tx_entries_max;
+
+	/* How long an orderly close waits for progress and the peer's FIN; 0: 5 s. */
+	uint64_t close_timeout_ns;
+
+	/*
+	 * Poll instead of blocking when the deadline is nearer than this. 0: always block; UINT64_MAX: never
+	 * block.
+	 */
+	uint64_t spin_ns;
+
+	/*
+	 * Kernel timer slack of the thread that calls run_io(); 1 is the most precise, 0 leaves it (50 us by
+	 * default).
+	 */
+	uint64_t timer_slack_ns;
+
+	/* Leave Nagle's algorithm on for outgoing connections. */
+	bool nagle;
 };
 
 /* Returns 0, -EINVAL, -ENOMEM, or what the back-end could not set up (-EMFILE, …). The caller owns *context. */

@@ -103,7 +103,8 @@ static void expire(struct epoll_context *context)
 }
 
 /* How long epoll may block: returns NULL for ever, else *timeout. */
-static const struct timespec *wait_time(const struct epoll_context *context, enum rb_wait wait, struct timespec *timeout)
+static const struct timespec *wait_time(const struct epoll_context *context, enum rb_wait wait,
+					struct timespec *timeout)
 {
 	*timeout = (struct timespec){0};
 	if (wait == RB_POLL || context->events_count > 0 || !rb_list_empty(&context->ready) ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Commands of the epoll back-end: decode and check everything, then act. The descriptor is copied first, because in
- * principle the application may change it while it is being looked at.
+ * Commands of the epoll back-end: decode and check everything, then act. The descriptor is copied first,
+ * because in principle the application may change it while it is being looked at.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -29,8 +29,9 @@ static void execute_connect(struct epoll_context *context, const struct rb_comma
 	int result = -EINVAL;
 	if (remote.ip != 0 && remote.port != 0) {
 		connection = epoll_connection_take(context, CONNECTION_CONNECTING);
-		result = connection == NULL ? -ENOBUFS
-					    : rb_socket_connect(local, remote, context->config.nagle, context->stats->syscalls);
+		result = connection == NULL
+				 ? -ENOBUFS
+				 : rb_socket_connect(local, remote, context->config.nagle, context->stats->syscalls);
 	}
 	if (result >= 0) {
 		connection->fd = result;

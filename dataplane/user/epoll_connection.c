@@ -52,8 +52,8 @@ void epoll_connection_give(struct epoll_context *context, struct connection *con
 	RB_ASSERT_EQ(connection->fd, -1);
 	rb_list_remove(&connection->ready);
 	rb_list_remove(&connection->closing);
-	bool returned = rx_pool_return(&context->rx, index_of(context, connection), &connection->held,
-				       connection->held.bytes);
+	bool returned =
+		rx_pool_return(&context->rx, index_of(context, connection), &connection->held, connection->held.bytes);
 	RB_ASSERT(returned);
 	tx_queue_release(&context->tx, &connection->tx, connection->tx.bytes);
 	connection->state = CONNECTION_FREE;
@@ -283,7 +283,8 @@ static bool can_flush(const struct connection *connection)
 
 static bool can_receive(const struct epoll_context *context, const struct connection *connection)
 {
-	return connection->state == CONNECTION_OPEN && connection->readable && rx_pool_open(&context->rx, &connection->held);
+	return connection->state == CONNECTION_OPEN && connection->readable &&
+	       rx_pool_open(&context->rx, &connection->held);
 }
 
 static bool can_discard(const struct connection *connection)

@@ -3,9 +3,9 @@
  * Private to the epoll back-end.
  *
  * Readiness is edge-triggered and remembered per connection (`readable`, `writable`), so that a closed window
- * or a full event array costs no system call: the connection stays on the ready list until what can be
- * done has been done. EPOLLOUT is asked for only once a send has come up short. In the steady state of request and reply that
- * makes three system calls: epoll_pwait2, recvfrom, sendto.
+ * or a full event array costs no system call: the connection stays on the ready list until what can be done
+ * has been done. EPOLLOUT is asked for only once a send has come up short. In the steady state of request and
+ * reply that makes three system calls: epoll_pwait2, recvfrom, sendto.
  */
 #pragma once
 
@@ -35,8 +35,8 @@ struct connection {
 	struct rb_list closing; /* in epoll_context.closing, oldest deadline first */
 	rb_handle handle;	/* of the current or the previous use */
 	uint64_t cookie;
-	int fd; /* -1 if none */
-	int status; /* DEAD: the reason */
+	int fd;	       /* -1 if none */
+	int status;    /* DEAD: the reason */
 	uint8_t state; /* enum connection_state */
 	bool readable;
 	bool writable;
@@ -112,7 +112,8 @@ struct epoll_context {
 /* ---- events (epoll.c) ---- */
 
 /* The next free event, zeroed but for type, handle and cookie; there must be room. */
-struct rb_event *epoll_emit(struct epoll_context *context, enum rb_event_type type, const struct connection *connection);
+struct rb_event *epoll_emit(struct epoll_context *context, enum rb_event_type type,
+			    const struct connection *connection);
 static inline bool epoll_has_room(const struct epoll_context *context)
 {
 	return context->events_count < context->events_max;
@@ -132,7 +133,10 @@ struct connection *epoll_connection_find(struct epoll_context *context, rb_handl
 /* Notes what epoll has said. */
 void epoll_connection_mark(struct epoll_context *context, struct connection *connection, uint32_t epoll_events);
 
-/* Does what can be done, and emits events, while there is room. Keeps itself on the ready list if more is left. */
+/*
+ * Does what can be done, and emits events, while there is room. Keeps itself on the ready list if more is
+ * left.
+ */
 void epoll_connection_progress(struct epoll_context *context, struct connection *connection);
 
 /* Closes the socket now; CLOSED with `status` follows. */

@@ -115,7 +115,10 @@ static void on_knock(struct rb_loop *loop, const struct rb_event *event)
 {
 	struct rb_stream *stream = stream_create(loop, STREAM_KNOCKED);
 	if (stream == NULL) {
-		/* There is a command slot: nothing has been issued since run_io() emptied the array but such rejections. */
+		/*
+		 * There is a command slot: nothing has been issued since run_io() emptied the array but such
+		 * rejections.
+		 */
 		if (rb_context_reject(loop->context, event->handle) != 0)
 			RB_LOG_RATELIMITED(RB_LOG_ERROR, "out of memory: a connection stays unanswered");
 		return;

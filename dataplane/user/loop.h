@@ -42,8 +42,9 @@ struct rb_stream_ops {
 	void (*sent)(struct rb_stream *stream);
 
 	/*
-	 * Last callback, then the stream is freed. status: 0 after an orderly close, else -errno: -ECONNREFUSED and others when
-	 * connecting failed (`connected` was never called), -ECONNRESET, -ETIMEDOUT, -EMSGSIZE (input limit), …
+	 * Last callback, then the stream is freed. status: 0 after an orderly close, else -errno:
+	 * -ECONNREFUSED and others when connecting failed (`connected` was never called), -ECONNRESET,
+	 * -ETIMEDOUT, -EMSGSIZE (input limit), …
 	 */
 	void (*closed)(struct rb_stream *stream, int status);
 };
@@ -54,8 +55,8 @@ struct rb_loop_config {
 	uint32_t stream_output_max; /* unsent bytes kept per stream; 0: 262144 */
 
 	/*
-	 * An incoming connection: set its operations and user pointer with rb_stream_attach() and return true, or return
-	 * false to reject it. `cookie` is the one given to rb_loop_listen(). NULL: reject all.
+	 * An incoming connection: set its operations and user pointer with rb_stream_attach() and return true,
+	 * or return false to reject it. `cookie` is the one given to rb_loop_listen(). NULL: reject all.
 	 */
 	bool (*accept)(struct rb_loop *loop, struct rb_stream *stream, uint64_t cookie);
 
@@ -133,7 +134,7 @@ void rb_stream_shutdown(struct rb_stream *stream);
 void rb_stream_close(struct rb_stream *stream);
 
 /*
- * Drops queued output and resets the connection (RST); `closed` follows. While connecting, close and abort take effect when
- * the outcome is known.
+ * Drops queued output and resets the connection (RST); `closed` follows. While connecting, close and abort
+ * take effect when the outcome is known.
  */
 void rb_stream_abort(struct rb_stream *stream);

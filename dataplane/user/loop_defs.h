@@ -8,9 +8,9 @@
 #include "user/loop.h"
 
 enum {
-	STREAM_PIECES_MAX = 16, /* pieces of output the stack holds at a time, per stream */
+	STREAM_PIECES_MAX = 16,	 /* pieces of output the stack holds at a time, per stream */
 	STREAM_COMMANDS_MAX = 4, /* commands one stream may need in one turn */
-	CHUNK_BYTES = 16384,	/* of output memory, with its header */
+	CHUNK_BYTES = 16384,	 /* of output memory, with its header */
 	CHUNKS_CACHED_MAX = 1024,
 };
 
@@ -66,7 +66,7 @@ struct rb_stream {
 	bool wants_close, closed;
 	bool wants_abort;
 	bool fin_received;
-	int reason;    /* replaces the status of `closed` if not 0 */
+	int reason;	   /* replaces the status of `closed` if not 0 */
 	size_t unreturned; /* received bytes not yet given back */
 	size_t credit;	   /* of these, to be given back in this turn */
 	struct input input;

@@ -15,8 +15,8 @@ int rx_pool_init(struct rx_pool *pool, uint32_t connections, uint32_t per_connec
 		return -EINVAL;
 	pool->free = calloc(buffers, sizeof(*pool->free));
 	pool->pieces = calloc(buffers, sizeof(*pool->pieces));
-	void *memory = mmap(NULL, pool->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			    -1, 0);
+	void *memory = mmap(NULL, pool->memory_bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory != MAP_FAILED)
 		pool->memory = memory;
 	if (pool->free == NULL || pool->pieces == NULL || pool->memory == NULL) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Linux sockets as back-ends need them: non-blocking, close-on-exec, IPv4 TCP. Everything that can run on the data path
- * counts its system calls.
+ * Linux sockets as back-ends need them: non-blocking, close-on-exec, IPv4 TCP. Everything that can run on the
+ * data path counts its system calls.
  */
 #pragma once
 

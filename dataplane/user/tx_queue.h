@@ -19,9 +19,9 @@ struct tx_entry {
 struct tx_pool {
 	struct tx_entry *entries;
 	uint32_t count;
-	uint32_t used;	   /* entries handed out */
+	uint32_t used;	    /* entries handed out */
 	uint32_t untouched; /* entries from this number on have never been used */
-	uint32_t free;	   /* list of given-back entries: entry number + 1 */
+	uint32_t free;	    /* list of given-back entries: entry number + 1 */
 };
 
 /* Zero-initialised: empty. */
@@ -34,8 +34,8 @@ int tx_pool_init(struct tx_pool *pool, uint32_t count); /* 0 or -ENOMEM */
 void tx_pool_free(struct tx_pool *pool);
 
 /*
- * Appends the pieces, all or none. Returns 0, -ENOBUFS (pool exhausted), -EFAULT (NULL piece), -EINVAL (nothing to
- * send, or the lengths overflow).
+ * Appends the pieces, all or none. Returns 0, -ENOBUFS (pool exhausted), -EFAULT (NULL piece), -EINVAL
+ * (nothing to send, or the lengths overflow).
  */
 int tx_queue_append(struct tx_pool *pool, struct tx_queue *queue, const struct rb_sg *sg, uint32_t count);
 
