@@ -97,7 +97,7 @@ def _latency(
     objective = results.objective
     if objective is not None and objective.metric == metric:
         limit = objective.limit_ns / 1e3
-        rules.append(Rule(label=f"objective {spoken} ≤ {time_us(limit, 1)}", ys=(limit,)))
+        rules.append(Rule(label=f"objective: {time_us(limit, 1)}", ys=(limit,)))
     line = _reference(results, panel)
     if line is not None:
         label, reference = line

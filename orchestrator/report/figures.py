@@ -232,7 +232,7 @@ def _finish(
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 1 if longest > 23 else min(2, len(handles))
     rows = math.ceil(len(handles) / columns)
-    figure.legend(
+    legend = figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.0, 1.0),
@@ -245,6 +245,9 @@ def _finish(
     top = 1.0 - (0.055 + 0.064 * rows)
     axes.set_position((LEFT, BOTTOM, RIGHT - LEFT, top - BOTTOM))
     axes.tick_params(length=3, width=0.8)
+    # Ligatures live outside the range of a PDF's first font subset: each would cost a second one.
+    for text in (axes.xaxis.label, axes.yaxis.label, *legend.get_texts()):
+        text.set_fontfeatures(["-liga"])
 
 
 def _time_unit(curves: Curves) -> tuple[float, str]:

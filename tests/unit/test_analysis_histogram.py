@@ -26,7 +26,7 @@ def plain_index(value: int, precision: int) -> int:
     if value < 2**precision:
         return value
     e = value.bit_length() - 1
-    return ((e - precision + 1) << precision) + ((value >> (e - precision)) - 2**precision)
+    return ((e - precision + 1) << precision) + ((value >> (e - precision)) - (1 << precision))
 
 
 @given(VALUES, PRECISION)

@@ -78,7 +78,8 @@ def test_large_samples_are_seeded_and_cover() -> None:
 def test_ratios() -> None:
     found = ratio_interval([10.0, 11.0, 12.0], [20.0, 22.0, 24.0])
     assert found.value == 2.0
-    assert (found.low, found.high) == (pytest.approx(20 / 12), pytest.approx(2.4))
+    assert found.low == pytest.approx(20 / 12)
+    assert found.high == pytest.approx(2.4)
     with pytest.raises(ValueError, match="positive"):
         ratio_interval([0.0, 1.0], [1.0, 1.0])
     assert ratio_interval([1.0], [2.0, 3.0]).n == 1
