@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
-
 /*
  * Log-linear histogram of unsigned 64-bit values (ringbed records nanoseconds).
  *
- * With precision_bits P a value v < 2^P has a bucket of its own (index = v). A larger one with e = floor(log2 v) falls into
+ * With precision_bits P a value v < 2^P has a bucket of its own (index = v). A larger one with e = floor(log2 v)
+ * falls into
  *     index = ((e - P + 1) << P) + ((v >> (e - P)) - 2^P)
- * so that every octave has 2^P buckets of equal width and the relative width of a bucket is at most 2^-P: P = 7 bounds the
- * error of a reported value by 0.8 %, and by 0.4 % when the middle of the bucket is reported, as here. The idea is that of
- * HdrHistogram (G. Tene); the layout above is what the readers of the result files rely on.
+ * so that every octave has 2^P buckets of equal width and the relative width of a bucket is at most 2^-P: P = 7
+ * bounds the error of a reported value by 0.8 %, and by 0.4 % when the middle of the bucket is reported, as here.
+ * The idea is that of HdrHistogram (G. Tene); the layout above is what the readers of the result files rely on.
  *
  * All memory is taken by rb_histogram_init; recording never allocates, never fails and costs a few instructions.
  * A histogram has one writer; histograms of several threads are merged when the threads have ended.
  */
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,18 +20,19 @@
 #define RB_HISTOGRAM_PRECISION_MAX 16U
 
 struct rb_histogram {
-	uint64_t *counts;     /* owned */
-	uint32_t buckets;     /* entries of counts */
+	uint64_t *counts; /* owned */
+	uint32_t buckets; /* entries of counts */
 	uint32_t precision_bits;
-	uint64_t count;       /* values recorded */
-	uint64_t sum;         /* of the values, not of the buckets; saturates */
-	uint64_t min;         /* UINT64_MAX while empty */
-	uint64_t max;         /* 0 while empty */
+	uint64_t count; /* values recorded */
+	uint64_t sum;	/* of the values, not of the buckets; saturates */
+	uint64_t min;	/* UINT64_MAX while empty */
+	uint64_t max;	/* 0 while empty */
 };
 
 /*
- * Makes an empty histogram. Values above max_value are counted in the bucket of max_value (min, max and sum remain exact);
- * UINT64_MAX covers everything with 59 kB at P = 7. Returns 0, -EINVAL (precision_bits outside 1..16) or -ENOMEM.
+ * Makes an empty histogram. Values above max_value are counted in the bucket of max_value (min, max and sum remain
+ * exact); UINT64_MAX covers everything with 59 kB at P = 7. Returns 0, -EINVAL (precision_bits outside 1..16) or
+ * -ENOMEM.
  */
 int rb_histogram_init(struct rb_histogram *h, unsigned precision_bits, uint64_t max_value);
 
@@ -45,8 +46,8 @@ void rb_histogram_reset(struct rb_histogram *h);
 int rb_histogram_merge(struct rb_histogram *into, const struct rb_histogram *from);
 
 /*
- * The q-quantile, 0 < q <= 1: the value of rank ceil(q * count) in ascending order, as the middle of its bucket but never
- * outside [min, max]. 0 for an empty histogram.
+ * The q-quantile, 0 < q <= 1: the value of rank ceil(q * count) in ascending order, as the middle of its bucket but
+ * never outside [min, max]. 0 for an empty histogram.
  */
 uint64_t rb_histogram_quantile(const struct rb_histogram *h, double q);
 
@@ -64,7 +65,8 @@ static inline uint32_t rb_histogram_index(unsigned precision_bits, uint64_t valu
 		return (uint32_t)value;
 	const unsigned exponent = 63U - (unsigned)__builtin_clzll(value);
 	const unsigned shift = exponent - precision_bits;
-	return (uint32_t)(((uint64_t)(shift + 1U) << precision_bits) + ((value >> shift) - (UINT64_C(1) << precision_bits)));
+	return (uint32_t)(((uint64_t)(shift + 1U) << precision_bits) +
+			  ((value >> shift) - (UINT64_C(1) << precision_bits)));
 }
 
 /* Counts one value; hot path. */

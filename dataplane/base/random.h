@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
-
 /*
  * Random numbers with streams that repeat exactly for a seed.
  *
- * Generator: xoshiro256** 1.0 (D. Blackman, S. Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47(4),
- * 2021). Its 256-bit state is filled from a 64-bit seed with SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable
- * pseudorandom number generators", OOPSLA 2014), as its authors advise. Stream k is the state after k jumps of 2^128 steps:
- * streams of one seed cannot overlap. Every thread of the load generator, and each purpose inside it, has its own stream.
+ * Generator: xoshiro256** 1.0 (D. Blackman, S. Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS
+ * 47(4), 2021). Its 256-bit state is filled from a 64-bit seed with SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast
+ * splittable pseudorandom number generators", OOPSLA 2014), as its authors advise. Stream k is the state after k
+ * jumps of 2^128 steps: streams of one seed cannot overlap. Every thread of the load generator, and each purpose
+ * inside it, has its own stream.
  *
  * The functions below have one user per state and no locks. Not for cryptography.
  */
+#pragma once
 
 #include <stdint.h>
 
@@ -27,7 +27,9 @@ uint64_t rb_splitmix64(uint64_t *state);
 /* Uniform over all 64-bit values. */
 uint64_t rb_random_u64(struct rb_random *r);
 
-/* Uniform over 0 … bound-1 without bias (D. Lemire, "Fast random integer generation in an interval", 2019); bound >= 1. */
+/*
+ * Uniform over 0 … bound-1 without bias; bound >= 1 (D. Lemire, "Fast random integer generation in an interval", 2019).
+ */
 uint64_t rb_random_below(struct rb_random *r, uint64_t bound);
 
 /* Uniform over [0, 1), 53 bits. */

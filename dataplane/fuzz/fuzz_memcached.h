@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the two memcached targets share. Input: byte 0 says GET (odd) or SET and the size of the pieces (its upper seven bits, 0: one
- * piece); the rest is what the server sends. Promises: no crash, no byte beyond the input is touched, and the outcome does not depend
- * on how the stream is cut.
+ * What the two memcached targets share. Input: byte 0 says GET (odd) or SET and the size of the pieces (its upper
+ * seven bits, 0: one piece); the rest is what the server sends. Promises: no crash, no byte beyond the input is
+ * touched, and the outcome does not depend on how the stream is cut.
  */
 #pragma once
 
@@ -31,8 +31,12 @@ static inline struct rb_memcached_expect fuzz_expect(bool get)
 
 	for (size_t i = 0; i < sizeof(value); i++)
 		value[i] = (uint8_t)"0123456789abcdef"[i % 16];
-	return (struct rb_memcached_expect){
-		.get = get, .key = "key", .key_bytes = 3, .value = value, .value_max = FUZZ_VALUE_MAX, .opaque = FUZZ_OPAQUE};
+	return (struct rb_memcached_expect){.get = get,
+					    .key = "key",
+					    .key_bytes = 3,
+					    .value = value,
+					    .value_max = FUZZ_VALUE_MAX,
+					    .opaque = FUZZ_OPAQUE};
 }
 
 /* Parses until a final status or the end, each piece in memory of its own size. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The parser of arrival traces. Promises: no crash; an accepted trace keeps all its rules; a refused one owns nothing and says why.
+ * The parser of arrival traces. Promises: no crash; an accepted trace keeps all its rules; a refused one owns nothing
+ * and says why.
  */
 #include "fuzz/target.h"
 

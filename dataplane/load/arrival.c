@@ -21,7 +21,8 @@ int rb_arrival_init(struct rb_arrival *a, const struct rb_arrival_config *config
 {
 	if (config->thread >= config->threads)
 		return -EINVAL;
-	if (config->kind == RB_ARRIVAL_TRACE ? !trace_is_usable(config) : !(config->rate_rps > 0.0 && isfinite(config->rate_rps)))
+	if (config->kind == RB_ARRIVAL_TRACE ? !trace_is_usable(config)
+					     : !(config->rate_rps > 0.0 && isfinite(config->rate_rps)))
 		return -EINVAL;
 	memset(a, 0, sizeof(*a));
 	a->config = *config;
@@ -33,7 +34,8 @@ int rb_arrival_init(struct rb_arrival *a, const struct rb_arrival_config *config
 
 static uint64_t next_poisson(struct rb_arrival *a)
 {
-	a->poisson_time_ns += rb_random_exponential(&a->random, NS_PER_SECOND * (double)a->config.threads / a->config.rate_rps);
+	a->poisson_time_ns +=
+		rb_random_exponential(&a->random, NS_PER_SECOND * (double)a->config.threads / a->config.rate_rps);
 	return (uint64_t)a->poisson_time_ns;
 }
 

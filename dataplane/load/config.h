@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The load generator's configuration: one table of options, checks that concern more than one option, and what each thread gets of it.
+ * The load generator's configuration: one table of options, checks that concern more than one option, and what each
+ * thread gets of it.
  */
 #pragma once
 
@@ -58,10 +59,11 @@ struct rb_load_config {
 extern const struct rb_option_table rb_load_options;
 
 /*
- * Reads argv into *config and checks it, a trace included. Returns RB_OPTIONS_OK, _HELP (printed on out) or _ERROR (printed on err).
- * After RB_OPTIONS_OK free with rb_load_config_free.
+ * Reads argv into *config and checks it, a trace included. Returns RB_OPTIONS_OK, _HELP (printed on out) or _ERROR
+ * (printed on err). After RB_OPTIONS_OK free with rb_load_config_free.
  */
-enum rb_options_outcome rb_load_config_parse(struct rb_load_config *config, int argc, char **argv, FILE *out, FILE *err);
+enum rb_options_outcome rb_load_config_parse(struct rb_load_config *config, int argc, char **argv, FILE *out,
+					     FILE *err);
 void rb_load_config_free(struct rb_load_config *config);
 
 /* The protocol's part of the configuration. */
@@ -74,7 +76,7 @@ struct rb_worker_config rb_load_worker_config(const struct rb_load_config *confi
 					      struct rb_run *run, unsigned thread);
 
 /*
- * The rate that the schedule offers in the measured window, requests per second; 0 in a closed loop, where the replies decide. For a trace it is
- * counted in the trace.
+ * The rate that the schedule offers in the measured window, requests per second; 0 in a closed loop, where the replies
+ * decide. For a trace it is counted in the trace.
  */
 double rb_load_offered_rps(const struct rb_load_config *config);

@@ -2,8 +2,9 @@
 /*
  * rbload: the load generator. See --help for its options, load/result.h for the document it writes.
  *
- * Exit status: 0 measured (whether the point is valid is in the document), 2 wrong usage, 3 nothing could be measured (no connection,
- * or no result file), 130 or 143 interrupted by SIGINT or SIGTERM (the document has what there was, marked invalid).
+ * Exit status: 0 measured (whether the point is valid is in the document), 2 wrong usage, 3 nothing could be
+ * measured (no connection, or no result file), 130 or 143 interrupted by SIGINT or SIGTERM (the document has what
+ * there was, marked invalid).
  */
 
 #include "base/log.h"
@@ -44,7 +45,8 @@ static int write_result(struct rb_result *result)
 		rc = rb_json_finish(&json);
 	}
 	if (rc != 0)
-		rb_log(RB_LOG_ERROR, "cannot write the result to %s: %s", path != NULL ? path : "standard output", strerror(-rc));
+		rb_log(RB_LOG_ERROR, "cannot write the result to %s: %s", path != NULL ? path : "standard output",
+		       strerror(-rc));
 	return rc;
 }
 

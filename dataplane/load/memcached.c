@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * memcached requests of both protocols, made from the key-value workload. Values are slices of the workload's text and are sent
- * from there; small ones are copied so that the request stays one piece.
+ * memcached requests of both protocols, made from the key-value workload. Values are slices of the workload's text
+ * and are sent from there; small ones are copied so that the request stays one piece.
  */
 
 #include "base/assert.h"
@@ -16,7 +16,8 @@ enum {
 	SIZE_SALT = 0x73697a65,
 };
 
-static void build_text(const struct rb_protocol *p, struct rb_request *request, enum rb_operation operation, uint32_t value_bytes)
+static void build_text(const struct rb_protocol *p, struct rb_request *request, enum rb_operation operation,
+		       uint32_t value_bytes)
 {
 	char line[TEXT_KEY_AT + RB_KV_KEY_MAX + 32];
 
@@ -53,7 +54,8 @@ static void build_binary(const struct rb_protocol *p, struct rb_request *request
 		rb_request_append(request, INLINE_MAX, rb_kv_value(&p->kv, request->key), value_bytes);
 }
 
-static void build(const struct rb_protocol *p, struct rb_request *request, enum rb_operation operation, uint32_t value_bytes)
+static void build(const struct rb_protocol *p, struct rb_request *request, enum rb_operation operation,
+		  uint32_t value_bytes)
 {
 	if (p->config.kind == RB_PROTOCOL_MEMCACHED_TEXT)
 		build_text(p, request, operation, value_bytes);
@@ -104,8 +106,9 @@ static size_t parse_text(const struct rb_protocol *p, struct rb_reply_parser *pa
 	return rb_memcached_text_parse(&parser->text, &expect, data, length, status);
 }
 
-static size_t parse_binary(const struct rb_protocol *p, struct rb_reply_parser *parser, const struct rb_request *request,
-			   const uint8_t *data, size_t length, enum rb_reply_status *status)
+static size_t parse_binary(const struct rb_protocol *p, struct rb_reply_parser *parser,
+			   const struct rb_request *request, const uint8_t *data, size_t length,
+			   enum rb_reply_status *status)
 {
 	const struct rb_memcached_expect expect = expectation(p, request);
 

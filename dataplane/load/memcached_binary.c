@@ -27,8 +27,8 @@ static void put_big_endian(uint8_t *to, unsigned bytes, uint32_t value)
 		to[i] = (uint8_t)(value >> (8U * (bytes - 1U - i)));
 }
 
-void rb_memcached_binary_header(uint8_t header[RB_MEMCACHED_HEADER], uint8_t opcode, uint32_t key_bytes, uint32_t extras_bytes,
-				uint32_t body_bytes, uint32_t opaque)
+void rb_memcached_binary_header(uint8_t header[RB_MEMCACHED_HEADER], uint8_t opcode, uint32_t key_bytes,
+				uint32_t extras_bytes, uint32_t body_bytes, uint32_t opaque)
 {
 	memset(header, 0, RB_MEMCACHED_HEADER);
 	header[0] = MAGIC_REQUEST;
@@ -71,8 +71,8 @@ static bool header_is_valid(const struct rb_memcached_binary *b, const struct rb
 }
 
 /* Checks the bytes of a body from `offset` on. An error's body is its text, which nobody needs. */
-static bool body_is_valid(const struct rb_memcached_binary *b, const struct rb_memcached_expect *expect, uint32_t offset,
-			  const uint8_t *data, size_t length)
+static bool body_is_valid(const struct rb_memcached_binary *b, const struct rb_memcached_expect *expect,
+			  uint32_t offset, const uint8_t *data, size_t length)
 {
 	if (reply_status(b) != STATUS_OK)
 		return true;
@@ -125,8 +125,8 @@ static size_t take_body(struct rb_memcached_binary *b, const struct rb_memcached
 	return take;
 }
 
-size_t rb_memcached_binary_parse(struct rb_memcached_binary *b, const struct rb_memcached_expect *expect, const uint8_t *data,
-				 size_t length, enum rb_reply_status *status)
+size_t rb_memcached_binary_parse(struct rb_memcached_binary *b, const struct rb_memcached_expect *expect,
+				 const uint8_t *data, size_t length, enum rb_reply_status *status)
 {
 	size_t used = 0;
 

@@ -135,8 +135,8 @@ static size_t take_value_end(struct rb_memcached_text *t, const uint8_t *data, e
 	return 1;
 }
 
-size_t rb_memcached_text_parse(struct rb_memcached_text *t, const struct rb_memcached_expect *expect, const uint8_t *data,
-			       size_t length, enum rb_reply_status *status)
+size_t rb_memcached_text_parse(struct rb_memcached_text *t, const struct rb_memcached_expect *expect,
+			       const uint8_t *data, size_t length, enum rb_reply_status *status)
 {
 	size_t used = 0;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Streaming parser of replies in the memcached text protocol (memcached's doc/protocol.txt), for one get of one key and for set.
- * It keeps no reference to the input, allocates nothing, and checks all of it: key, length, every byte of the value.
+ * Streaming parser of replies in the memcached text protocol (memcached's doc/protocol.txt), for one get of one key
+ * and for set. It keeps no reference to the input, allocates nothing, and checks all of it: key, length, every byte
+ * of the value.
  */
 #pragma once
 
@@ -36,8 +37,8 @@ struct rb_memcached_expect {
 void rb_memcached_text_reset(struct rb_memcached_text *t);
 
 /*
- * Takes bytes, at most up to the end of the reply; returns how many were used (all, unless *status is final). After a final status
- * other than RB_REPLY_BAD the parser is reset.
+ * Takes bytes, at most up to the end of the reply; returns how many were used (all, unless *status is final). After a
+ * final status other than RB_REPLY_BAD the parser is reset.
  */
-size_t rb_memcached_text_parse(struct rb_memcached_text *t, const struct rb_memcached_expect *expect, const uint8_t *data,
-			       size_t length, enum rb_reply_status *status);
+size_t rb_memcached_text_parse(struct rb_memcached_text *t, const struct rb_memcached_expect *expect,
+			       const uint8_t *data, size_t length, enum rb_reply_status *status);

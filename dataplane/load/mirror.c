@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * echo and spin: the server returns the message unchanged. A message carries the sequence number (little-endian, 8 bytes, cut to the
- * message's size for tiny ones), behind the spin header if any, then a slice of the pattern that starts at a place given
- * by the sequence number: a lost, repeated, exchanged or shifted byte does not go unnoticed.
+ * echo and spin: the server returns the message unchanged. A message carries the sequence number (little-endian, 8
+ * bytes, cut to the message's size for tiny ones), behind the spin header if any, then a slice of the pattern that
+ * starts at a place given by the sequence number: a lost, repeated, exchanged or shifted byte does not go unnoticed.
  */
 
 #include "apps/spin_protocol.h"
@@ -65,8 +65,9 @@ static bool matches(const struct rb_request *request, uint64_t offset, const uin
 	return length == 0;
 }
 
-static size_t parse_mirror(const struct rb_protocol *p, struct rb_reply_parser *parser, const struct rb_request *request,
-			   const uint8_t *data, size_t length, enum rb_reply_status *status)
+static size_t parse_mirror(const struct rb_protocol *p, struct rb_reply_parser *parser,
+			   const struct rb_request *request, const uint8_t *data, size_t length,
+			   enum rb_reply_status *status)
 {
 	const uint64_t left = request->bytes - parser->offset;
 	const size_t take = length < left ? length : (size_t)left;

@@ -21,7 +21,8 @@ uint32_t rb_pool_pieces(const struct rb_pool_config *config)
 
 static bool config_is_valid(const struct rb_pool_config *c)
 {
-	if (c->connections == 0 || c->depth == 0 || c->ring < c->depth || c->connections > RB_CONNECTIONS_PER_GROUP_MAX / 2)
+	if (c->connections == 0 || c->depth == 0 || c->ring < c->depth ||
+	    c->connections > RB_CONNECTIONS_PER_GROUP_MAX / 2)
 		return false;
 	return (uint64_t)rb_pool_objects(c) * c->ring * RB_REQUEST_PIECES_MAX <= INT32_MAX;
 }
@@ -87,7 +88,8 @@ static uint64_t oldest_used(const struct rb_connection *c)
 
 static bool is_used_up(const struct rb_pool *pool, const struct rb_connection *c)
 {
-	return pool->limited && pool->config.rpcs_per_connection != 0 && c->sent_requests >= pool->config.rpcs_per_connection;
+	return pool->limited && pool->config.rpcs_per_connection != 0 &&
+	       c->sent_requests >= pool->config.rpcs_per_connection;
 }
 
 static bool has_room(const struct rb_pool *pool, const struct rb_connection *c)
@@ -262,8 +264,8 @@ static enum rb_load_error error_of_status(int32_t status)
 }
 
 /*
- * After an end that the generator did not want: the replacement waits and is spread like the first openings. A peer that refuses or
- * ends every connection at once must not be flooded with new ones.
+ * After an end that the generator did not want: the replacement waits and is spread like the first openings. A peer
+ * that refuses or ends every connection at once must not be flooded with new ones.
  */
 static void delay_replacement(struct rb_pool *pool, uint64_t now_ns)
 {

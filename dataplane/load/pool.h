@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The connections of one thread: opens them, keeps their number, cuts their streams into replies, closes and replaces them.
+ * The connections of one thread: opens them, keeps their number, cuts their streams into replies, closes and
+ * replaces them.
  *
  * States of a connection object:
- *   FREE -> CONNECTING -> OPEN -> CLOSING -> FREE     used up (its n requests are answered): FIN, the peer's FIN, CLOSED
- *           CONNECTING -> FREE                        connecting failed; tried again, not before retry_ns
- *                         OPEN -> FREE                reset or closed by the peer: its requests are lost
- *                         OPEN -> CLOSING (abort)     a reply was wrong: RST
- * A replacement is opened as soon as a connection leaves OPEN, while the old one is still closing. The first openings, and those
- * after an end that was not wanted, are spread by open_interval_ns. Requests go to the connection that has waited longest among
- * those with room (fewer than `depth` outstanding, and, if limited, fewer than n sent).
+ *   FREE -> CONNECTING -> OPEN -> CLOSING -> FREE   used up (its n requests are answered): FIN, the peer's FIN, CLOSED
+ *           CONNECTING -> FREE                      connecting failed; tried again, not before retry_ns
+ *                         OPEN -> FREE              reset or closed by the peer: its requests are lost
+ *                         OPEN -> CLOSING (abort)   a reply was wrong: RST
+ * A replacement is opened as soon as a connection leaves OPEN, while the old one is still closing. The first
+ * openings, and those after an end that was not wanted, are spread by open_interval_ns. Requests go to the
+ * connection that has waited longest among those with room (fewer than `depth` outstanding, and, if limited, fewer
+ * than n sent).
  *
- * A request's memory is a slot of its connection's ring; it is reused when its reply has come and the stack has released it.
+ * A request's memory is a slot of its connection's ring; it is reused when its reply has come and the stack has
+ * released it.
  *
- * Commands are put only by rb_pool_flush, _open and _send, never while events are handled, so the bounded command array cannot overflow.
+ * Commands are put only by rb_pool_flush, _open and _send, never while events are handled, so the bounded command
+ * array cannot overflow.
  */
 #pragma once
 
@@ -35,7 +39,7 @@ struct rb_connection {
 	uint8_t state;	     /* enum rb_connection_state */
 	uint8_t close_flags; /* of the close command that is wanted */
 	bool close_wanted;
-	uint64_t owed_bytes; /* received, not yet given back */
+	uint64_t owed_bytes;	/* received, not yet given back */
 	uint64_t sent_requests; /* on this connection, towards n */
 	/* Numbers of requests since the connection was opened; slot = number % ring. replied, released <= filled. */
 	uint64_t filled, replied, released;
@@ -73,10 +77,11 @@ struct rb_pool_config {
 struct rb_pool {
 	struct rb_pool_config config;
 	struct rb_pool_owner owner;
-	struct rb_load_counters *counters; /* borrowed: connections_*, errors[CONNECT], and protocol errors without a request */
+	struct rb_load_counters
+		*counters; /* borrowed: connections_*, errors[CONNECT], and protocol errors without a request */
 	struct rb_connection *connections; /* owned; index = cookie */
 	uint32_t objects;
-	uint8_t *requests; /* owned; ring slots of all objects */
+	uint8_t *requests;	/* owned; ring slots of all objects */
 	uint32_t request_bytes; /* stride of a slot */
 	struct rb_list available, work, free;
 	uint32_t live;	/* CONNECTING or OPEN */
@@ -99,7 +104,8 @@ void rb_pool_free(struct rb_pool *pool);
 uint32_t rb_pool_objects(const struct rb_pool_config *config);
 uint32_t rb_pool_pieces(const struct rb_pool_config *config);
 
-/* Room per connection and whether n applies; only while no request is outstanding. Starts with config.depth, limited. */
+/* Room per connection and whether n applies; only while no request is outstanding. Starts with config.depth, limited.
+ */
 void rb_pool_set_room(struct rb_pool *pool, uint32_t depth, bool limited);
 
 /* Puts the commands that events have left behind: bytes given back, closes. */
@@ -111,7 +117,8 @@ void rb_pool_open(struct rb_pool *pool, struct rb_context *context, uint64_t now
 /* When rb_pool_open has work again; RB_DEADLINE_NONE: not before an event. */
 uint64_t rb_pool_next_open(const struct rb_pool *pool);
 
-/* A slot on the next connection with room, or NULL; the caller fills it and sends it before anything else is asked of the pool. */
+/* A slot on the next connection with room, or NULL; the caller fills it and sends it before anything else is asked of
+ * the pool. */
 struct rb_request *rb_pool_begin(struct rb_pool *pool, struct rb_context *context);
 void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request);
 
@@ -119,8 +126,9 @@ void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_re
 void rb_pool_event(struct rb_pool *pool, const struct rb_event *event, uint64_t now_ns);
 
 /*
- * Ends all connections: those without outstanding requests in an orderly way, others with a RST. Outstanding requests are reported
- * through `visit` first (not through the owner). Afterwards rb_pool_flush and events finish the work; rb_pool_idle tells when.
+ * Ends all connections: those without outstanding requests in an orderly way, others with a RST. Outstanding requests
+ * are reported through `visit` first (not through the owner). Afterwards rb_pool_flush and events finish the work;
+ * rb_pool_idle tells when.
  */
 void rb_pool_end(struct rb_pool *pool, void (*visit)(void *user, const struct rb_request *request));
 bool rb_pool_idle(const struct rb_pool *pool);

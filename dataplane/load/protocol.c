@@ -71,7 +71,8 @@ void rb_request_begin(struct rb_request *request, enum rb_operation operation)
 
 void rb_request_append(struct rb_request *request, uint16_t inline_max, const void *data, uint32_t length)
 {
-	const bool all_inline = request->pieces == 0 || (request->pieces == 1 && request->sg[0].base == request->inline_data);
+	const bool all_inline =
+		request->pieces == 0 || (request->pieces == 1 && request->sg[0].base == request->inline_data);
 
 	request->bytes += length;
 	if (length == 0)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a request looks like on the wire and how its reply is recognised and verified: one row of operations per protocol.
+ * What a request looks like on the wire and how its reply is recognised and verified: one row of operations per
+ * protocol.
  *
  *   echo              messages of a fixed size; the reply is the message itself
  *   spin              apps/spin_protocol.h; the reply is the message itself
  *   memcached-text    the memcached text protocol: get and set
  *   memcached-binary  the memcached binary protocol: GET and SET, matched by their opaque field
  *
- * Replies come in the order of the requests of a connection (pipelining). Every byte of a reply is checked. The code reads no
- * clock and no socket: requests are memory handed out, replies are memory handed in, in pieces of any size.
+ * Replies come in the order of the requests of a connection (pipelining). Every byte of a reply is checked. The code
+ * reads no clock and no socket: requests are memory handed out, replies are memory handed in, in pieces of any size.
  */
 #pragma once
 
@@ -32,8 +33,8 @@ enum {
 };
 
 /*
- * One request. Its memory is the connection's and stays untouched until the stack has released it (SENT) and the reply has come.
- * `sg` points into inline_data, the pattern or the key-value text, all of which outlive the request.
+ * One request. Its memory is the connection's and stays untouched until the stack has released it (SENT) and the reply
+ * has come. `sg` points into inline_data, the pattern or the key-value text, all of which outlive the request.
  */
 struct rb_request {
 	uint64_t intended_ns;
@@ -108,8 +109,8 @@ extern const struct rb_protocol_ops rb_protocol_memcached_text;
 extern const struct rb_protocol_ops rb_protocol_memcached_binary;
 
 /*
- * For the rows: appends bytes to a request. They are copied while they fit into inline_max and no piece has been added, else they
- * become a piece of their own, borrowed.
+ * For the rows: appends bytes to a request. They are copied while they fit into inline_max and no piece has been added,
+ * else they become a piece of their own, borrowed.
  */
 void rb_request_begin(struct rb_request *request, enum rb_operation operation);
 void rb_request_append(struct rb_request *request, uint16_t inline_max, const void *data, uint32_t length);

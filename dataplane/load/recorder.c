@@ -23,7 +23,8 @@ static int init_histograms(struct rb_recorder *r)
 			return rc;
 	}
 	for (uint32_t i = 0; i < r->seconds_count; i++) {
-		const int rc = rb_histogram_init(&r->seconds[i].latency, RB_RECORDER_PRECISION_BITS, SECOND_LATENCY_MAX_NS);
+		const int rc =
+			rb_histogram_init(&r->seconds[i].latency, RB_RECORDER_PRECISION_BITS, SECOND_LATENCY_MAX_NS);
 		if (rc != 0)
 			return rc;
 	}

@@ -2,15 +2,18 @@
 /*
  * What one thread has measured. All memory is taken by rb_recorder_init; recording never allocates and never fails.
  *
- * The measured window is [start, start + duration). A request belongs to the measurement when its *intended* time lies in the
- * window; its latency is (reply - intended time), so a wait in the generator, in a queue before a full connection or for a
- * connection being opened is part of it: no coordinated omission (G. Tene). Requests of the warm-up are not recorded, except that
- * a reply that comes inside the window counts for the achieved rate, whichever request it belongs to.
+ * The measured window is [start, start + duration). A request belongs to the measurement when its *intended* time
+ * lies in the window; its latency is (reply - intended time), so a wait in the generator, in a queue before a full
+ * connection or for a connection being opened is part of it: no coordinated omission (G. Tene). Requests of the
+ * warm-up are not recorded, except that a reply that comes inside the window counts for the achieved rate, whichever
+ * request it belongs to.
  *
- * Every measured request ends in exactly one of: completed, an error (reset, timeout, protocol, short, other), unfinished. So
+ * Every measured request ends in exactly one of: completed, an error (reset, timeout, protocol, short, other),
+ * unfinished. So
  *     scheduled == completed + errors of requests + unfinished.
- * A timeout (no reply at the end of the run-down) is entered into the latency histogram with its age at that time, a lower bound: leaving
- * it out would make a saturated server look fast. Requests that ended in another error are not in the histogram.
+ * A timeout (no reply at the end of the run-down) is entered into the latency histogram with its age at that time, a
+ * lower bound: leaving it out would make a saturated server look fast. Requests that ended in another error are not
+ * in the histogram.
  */
 #pragma once
 
@@ -39,22 +42,23 @@ struct rb_load_counters {
 	uint64_t on_time, late;
 	uint64_t sent;
 	uint64_t completed;
-	uint64_t completed_in_window; /* replies received in the window, of any request */
-	uint64_t unfinished;	      /* cut off by an interruption */
+	uint64_t completed_in_window;	     /* replies received in the window, of any request */
+	uint64_t unfinished;		     /* cut off by an interruption */
 	uint64_t bytes_sent, bytes_received; /* of measured requests and replies to them */
 	uint64_t errors[RB_LOAD_ERRORS];
 	uint64_t errors_unmeasured; /* of warm-up requests */
 	uint64_t overflow;	    /* of the others: dropped, the queue was full */
 	uint64_t unsent;	    /* of the others: never sent before the end of the run-down */
 	uint64_t hits, misses, stored, refused;
-	uint64_t connections_opened, connections_closed, connections_lost; /* closed: FIN both ways; lost: any other end */
+	uint64_t connections_opened, connections_closed,
+		connections_lost;     /* closed: FIN both ways; lost: any other end */
 	uint64_t connections_aborted; /* by the generator, with a RST */
 	uint64_t filled, fill_failed; /* keys of the fill phase */
 };
 
 struct rb_load_second {
-	uint64_t sent, late; /* by intended time */
-	uint64_t completed;  /* by the time of the reply */
+	uint64_t sent, late;	     /* by intended time */
+	uint64_t completed;	     /* by the time of the reply */
 	struct rb_histogram latency; /* by intended time */
 };
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char latency_policy[] =
-	"reply time minus intended send time of every measured request; a request without a reply at the end of the run-down counts "
-	"with its age at that time; requests ended by another error are not included";
+	"reply time minus intended send time of every measured request; a request without a reply at the end of the "
+	"run-down counts with its age at that time; requests ended by another error are not included";
 
 int rb_result_init(struct rb_result *result, const struct rb_load_config *config)
 {
@@ -90,7 +90,9 @@ static void judge_course(struct rb_result *result)
 	if (result->signal != 0 || result->failure != 0)
 		return;
 	if (result->open_at_start < config->connections)
-		add_reason(result, "only %" PRIu32 " of %" PRIu64 " connections could be opened within %.3f s (%" PRIu64 " attempts failed)",
+		add_reason(result,
+			   "only %" PRIu32 " of %" PRIu64 " connections could be opened within %.3f s (%" PRIu64
+			   " attempts failed)",
 			   result->open_at_start, config->connections, (double)config->connect_timeout_ns / 1e9,
 			   c->errors[RB_LOAD_ERROR_CONNECT]);
 	if (!result->fill_complete && result->open_at_start > 0)
@@ -99,7 +101,9 @@ static void judge_course(struct rb_result *result)
 	else if (c->fill_failed > 0)
 		add_reason(result, "%" PRIu64 " of %" PRIu64 " keys could not be stored", c->fill_failed, config->keys);
 	if (result->trace_exhausted)
-		add_reason(result, "the trace ended before the measured window did (--trace-period tells how long a trace lasts)");
+		add_reason(
+			result,
+			"the trace ended before the measured window did (--trace-period tells how long a trace lasts)");
 }
 
 /* What makes its figures no measurement of the server. */
@@ -112,15 +116,19 @@ static void judge_figures(struct rb_result *result)
 		add_reason(result,
 			   "the generator was late: %.4f of %" PRIu64 " requests were handed over within %" PRIu64
 			   " ns of their intended time, at least %.4f are required (largest lateness %" PRIu64 " ns)",
-			   share_on_time(c), c->scheduled, config->late_after_ns, config->min_on_time, result->total.lateness.max);
+			   share_on_time(c), c->scheduled, config->late_after_ns, config->min_on_time,
+			   result->total.lateness.max);
 	if (c->overflow > 0)
-		add_reason(result, "%" PRIu64 " requests were dropped: %" PRIu64 " waited for a connection with room already (queue limit)",
+		add_reason(result,
+			   "%" PRIu64 " requests were dropped: %" PRIu64
+			   " waited for a connection with room already (queue limit)",
 			   c->overflow, config->queue_limit);
 	if (c->errors[RB_LOAD_ERROR_PROTOCOL] > 0)
 		add_reason(result, "%" PRIu64 " replies were not what was expected, or stood behind such a reply",
 			   c->errors[RB_LOAD_ERROR_PROTOCOL]);
 	if (c->completed == 0)
-		add_reason(result, "no request of the measured window was answered (%" PRIu64 " were due)", c->scheduled);
+		add_reason(result, "no request of the measured window was answered (%" PRIu64 " were due)",
+			   c->scheduled);
 }
 
 void rb_result_judge(struct rb_result *result)

@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The result of a run: validity and the JSON document, version 1. Times are integers in nanoseconds, rates and shares are reals.
+ * The result of a run: validity and the JSON document, version 1. Times are integers in nanoseconds, rates and
+ * shares are reals.
  *
  *   schema 1 | mode open, closed | arrival poisson, fixed, trace, closed | protocol | seed | threads | connections |
  *   rpcs_per_connection (0: unlimited) | depth | message_bytes (0: memcached, where sizes vary)
  *   offered_rps         rate of the schedule in the window (0: closed loop) | warmup_ns | duration_ns | rundown_ns
- *   scheduled           measured requests: due in the window. scheduled == completed + errors except connect + unfinished
+ *   scheduled           measured requests: due in the window. scheduled == completed + errors except connect +
+ *                       unfinished
  *   sent, completed     of them: given to a connection; answered, in the window or in the run-down
  *   completed_in_window replies that came within the window, of any request; achieved_rps = this / duration
  *   unfinished          cut off by a signal
  *   requests_total      all requests answered in the life of the process: fill, warm-up, window, run-down
  *   bytes_sent, bytes_received  of measured requests and of the replies to them
- *   adherence           late_after_ns, min_on_time, on_time, late, share = on_time / (on_time + late), max_lateness_ns, histogram
+ *   adherence           late_after_ns, min_on_time, on_time, late, share = on_time / (on_time + late),
+ *                       max_lateness_ns, histogram
  *   valid, reasons      false with at least one reason: the point must not be averaged in
  *   errors              by kind, see enum rb_load_error; errors_unmeasured: those of warm-up requests
  *   latency             HIST; latency_policy says what is in it
  *   per_operation       memcached: get and set HIST
- *   memcached           workload, keys, popularity, zipf_exponent, get_share, hits, misses, stored, refused, filled, fill_failed
+ *   memcached           workload, keys, popularity, zipf_exponent, get_share, hits, misses, stored, refused, filled,
+ *                       fill_failed
  *   service_time        spin: distribution, mean_ns, sigma (lognormal), scv = variance / mean^2
- *   series              per second of the window: second, sent, late and latencies by intended time, completed by time of reply
- *   queue               limit, peak, dropped: requests that waited for a connection with room (per thread; the largest peak)
- *   connection_events   opened, closed (FIN both ways), lost (ended by the peer or by an error), aborted (RST by the generator)
+ *   series              per second of the window: second, sent, late and latencies by intended time, completed by
+ *                       time of reply
+ *   queue               limit, peak, dropped: requests that waited for a connection with room (per thread; the
+ *                       largest peak)
+ *   connection_events   opened, closed (FIN both ways), lost (ended by the peer or by an error), aborted (RST by the
+ *                       generator)
  *   phases              open_ns, fill_ns: what opening and filling took (slowest thread)
- *   generator           backend, timing sleep, hybrid, poll | poll_before_ns, threads: index, connections, cpu_ns, polls, empty_polls,
- *                       syscalls by name
- *   HIST                unit "ns", precision_bits, count, min, max, mean, sum, buckets [[index, count]…] (base/histogram.h), percentiles
+ *   generator           backend, timing sleep, hybrid, poll | poll_before_ns, threads: index, connections, cpu_ns,
+ *                       polls, empty_polls, syscalls by name
+ *   HIST                unit "ns", precision_bits, count, min, max, mean, sum, buckets [[index, count]…]
+ *                       (base/histogram.h), percentiles
  */
 #pragma once
 

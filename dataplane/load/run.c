@@ -16,7 +16,7 @@
 /* From "all are ready" to the common start: time for sleeping threads to wake up, so that none begins late. */
 #define START_DELAY_NS (20U * RB_NS_PER_MS)
 /* How often the main thread looks at the workers. */
-#define LOOK_NS	       (20U * RB_NS_PER_MS)
+#define LOOK_NS (20U * RB_NS_PER_MS)
 
 struct thread {
 	struct rb_worker worker;
@@ -76,7 +76,8 @@ static int raise_descriptor_limit(const struct rb_load_config *config)
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
 		return 0;
 	const int error = errno;
-	rb_log(RB_LOG_ERROR, "%ju connections need %ju file descriptors, the limit is lower and cannot be raised (%s); see ulimit -n",
+	rb_log(RB_LOG_ERROR,
+	       "%ju connections need %ju file descriptors, the limit is lower and cannot be raised (%s); see ulimit -n",
 	       (uintmax_t)config->connections, (uintmax_t)wanted, strerror(error));
 	return -error;
 }
@@ -164,8 +165,8 @@ static void progress_line(struct crew *crew, uint64_t now_ns)
 		filled += atomic_load_explicit(&p->filled, memory_order_relaxed);
 	}
 	rb_log(RB_LOG_INFO, "%5.1f s %s: %ju connections, %ju keys stored, %ju sent, %ju completed, %ju late",
-	       (double)(now_ns - crew->begin_ns) / 1e9, phases[phase], (uintmax_t)open, (uintmax_t)filled, (uintmax_t)sent,
-	       (uintmax_t)completed, (uintmax_t)late);
+	       (double)(now_ns - crew->begin_ns) / 1e9, phases[phase], (uintmax_t)open, (uintmax_t)filled,
+	       (uintmax_t)sent, (uintmax_t)completed, (uintmax_t)late);
 }
 
 /* Waits for the workers; returns the signal that came, or 0. */

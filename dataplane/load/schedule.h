@@ -3,10 +3,11 @@
  * When the next request of a thread is due.
  *
  *   open loop    by an arrival process, whatever the replies do (load/arrival.h)
- *   closed loop  `tokens` users each have one request outstanding; the next one of a user is due one think time after its reply.
- *                Tokens are not tied to a connection.
+ *   closed loop  `tokens` users each have one request outstanding; the next one of a user is due one think time
+ *                after its reply. Tokens are not tied to a connection.
  *
- * All times are absolute nanoseconds on the context's clock. The schedule has an end: nothing is due at or after it. One owner, no clock.
+ * All times are absolute nanoseconds on the context's clock. The schedule has an end: nothing is due at or after it.
+ * One owner, no clock.
  */
 #pragma once
 

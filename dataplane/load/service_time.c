@@ -5,7 +5,8 @@
 #include <math.h>
 #include <stddef.h>
 
-const char *const rb_service_time_names[] = {"fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal", NULL};
+const char *const rb_service_time_names[] = {"fixed",	   "exponential", "bimodal-1", "bimodal-2",
+					     "bimodal-2z", "lognormal",	  NULL};
 
 /* Two service times as multiples of the mean; short_share * short_factor + (1 - short_share) * long_factor == 1. */
 struct bimodal {

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#pragma once
-
 /*
- * Service times asked of the spin server. For a wanted mean S every distribution has mean exactly S (before rounding to whole
- * nanoseconds):
+ * Service times asked of the spin server. For a wanted mean S every distribution has mean exactly S (before rounding
+ * to whole nanoseconds):
  *   fixed        S.
  *   exponential  rate 1/S.
  *   bimodal-1    90 % at 0.5 S, 10 % at 5.5 S (ZygOS: Prekas, Kogias, Bugnion, SOSP 2017, section 3).
- *   bimodal-2    99.5 % at S/5.995, 0.5 % at 1000 S/5.995: the 0.5 us / 500 us mix of Shinjuku (Kaffes et al., NSDI 2019), whose
- *                own mean of 2.9975 us gives exactly those two times.
+ *   bimodal-2    99.5 % at S/5.995, 0.5 % at 1000 S/5.995: the 0.5 us / 500 us mix of Shinjuku (Kaffes et al., NSDI
+ *                2019), whose own mean of 2.9975 us gives exactly those two times.
  *   bimodal-2z   99.9 % at 0.5 S, 0.1 % at 500.5 S: what ZygOS calls bimodal-2.
  *   lognormal    exp(N(ln S - sigma^2/2, sigma^2)); squared coefficient of variation exp(sigma^2) - 1.
  */
+#pragma once
 
 #include "base/random.h"
 

@@ -34,7 +34,8 @@ static bool at_end_of_fields(const struct cursor *c)
 	return c->at == c->end || *c->at == '#';
 }
 
-/* Reads a decimal number of at most `max`; false when there is none, it is larger, or something other than a blank follows. */
+/* Reads a decimal number of at most `max`; false when there is none, it is larger, or something other than a blank
+ * follows. */
 static bool read_number(struct cursor *c, uint64_t max, uint64_t *value)
 {
 	const char *const start = c->at;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum {
-	HANDED_BATCH = 64,	 /* requests handed over between two looks at the network */
-	STREAMS_PER_THREAD = 3,	 /* schedule, workload, think times */
+	HANDED_BATCH = 64,	/* requests handed over between two looks at the network */
+	STREAMS_PER_THREAD = 3, /* schedule, workload, think times */
 	COMMANDS_MAX = 1024,
 	EVENTS_MAX = 2048,
 };
@@ -184,7 +184,8 @@ static void drop(struct rb_worker *w, uint64_t intended_ns)
 	rb_schedule_release(&w->schedule, w->now_ns);
 }
 
-/* Hands over what is due, at most a batch. The clock is read after the batch: the building of requests counts as lateness. */
+/* Hands over what is due, at most a batch. The clock is read after the batch: the building of requests counts as
+ * lateness. */
 static void hand_over(struct rb_worker *w, uint64_t now_ns)
 {
 	uint64_t batch[HANDED_BATCH];
@@ -273,7 +274,8 @@ static void opening(struct rb_worker *w, uint64_t now_ns)
 	if (!all && now_ns < w->phase_deadline_ns)
 		return;
 	w->open_at_start = w->pool.open;
-	w->open_ns = w->config.open_timeout_ns - (all && now_ns < w->phase_deadline_ns ? w->phase_deadline_ns - now_ns : 0U);
+	w->open_ns =
+		w->config.open_timeout_ns - (all && now_ns < w->phase_deadline_ns ? w->phase_deadline_ns - now_ns : 0U);
 	if (w->pool.open == 0) {
 		enter_ending(w, now_ns, visit_unfinished);
 	} else if (w->config.fill) {
@@ -310,7 +312,8 @@ static void ready(struct rb_worker *w)
 	enter(w, RB_WORKER_RUNNING, w->measured_end_ns);
 }
 
-/* The end of the window: everything due before it must be handed over, then the run-down begins; its deadline is fixed already now. */
+/* The end of the window: everything due before it must be handed over, then the run-down begins; its deadline is fixed
+ * already now. */
 static void running(struct rb_worker *w, uint64_t now_ns)
 {
 	if (now_ns < w->measured_end_ns)

@@ -4,20 +4,23 @@
  *
  * Phases:
  *   OPENING  connections are opened at a bounded rate until all are up or the time for it is over
- *   FILLING  memcached, if wanted: this thread's share of the keys is stored, with every slot of every connection in use
+ *   FILLING  memcached, if wanted: this thread's share of the keys is stored, with every slot of every connection in
+ *            use
  *   READY    waits for the common start time, see struct rb_run
  *   RUNNING  requests are sent as the schedule says: warm-up, then the measured window
- *   RUNDOWN  everything due before the end of the window has been handed over; waits for the outstanding replies, with a deadline
+ *   RUNDOWN  everything due before the end of the window has been handed over; waits for the outstanding replies,
+ *            with a deadline
  *   ENDING   connections are closed (FIN both ways; RST where a reply is still missing), with a deadline
  *   DONE
  *
- * A request that is due is *handed over* in intended order: to a connection with room, else to a bounded queue. Its lateness is the
- * time of the hand-over (read once per batch, after the batch) minus the intended time: what the generator itself was late. Waiting
- * in the queue is back-pressure of the peer, or a connection being opened: part of the latency, not of the lateness. A request for which the
- * queue has no place is dropped, counted (errors.other, overflow), and makes the point invalid.
+ * A request that is due is *handed over* in intended order: to a connection with room, else to a bounded queue. Its
+ * lateness is the time of the hand-over (read once per batch, after the batch) minus the intended time: what the
+ * generator itself was late. Waiting in the queue is back-pressure of the peer, or a connection being opened: part
+ * of the latency, not of the lateness. A request for which the queue has no place is dropped, counted (errors.other,
+ * overflow), and makes the point invalid.
  *
- * rb_worker_step() does one turn and never blocks beyond the next thing that is due, so tests run it on virtual time with a back-end
- * of their own.
+ * rb_worker_step() does one turn and never blocks beyond the next thing that is due, so tests run it on virtual time
+ * with a back-end of their own.
  */
 #pragma once
 
@@ -42,9 +45,9 @@ enum rb_worker_phase {
 
 /* Shared by all workers and the thread that started them. */
 struct rb_run {
-	_Atomic uint32_t ready;	    /* workers that have reached READY (or have ended before) */
-	_Atomic uint64_t start_ns;  /* common start of the schedule; 0: not known yet */
-	_Atomic bool interrupted;   /* end now, keep what there is */
+	_Atomic uint32_t ready;	   /* workers that have reached READY (or have ended before) */
+	_Atomic uint64_t start_ns; /* common start of the schedule; 0: not known yet */
+	_Atomic bool interrupted;  /* end now, keep what there is */
 };
 
 struct rb_worker_config {
@@ -52,7 +55,7 @@ struct rb_worker_config {
 	struct rb_run *run;
 	unsigned thread;
 	unsigned threads;
-	uint64_t seed; /* streams 3 * thread … of it: schedule, workload, think times */
+	uint64_t seed;			  /* streams 3 * thread … of it: schedule, workload, think times */
 	struct rb_context_config context; /* sizes are filled in by the worker */
 	struct rb_pool_config pool;
 	struct rb_schedule_config schedule; /* arrival.thread, .threads and tokens are filled in */

@@ -16,8 +16,8 @@ struct fixture {
 	struct rb_run run;
 	struct rb_worker worker;
 	struct rb_result result;
-	uint64_t start_ns;	      /* of the schedule */
-	uint64_t interrupt_at_ns;     /* 0: never */
+	uint64_t start_ns;		    /* of the schedule */
+	uint64_t interrupt_at_ns;	    /* 0: never */
 	void (*started)(struct fixture *f); /* called when the start time is known; may be NULL */
 };
 

@@ -98,7 +98,8 @@ static struct sim_event pop(struct sim *sim)
 	}
 }
 
-static void later(struct sim *sim, uint64_t time_ns, const struct sim_connection *c, enum rb_event_type type, int32_t status)
+static void later(struct sim *sim, uint64_t time_ns, const struct sim_connection *c, enum rb_event_type type,
+		  int32_t status)
 {
 	struct sim_event e = {.time_ns = time_ns};
 
@@ -165,7 +166,8 @@ static void serve(struct sim *sim, struct sim_connection *c, uint64_t now_ns)
 		end_from_server(sim, c, arrival_ns + 1, 0);
 }
 
-static void server_input(struct sim *sim, struct sim_connection *c, const uint8_t *bytes, uint64_t length, uint64_t now_ns)
+static void server_input(struct sim *sim, struct sim_connection *c, const uint8_t *bytes, uint64_t length,
+			 uint64_t now_ns)
 {
 	if (!c->open)
 		return;

@@ -50,12 +50,14 @@ static void wrong_values_are_named(void **state)
 		{"rbload --target=10.0.0.1:80 --threads=65", {"threads", "64"}},
 		{"rbload --target=10.0.0.1:80 --threads=4 --connections=3", {"--connections=3", "--threads=4"}},
 		{"rbload --target=10.0.0.1:80 --connections=500000 --depth=4096", {"--depth=4096", "product"}},
-		{"rbload --target=10.0.0.1:80 --protocol=spin --message-bytes=15", {"--message-bytes=15", "16 to 65536"}},
+		{"rbload --target=10.0.0.1:80 --protocol=spin --message-bytes=15",
+		 {"--message-bytes=15", "16 to 65536"}},
 		{"rbload --target=10.0.0.1:80 --protocol=memcached-text --workload=fixed --key-bytes=2 --keys=1000",
 		 {"--key-bytes=2", "valid are 3 to 250"}},
 		{"rbload --target=10.0.0.1:80 --arrival=trace", {"--trace=FILE", ""}},
 		{"rbload --target=10.0.0.1:80 --trace=/x", {"--trace=/x", "--arrival=trace"}},
-		{"rbload --target=10.0.0.1:80 --arrival=trace --trace=/does/not/exist", {"/does/not/exist", "No such file"}},
+		{"rbload --target=10.0.0.1:80 --arrival=trace --trace=/does/not/exist",
+		 {"/does/not/exist", "No such file"}},
 		{"rbload --target=10.0.0.1:80 --backend=none", {"--backend=none", "valid are:"}},
 		{"rbload --target=10.0.0.1:80 --duration=0", {"duration", ""}},
 		{"rbload --target=10.0.0.1:80 --bananas=1", {"bananas", ""}},
@@ -89,7 +91,8 @@ static void help_names_every_option(void **state)
 	free(message);
 }
 
-/* All connections are given out, each thread starts where the one before ends, fill makes the rings deeper than the measured depth. */
+/* All connections are given out, each thread starts where the one before ends, fill makes the rings deeper than the
+ * measured depth. */
 static void work_is_divided(void **state)
 {
 	const struct rb_protocol protocol = {.ops = &rb_protocol_memcached_text};
@@ -123,7 +126,8 @@ static void work_is_divided(void **state)
 	free(message);
 }
 
-/* The offered rate of a trace is what lies in the window: 3 passes of 4 requests in 300 us, without those of the warm-up. */
+/* The offered rate of a trace is what lies in the window: 3 passes of 4 requests in 300 us, without those of the
+ * warm-up. */
 static void trace_rate_is_counted(void **state)
 {
 	char path[] = "/tmp/rbload-trace-XXXXXX";
@@ -136,13 +140,16 @@ static void trace_rate_is_counted(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "0\n50000 3\n", 10), 10);
 	assert_int_equal(close(fd), 0);
-	(void)snprintf(line, sizeof(line),
-		       "rbload --target=1.2.3.4:5 --arrival=trace --trace=%s --trace-period=100us --warmup=1ms --duration=3ms", path);
+	(void)snprintf(
+		line, sizeof(line),
+		"rbload --target=1.2.3.4:5 --arrival=trace --trace=%s --trace-period=100us --warmup=1ms --duration=3ms",
+		path);
 	assert_int_equal(parse(&config, line, &message), RB_OPTIONS_OK);
 	assert_true(rb_load_offered_rps(&config) == 40000.0);
 	rb_load_config_free(&config);
 	free(message);
-	(void)snprintf(line, sizeof(line), "rbload --target=1.2.3.4:5 --arrival=trace --trace=%s --trace-period=50us", path);
+	(void)snprintf(line, sizeof(line), "rbload --target=1.2.3.4:5 --arrival=trace --trace=%s --trace-period=50us",
+		       path);
 	assert_int_equal(parse(&config, line, &message), RB_OPTIONS_ERROR);
 	assert_non_null(strstr(message, "later than the trace's last time, 50000 ns"));
 	free(message);

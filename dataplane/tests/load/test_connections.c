@@ -39,8 +39,8 @@ static void n_requests_per_connection(void **state)
 }
 
 /*
- * One connection, one request each, opening takes 12 ms more than a round trip: requests that come meanwhile wait and keep their intended
- * time.
+ * One connection, one request each, opening takes 12 ms more than a round trip: requests that come meanwhile wait and
+ * keep their intended time.
  */
 static void request_waits_for_its_connection(void **state)
 {
@@ -124,7 +124,8 @@ static void no_server_is_not_measured(void **state)
 	fixture_free(f);
 }
 
-/* The server resets each connection after 1000 replies, with whatever stands behind: counted, replaced, the load goes on. */
+/* The server resets each connection after 1000 replies, with whatever stands behind: counted, replaced, the load goes
+ * on. */
 static void resets_are_counted_and_replaced(void **state)
 {
 	struct fixture *f = fixture_new();
@@ -181,7 +182,8 @@ static void silence_half_way(struct fixture *f)
 	f->sim->silent_after_ns = f->start_ns + f->config.warmup_ns + RB_NS_PER_S / 2;
 }
 
-/* The server falls silent at half time: the rest are timeouts, in the latency record with their age at the end of the run-down. */
+/* The server falls silent at half time: the rest are timeouts, in the latency record with their age at the end of the
+ * run-down. */
 static void rundown_turns_silence_into_timeouts(void **state)
 {
 	struct fixture *f = fixture_new();
@@ -216,7 +218,8 @@ static void full_queue_voids_the_point(void **state)
 	fixture_free(f);
 }
 
-/* Beyond saturation: 10000/s offered, 5000/s served. Achieved is what came back within the window; the point stays valid. */
+/* Beyond saturation: 10000/s offered, 5000/s served. Achieved is what came back within the window; the point stays
+ * valid. */
 static void saturation_is_measured(void **state)
 {
 	struct fixture *f = fixture_new();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Service times and key-value workloads: means and tail shares against theory. Seeds are fixed; bounds are a few standard errors.
+ * Service times and key-value workloads: means and tail shares against theory. Seeds are fixed; bounds are a few
+ * standard errors.
  */
 
 #include "load/kv.h"
@@ -119,7 +120,8 @@ static void make_kv(struct rb_kv *kv, enum rb_kv_profile profile, uint64_t keys)
 	assert_int_equal(rb_kv_init(kv, &config), 0);
 }
 
-/* Generalized Extreme Value: mean mu + sigma (Gamma(1 - k) - 1) / k; the quantile function inverts the distribution function. */
+/* Generalized Extreme Value: mean mu + sigma (Gamma(1 - k) - 1) / k; the quantile function inverts the distribution
+ * function. */
 static void etc_key_sizes(void **state)
 {
 	const double mean = 30.7984 + 8.20449 * (tgamma(1 - 0.078688) - 1) / 0.078688;
@@ -147,7 +149,8 @@ static void etc_key_sizes(void **state)
 	rb_kv_free(&kv);
 }
 
-/* The table's shares, and the Pareto tail beyond: P(size >= s | size >= 15) = ((1 + k s/sigma) / (1 + k 15/sigma))^(-1/k). */
+/* The table's shares, and the Pareto tail beyond: P(size >= s | size >= 15) = ((1 + k s/sigma) / (1 + k
+ * 15/sigma))^(-1/k). */
 static void etc_value_sizes(void **state)
 {
 	static const double table[15] = {0.00536, 0.00047, 0.17820, 0.09239, 0.00018, 0.02740, 0.00065, 0.00606,

@@ -214,7 +214,8 @@ static void streams_differ_and_repeat(void **state)
 	assert_int_equal(equal, 0);
 }
 
-/* Chi-square over 10 classes, 9 degrees of freedom: 27.9 is exceeded by chance once in a thousand; the seed is fixed. */
+/* Chi-square over 10 classes, 9 degrees of freedom: 27.9 is exceeded by chance once in a thousand; the seed is fixed.
+ */
 static void bounded_numbers_are_uniform(void **state)
 {
 	struct rb_random random;
@@ -234,10 +235,14 @@ static void bounded_numbers_are_uniform(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_value_has_its_bucket), cmocka_unit_test(buckets_touch_without_gap),
-		cmocka_unit_test(quantiles_match_a_sort),     cmocka_unit_test(merge_is_the_sum),
-		cmocka_unit_test(edges),		      cmocka_unit_test(splitmix_reference),
-		cmocka_unit_test(xoshiro_reference),	      cmocka_unit_test(streams_differ_and_repeat),
+		cmocka_unit_test(every_value_has_its_bucket),
+		cmocka_unit_test(buckets_touch_without_gap),
+		cmocka_unit_test(quantiles_match_a_sort),
+		cmocka_unit_test(merge_is_the_sum),
+		cmocka_unit_test(edges),
+		cmocka_unit_test(splitmix_reference),
+		cmocka_unit_test(xoshiro_reference),
+		cmocka_unit_test(streams_differ_and_repeat),
 		cmocka_unit_test(bounded_numbers_are_uniform),
 	};
 

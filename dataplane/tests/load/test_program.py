@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """rbload as a user starts it, against rb-echo, rb-spin and memcached over loopback.
 
-Arguments: the paths of rbload, rb-echo and rb-spin, and of memcached or "absent". Only counts, bytes, errors and
-the form of the document are checked: how fast this machine is, and whether the generator kept its schedule, decides nothing.
+Arguments: the paths of rbload, rb-echo and rb-spin, and of memcached or "absent". Only counts,
+bytes, errors and the form of the document are checked: how fast this machine is, and whether the
+generator kept its schedule, decides nothing.
 """
 
 import json
@@ -139,14 +140,18 @@ class Program(unittest.TestCase):
     def test_echo_sizes_and_pipelining(self) -> None:
         for size in (1, 1000, 65536):
             with self.subTest(size=size), server(ECHO, f"--message-bytes={size}") as port:
-                doc = rbload(port, "--mode=closed", "--connections=2", "--depth=8", f"--message-bytes={size}")
+                doc = rbload(
+                    port, "--mode=closed", "--connections=2", "--depth=8", f"--message-bytes={size}"
+                )
                 self.check(doc)
                 self.assertEqual(doc["bytes_sent"], doc["sent"] * size)
                 self.assertEqual(doc["arrival"], "closed")
 
     def test_requests_per_connection(self) -> None:
         with server(ECHO, "--message-bytes=64") as port:
-            doc = rbload(port, "--rate=1000", "--arrival=fixed", "--rpcs-per-connection=4", "--connections=4")
+            doc = rbload(
+                port, "--rate=1000", "--arrival=fixed", "--rpcs-per-connection=4", "--connections=4"
+            )
         self.check(doc)
         # 600 requests in all, 4 on each connection; those that stand at the end are closed too.
         self.assertIn(doc["connection_events"]["opened"], range(150, 155))
@@ -154,17 +159,31 @@ class Program(unittest.TestCase):
     def test_spin(self) -> None:
         for name in ("fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal"):
             with self.subTest(distribution=name), server(SPIN) as port:
-                doc = rbload(port, "--protocol=spin", "--rate=500", f"--service-distribution={name}", "--service-mean=20us")
+                doc = rbload(
+                    port,
+                    "--protocol=spin",
+                    "--rate=500",
+                    f"--service-distribution={name}",
+                    "--service-mean=20us",
+                )
                 self.check(doc)
                 self.assertEqual(doc["service_time"]["distribution"], name)
         self.assertGreater(doc["latency"]["min"], 0)
 
     def test_trace(self) -> None:
         with tempfile.NamedTemporaryFile("w") as trace:
-            trace.write("# bursts of 5 every 10 ms\n" + "".join(f"{i * 10_000_000} 5\n" for i in range(60)))
+            trace.write(
+                "# bursts of 5 every 10 ms\n" + "".join(f"{i * 10_000_000} 5\n" for i in range(60))
+            )
             trace.flush()
             with server(ECHO, "--message-bytes=64") as port:
-                doc = rbload(port, "--arrival=trace", f"--trace={trace.name}", "--trace-period=600ms", "--threads=2")
+                doc = rbload(
+                    port,
+                    "--arrival=trace",
+                    f"--trace={trace.name}",
+                    "--trace-period=600ms",
+                    "--threads=2",
+                )
                 short = rbload(port, "--arrival=trace", f"--trace={trace.name}", "--duration=1s")
         self.check(doc)
         self.assertEqual(doc["scheduled"], 250)
@@ -174,7 +193,9 @@ class Program(unittest.TestCase):
 
     def test_several_sources(self) -> None:
         with server(ECHO, "--message-bytes=64") as port:
-            doc = rbload(port, "--source=127.0.0.2,127.0.0.3", "--connections=6", "--rpcs-per-connection=10")
+            doc = rbload(
+                port, "--source=127.0.0.2,127.0.0.3", "--connections=6", "--rpcs-per-connection=10"
+            )
         self.check(doc)
 
     def test_nobody_listens(self) -> None:
@@ -192,11 +213,24 @@ class Program(unittest.TestCase):
         self.assertEqual(doc["completed"], 0)
 
     def test_server_dies(self) -> None:
-        with subprocess.Popen([ECHO, "--address=127.0.0.1", "--port=0", "--message-bytes=64"], stdout=subprocess.PIPE, text=True) as echo:
+        with subprocess.Popen(
+            [ECHO, "--address=127.0.0.1", "--port=0", "--message-bytes=64"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as echo:
             assert echo.stdout is not None
             port = int(echo.stdout.readline().removeprefix("ready port="))
-            command = [RBLOAD, f"--target=127.0.0.1:{port}", "--warmup=0", "--duration=1s", "--rundown=300ms", "--rate=1000"]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as load:
+            command = [
+                RBLOAD,
+                f"--target=127.0.0.1:{port}",
+                "--warmup=0",
+                "--duration=1s",
+                "--rundown=300ms",
+                "--rate=1000",
+            ]
+            with subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            ) as load:
                 time.sleep(0.5)
                 echo.kill()
                 echo.wait(DEADLINE)
@@ -215,8 +249,17 @@ class Program(unittest.TestCase):
                 server(ECHO, "--message-bytes=64") as port,
             ):
                 output = Path(directory) / "load.json"
-                command = [RBLOAD, f"--target=127.0.0.1:{port}", "--warmup=0", "--duration=30s", "-v", f"--output={output}"]
-                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
+                command = [
+                    RBLOAD,
+                    f"--target=127.0.0.1:{port}",
+                    "--warmup=0",
+                    "--duration=30s",
+                    "-v",
+                    f"--output={output}",
+                ]
+                with subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                ) as load:
                     time.sleep(1.5)
                     load.send_signal(number)
                     out, err = load.communicate(timeout=DEADLINE)
@@ -230,11 +273,15 @@ class Program(unittest.TestCase):
                 self.assertEqual([entry.name for entry in Path(directory).iterdir()], ["load.json"])
 
     def test_usage(self) -> None:
-        done = subprocess.run([RBLOAD, "--rate=fast"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        done = subprocess.run(
+            [RBLOAD, "--rate=fast"], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stdout, "")
         self.assertIn("rate", done.stderr)
-        done = subprocess.run([RBLOAD, "--help"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        done = subprocess.run(
+            [RBLOAD, "--help"], capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
         self.assertEqual(done.returncode, 0)
         self.assertIn("--rpcs-per-connection", done.stdout)
 
@@ -244,8 +291,16 @@ class Program(unittest.TestCase):
             for workload in ("etc", "usr", "fixed"):
                 with self.subTest(protocol=protocol, workload=workload), memcached() as port:
                     doc = rbload(
-                        port, f"--protocol={protocol}", f"--workload={workload}", "--keys=2000", "--rate=4000",
-                        "--threads=2", "--connections=8", "--depth=2", "--popularity=zipf", "--get-share=0.8",
+                        port,
+                        f"--protocol={protocol}",
+                        f"--workload={workload}",
+                        "--keys=2000",
+                        "--rate=4000",
+                        "--threads=2",
+                        "--connections=8",
+                        "--depth=2",
+                        "--popularity=zipf",
+                        "--get-share=0.8",
                     )
                     self.check(doc)
                     kv = doc["memcached"]
@@ -261,7 +316,13 @@ class Program(unittest.TestCase):
     def test_memcached_misses(self) -> None:
         for protocol in ("memcached-text", "memcached-binary"):
             with self.subTest(protocol=protocol), memcached() as port:
-                doc = rbload(port, f"--protocol={protocol}", "--fill=no", "--get-share=1", "--rpcs-per-connection=10")
+                doc = rbload(
+                    port,
+                    f"--protocol={protocol}",
+                    "--fill=no",
+                    "--get-share=1",
+                    "--rpcs-per-connection=10",
+                )
                 self.check(doc)
                 self.assertEqual(doc["memcached"]["misses"], doc["completed"])
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Requests and replies of all protocols: what is put on the wire, and parsers fed whole, byte by byte, in random pieces, and with
- * every kind of wrong reply.
+ * Requests and replies of all protocols: what is put on the wire, and parsers fed whole, byte by byte, in random
+ * pieces, and with every kind of wrong reply.
  */
 
 #include "apps/spin_protocol.h"
@@ -41,8 +41,8 @@ static size_t flatten(const struct rb_request *request, uint8_t *wire)
 }
 
 /* Feeds the reply in pieces of at most `step` bytes (0: random ones) and returns the final status. */
-static enum rb_reply_status feed(const struct rb_protocol *p, const struct rb_request *request, const uint8_t *reply, size_t length,
-				 size_t step)
+static enum rb_reply_status feed(const struct rb_protocol *p, const struct rb_request *request, const uint8_t *reply,
+				 size_t length, size_t step)
 {
 	struct rb_reply_parser parser;
 	enum rb_reply_status status = RB_REPLY_MORE;
@@ -78,7 +78,8 @@ static void expect(const struct rb_protocol *p, const struct rb_request *request
 	assert_int_equal(feed(p, request, reply, length, 0), status);
 }
 
-static void expect_text(const struct rb_protocol *p, const struct rb_request *request, const char *reply, enum rb_reply_status status)
+static void expect_text(const struct rb_protocol *p, const struct rb_request *request, const char *reply,
+			enum rb_reply_status status)
 {
 	expect(p, request, reply, strlen(reply), status);
 }
@@ -93,9 +94,10 @@ static void mirror_sizes(void **state)
 	rb_random_init(&random, 1, 0);
 	for (unsigned kind = RB_PROTOCOL_ECHO; kind <= RB_PROTOCOL_SPIN; kind++) {
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-			const struct rb_protocol_config config = {.kind = (enum rb_protocol_kind)kind,
-								  .message_bytes = sizes[i],
-								  .service_time = {.kind = RB_SERVICE_FIXED, .mean_ns = 777}};
+			const struct rb_protocol_config config = {
+				.kind = (enum rb_protocol_kind)kind,
+				.message_bytes = sizes[i],
+				.service_time = {.kind = RB_SERVICE_FIXED, .mean_ns = 777}};
 			struct rb_protocol p;
 
 			if (kind == RB_PROTOCOL_SPIN && sizes[i] < RB_SPIN_MESSAGE_MIN) {
@@ -204,11 +206,24 @@ static void text_get(void **state)
 
 static void text_get_wrong_replies(void **state)
 {
-	static const char *const formats[] = {"VALUE %.9sx 0 1\r\n",	"VALUE %s 0\r\n",	 "VALUE %s 0 \r\n", "VALUE %s  1\r\n",
-					      "VALUE %s 0 1000001\r\n", "VALUE %s 0 1 7\r\n",	 "VALUE %s x 1\r\n", "VALUE %s 0 -1\r\n",
-					      "VALUE %s 4294967296 1\r\n", "VALUE %s0 0 1\r\n", "VALUE %s\r\n",	    "END %s\r\n",
-					      "STORED\r\n%.0s",		"\r\n%.0s",		 "END\n%.0s",	    "\n%.0s",
-					      "end\r\n%.0s",		"VALUE %s 0 99999999999999999999999999\r\n"};
+	static const char *const formats[] = {"VALUE %.9sx 0 1\r\n",
+					      "VALUE %s 0\r\n",
+					      "VALUE %s 0 \r\n",
+					      "VALUE %s  1\r\n",
+					      "VALUE %s 0 1000001\r\n",
+					      "VALUE %s 0 1 7\r\n",
+					      "VALUE %s x 1\r\n",
+					      "VALUE %s 0 -1\r\n",
+					      "VALUE %s 4294967296 1\r\n",
+					      "VALUE %s0 0 1\r\n",
+					      "VALUE %s\r\n",
+					      "END %s\r\n",
+					      "STORED\r\n%.0s",
+					      "\r\n%.0s",
+					      "END\n%.0s",
+					      "\n%.0s",
+					      "end\r\n%.0s",
+					      "VALUE %s 0 99999999999999999999999999\r\n"};
 	struct rb_protocol p;
 	struct rb_random random;
 
@@ -273,8 +288,8 @@ static void text_set(void **state)
 }
 
 /* A reply of the binary protocol. */
-static size_t binary_reply(uint8_t *to, uint8_t opcode, uint16_t status, uint8_t extras, uint32_t opaque, const uint8_t *value,
-			   uint32_t value_bytes)
+static size_t binary_reply(uint8_t *to, uint8_t opcode, uint16_t status, uint8_t extras, uint32_t opaque,
+			   const uint8_t *value, uint32_t value_bytes)
 {
 	const uint32_t body = extras + value_bytes;
 
@@ -306,15 +321,18 @@ static void binary_get(void **state)
 	struct rb_request *request = new_request(&p);
 	request->sequence = 0x11223344;
 	p.ops->build(&p, &random, request);
-	static const uint8_t head[RB_MEMCACHED_HEADER] = {0x80, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 10, 0x11, 0x22, 0x33, 0x44};
+	static const uint8_t head[RB_MEMCACHED_HEADER] = {0x80, 0, 0, 10, 0,	0,    0,    0,
+							  0,	0, 0, 10, 0x11, 0x22, 0x33, 0x44};
 	assert_int_equal(flatten(request, wire), RB_MEMCACHED_HEADER + 10);
 	assert_memory_equal(wire, head, sizeof(head));
 	const uint8_t *value = rb_kv_value(&p.kv, request->key);
 
 	expect(&p, request, reply, binary_reply(reply, 0, 0, 4, 0x11223344, value, 300), RB_REPLY_OK);
 	expect(&p, request, reply, binary_reply(reply, 0, 0, 4, 0x11223344, value, 0), RB_REPLY_OK);
-	expect(&p, request, reply, binary_reply(reply, 0, 1, 0, 0x11223344, (const uint8_t *)"Not found", 9), RB_REPLY_MISS);
-	expect(&p, request, reply, binary_reply(reply, 0, 0x82, 0, 0x11223344, (const uint8_t *)"Out of memory", 13), RB_REPLY_REFUSED);
+	expect(&p, request, reply, binary_reply(reply, 0, 1, 0, 0x11223344, (const uint8_t *)"Not found", 9),
+	       RB_REPLY_MISS);
+	expect(&p, request, reply, binary_reply(reply, 0, 0x82, 0, 0x11223344, (const uint8_t *)"Out of memory", 13),
+	       RB_REPLY_REFUSED);
 	/* Wrong opaque, wrong opcode, wrong extras, wrong magic, wrong value. */
 	expect(&p, request, reply, binary_reply(reply, 0, 0, 4, 0x11223345, value, 10), RB_REPLY_BAD);
 	expect(&p, request, reply, binary_reply(reply, 1, 0, 4, 0x11223344, value, 10), RB_REPLY_BAD);
@@ -360,9 +378,9 @@ static void binary_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(mirror_sizes),		  cmocka_unit_test(mirror_tells_requests_apart),
-		cmocka_unit_test(text_get),		  cmocka_unit_test(text_get_wrong_replies),
-		cmocka_unit_test(text_set),		  cmocka_unit_test(binary_get),
+		cmocka_unit_test(mirror_sizes), cmocka_unit_test(mirror_tells_requests_apart),
+		cmocka_unit_test(text_get),	cmocka_unit_test(text_get_wrong_replies),
+		cmocka_unit_test(text_set),	cmocka_unit_test(binary_get),
 		cmocka_unit_test(binary_set),
 	};
 

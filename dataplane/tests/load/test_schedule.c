@@ -41,7 +41,8 @@ static double *merged_arrivals(enum rb_arrival_kind kind, double rate_rps, unsig
 
 	assert_true(all != NULL && a != NULL && next != NULL);
 	for (unsigned i = 0; i < threads; i++) {
-		const struct rb_arrival_config config = {.kind = kind, .rate_rps = rate_rps, .thread = i, .threads = threads};
+		const struct rb_arrival_config config = {
+			.kind = kind, .rate_rps = rate_rps, .thread = i, .threads = threads};
 
 		rb_random_init(&random, 5, i);
 		assert_int_equal(rb_arrival_init(&a[i], &config, &random), 0);
@@ -61,8 +62,8 @@ static double *merged_arrivals(enum rb_arrival_kind kind, double rate_rps, unsig
 }
 
 /*
- * Kolmogorov-Smirnov of the gaps against the exponential distribution: sqrt(n) D > 1.95 happens by chance once in a thousand; the
- * seed is fixed. Done for one thread, and for the superposition of three.
+ * Kolmogorov-Smirnov of the gaps against the exponential distribution: sqrt(n) D > 1.95 happens by chance once in a
+ * thousand; the seed is fixed. Done for one thread, and for the superposition of three.
  */
 static void poisson_gaps_are_exponential(void **state)
 {
@@ -81,7 +82,8 @@ static void poisson_gaps_are_exponential(void **state)
 		for (size_t i = 0; i < GAPS; i++) {
 			const double theory = 1.0 - exp(-gaps[i] / 50000.0);
 
-			distance = fmax(distance, fmax(fabs(theory - (double)i / GAPS), fabs(theory - (double)(i + 1) / GAPS)));
+			distance = fmax(distance,
+					fmax(fabs(theory - (double)i / GAPS), fabs(theory - (double)(i + 1) / GAPS)));
 		}
 		assert_true(sqrt(GAPS) * distance < 1.95);
 		free(at);
@@ -227,14 +229,20 @@ static void trace_is_dealt_to_the_threads(void **state)
 		unsigned at[4][4] = {{0}};
 
 		for (unsigned i = 0; i < threads; i++) {
-			const struct rb_arrival_config config = {
-				.kind = RB_ARRIVAL_TRACE, .thread = i, .threads = threads, .trace = &t, .trace_period_ns = 300};
+			const struct rb_arrival_config config = {.kind = RB_ARRIVAL_TRACE,
+								 .thread = i,
+								 .threads = threads,
+								 .trace = &t,
+								 .trace_period_ns = 300};
 			struct rb_arrival a;
 			uint64_t offset;
 
 			assert_int_equal(rb_arrival_init(&a, &config, &random), 0);
 			while (rb_arrival_next(&a, &offset) && offset < 900)
-				at[offset / 300][offset % 300 == 0 ? 0 : offset % 300 == 100 ? 1 : offset % 300 == 250 ? 2 : 3]++;
+				at[offset / 300][offset % 300 == 0     ? 0
+						 : offset % 300 == 100 ? 1
+						 : offset % 300 == 250 ? 2
+								       : 3]++;
 		}
 		for (unsigned pass = 0; pass < 3; pass++) {
 			assert_int_equal(at[pass][0], 1);
@@ -280,7 +288,8 @@ static void wrong_rates_are_refused(void **state)
 	(void)state;
 	rb_random_init(&random, 1, 0);
 	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
-		const struct rb_arrival_config config = {.kind = RB_ARRIVAL_POISSON, .rate_rps = rates[i], .threads = 1};
+		const struct rb_arrival_config config = {
+			.kind = RB_ARRIVAL_POISSON, .rate_rps = rates[i], .threads = 1};
 
 		assert_int_equal(rb_arrival_init(&a, &config, &random), -EINVAL);
 	}
@@ -289,7 +298,8 @@ static void wrong_rates_are_refused(void **state)
 /* Tokens come back in any order and are due in order of time; at most as many are out as there are. */
 static void closed_loop_orders_its_tokens(void **state)
 {
-	const struct rb_schedule_config config = {.closed = true, .tokens = 100, .think = RB_THINK_EXPONENTIAL, .think_ns = 1000};
+	const struct rb_schedule_config config = {
+		.closed = true, .tokens = 100, .think = RB_THINK_EXPONENTIAL, .think_ns = 1000};
 	struct rb_random random;
 	struct rb_schedule s;
 	uint64_t last = 0;

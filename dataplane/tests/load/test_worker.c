@@ -60,7 +60,8 @@ static void fixed_schedule_reaches_the_wire(void **state)
 	f->config.rate_rps = 7000;
 	fixture_run(f);
 	for (uint64_t k = 0; k < 7000; k++)
-		assert_int_equal(f->sim->message_times[k], f->start_ns + (uint64_t)((long double)k * 1e9L / 7000.0L) + f->sim->delay_ns);
+		assert_int_equal(f->sim->message_times[k],
+				 f->start_ns + (uint64_t)((long double)k * 1e9L / 7000.0L) + f->sim->delay_ns);
 	fixture_free(f);
 }
 
@@ -90,7 +91,8 @@ static uint64_t *theory(const struct fixture *f, uint64_t count)
 
 	assert_non_null(latency);
 	for (uint64_t k = 0; k < count; k++) {
-		const uint64_t intended_ns = first_ns + (uint64_t)((long double)k * 1e9L / (long double)f->config.rate_rps);
+		const uint64_t intended_ns =
+			first_ns + (uint64_t)((long double)k * 1e9L / (long double)f->config.rate_rps);
 		uint64_t begin_ns = intended_ns + sim->delay_ns > free_ns ? intended_ns + sim->delay_ns : free_ns;
 
 		if (begin_ns < sim->stall_until_ns && begin_ns + sim->service_ns > sim->stall_from_ns)
@@ -108,8 +110,8 @@ static void assert_within_one_percent(uint64_t measured, uint64_t expected)
 }
 
 /*
- * One stall of 10 ms in two seconds at 10000 requests/s hits 100 requests of 20000: the one of rank 19980 waited 8 ms. A generator that
- * waited for replies before sending would have seen one slow request and reported 21 us.
+ * One stall of 10 ms in two seconds at 10000 requests/s hits 100 requests of 20000: the one of rank 19980 waited 8 ms.
+ * A generator that waited for replies before sending would have seen one slow request and reported 21 us.
  */
 static void stall_shows_in_p999(void **state)
 {
@@ -136,8 +138,9 @@ static void stall_shows_in_p999(void **state)
 }
 
 /*
- * The same stall with 4 connections of depth 1: they are full at once, the other requests wait in the generator's queue. That is the
- * peer's doing, so none is late, and their latency still counts from the intended time. The backlog drains by 4 per round trip.
+ * The same stall with 4 connections of depth 1: they are full at once, the other requests wait in the generator's
+ * queue. That is the peer's doing, so none is late, and their latency still counts from the intended time. The backlog
+ * drains by 4 per round trip.
  */
 static void full_connections_are_not_lateness(void **state)
 {
@@ -182,7 +185,8 @@ static void stall_with_poisson_arrivals(void **state)
 		latency[k] = free_ns + 2 * f->sim->delay_ns - arrival_ns;
 	}
 	qsort(latency, count, sizeof(*latency), ascending);
-	assert_within_one_percent(rb_histogram_quantile(&f->result.total.latency, 0.999), latency[(size_t)ceil(0.999 * (double)count) - 1]);
+	assert_within_one_percent(rb_histogram_quantile(&f->result.total.latency, 0.999),
+				  latency[(size_t)ceil(0.999 * (double)count) - 1]);
 	assert_true(rb_histogram_quantile(&f->result.total.latency, 0.999) > 5 * RB_NS_PER_MS);
 	free(latency);
 	fixture_free(f);
@@ -209,7 +213,8 @@ static void pause_client(struct fixture *f)
 	f->sim->pause_until_ns = f->sim->pause_from_ns + 30 * RB_NS_PER_MS;
 }
 
-/* The generator itself stands still for 30 ms: 300 requests, of which those due more than 1 ms before its end are late. */
+/* The generator itself stands still for 30 ms: 300 requests, of which those due more than 1 ms before its end are late.
+ */
 static void own_pause_is_lateness(void **state)
 {
 	struct fixture *f = fixture_new();
@@ -313,18 +318,12 @@ static void think_time_sets_the_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(steady_load_is_exact),
-		cmocka_unit_test(fixed_schedule_reaches_the_wire),
-		cmocka_unit_test(stall_shows_in_p999),
-		cmocka_unit_test(full_connections_are_not_lateness),
-		cmocka_unit_test(stall_with_poisson_arrivals),
-		cmocka_unit_test(closed_loop_hides_the_stall),
-		cmocka_unit_test(own_pause_is_lateness),
-		cmocka_unit_test(share_decides_validity),
-		cmocka_unit_test(slow_generator_is_invalid),
-		cmocka_unit_test(pipelining_keeps_order),
-		cmocka_unit_test(depth_bounds_outstanding),
-		cmocka_unit_test(think_time_sets_the_rate),
+		cmocka_unit_test(steady_load_is_exact),	       cmocka_unit_test(fixed_schedule_reaches_the_wire),
+		cmocka_unit_test(stall_shows_in_p999),	       cmocka_unit_test(full_connections_are_not_lateness),
+		cmocka_unit_test(stall_with_poisson_arrivals), cmocka_unit_test(closed_loop_hides_the_stall),
+		cmocka_unit_test(own_pause_is_lateness),       cmocka_unit_test(share_decides_validity),
+		cmocka_unit_test(slow_generator_is_invalid),   cmocka_unit_test(pipelining_keeps_order),
+		cmocka_unit_test(depth_bounds_outstanding),    cmocka_unit_test(think_time_sets_the_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
