@@ -157,10 +157,26 @@ static void to_free(struct rb_pool *pool, struct rb_connection *c)
 	pool->busy--;
 }
 
+/* Takes the oldest connection out of a list that is not empty: `work` or `free`. */
+static struct rb_connection *pop_work(struct rb_list *list)
+{
+	struct rb_list *node = rb_list_pop(list);
+
+	RB_ASSERT(node != NULL);
+	return RB_CONTAINER_OF(node, struct rb_connection, work);
+}
+
+/* The connection that has waited longest among those with room; there is one. */
+static struct rb_connection *first_available(const struct rb_pool *pool)
+{
+	RB_ASSERT(!rb_list_empty(&pool->available));
+	return RB_CONTAINER_OF(pool->available.next, struct rb_connection, available);
+}
+
 void rb_pool_flush(struct rb_pool *pool, struct rb_context *context)
 {
 	while (!rb_list_empty(&pool->work) && rb_context_command_space(context) > 1U) {
-		struct rb_connection *c = RB_CONTAINER_OF(rb_list_pop(&pool->work), struct rb_connection, work);
+		struct rb_connection *c = pop_work(&pool->work);
 
 		/* CLOSE gives all received bytes back by itself. */
 		if (c->close_wanted)
@@ -181,7 +197,9 @@ static struct rb_address pick_source(struct rb_pool *pool)
 
 static void open_one(struct rb_pool *pool, struct rb_context *context)
 {
-	struct rb_connection *c = RB_CONTAINER_OF(rb_list_pop(&pool->free), struct rb_connection, work);
+	struct rb_list *node = rb_list_pop(&pool->free);
+	RB_ASSERT(node != NULL); /* wants_open() */
+	struct rb_connection *c = RB_CONTAINER_OF(node, struct rb_connection, work);
 
 	c->state = RB_CONNECTION_CONNECTING;
 	c->close_wanted = false;
@@ -221,16 +239,18 @@ struct rb_request *rb_pool_begin(struct rb_pool *pool, struct rb_context *contex
 {
 	if (rb_list_empty(&pool->available) || rb_context_command_space(context) <= 1U)
 		return NULL;
-	struct rb_connection *c = RB_CONTAINER_OF(pool->available.next, struct rb_connection, available);
+	struct rb_connection *c = first_available(pool);
 
 	return slot(pool, c, c->filled);
 }
 
 void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request)
 {
-	struct rb_connection *c = RB_CONTAINER_OF(rb_list_pop(&pool->available), struct rb_connection, available);
+	struct rb_connection *c = first_available(pool);
 
 	RB_DEBUG_ASSERT(slot(pool, c, c->filled) == request);
+	/* To the end of the queue, if it keeps room. */
+	rb_list_remove(&c->available);
 	c->filled++;
 	c->sent_requests++;
 	(void)rb_context_sendv(context, c->handle, request->sg, request->pieces);

@@ -82,6 +82,7 @@ int output_append(struct rb_loop *loop, struct output *output, const void *data,
 	}
 	for (;;) {
 		struct chunk *tail = output->tail;
+		RB_ASSERT(tail != NULL); /* reserve() has made room for all */
 		size_t part = tail_space(output) < length ? tail_space(output) : length;
 		memcpy(tail->data + tail->end, from, part);
 		tail->end += (uint32_t)part;
