@@ -54,6 +54,7 @@ addEventListener("load", () => {
     Number(row.cells[head].dataset.sort));
   root.dataset.probe = JSON.stringify({
     width: innerWidth, scroll: root.scrollWidth, drawn, sorted,
+    resources: performance.getEntriesByType("resource").map((entry) => entry.name),
     wide: wide.map((element) => element.tagName + "." + element.className),
     fonts: getComputedStyle(document.querySelector("figure svg text")).fontFamily,
   });
@@ -94,26 +95,27 @@ def page() -> Iterator[Path]:
 
 def run(browser: Tree, page: Path, *arguments: str) -> process.Completed:
     binds = (Bind(source=page, target=Path("/page"), writable=True),)
-    argv = browser.command(("chromium", *FLAGS, *arguments), binds=binds)
+    argv = browser.command(("chromium-headless-shell", *FLAGS, *arguments), binds=binds)
     return process.run(argv, timeout=DEADLINE_S)
 
 
+def dump(browser: Tree, page: Path, name: str, *flags: str) -> tuple[process.Completed, list[str]]:
+    """What a page became, and all addresses that the browser's network stack was asked for."""
+    log = page / f"{name}.net.json"
+    net = f"--log-net-log=/page/{log.name}"
+    done = run(browser, page, *flags, net, "--dump-dom", f"file:///page/{name}")
+    found = re.findall(r'"url":\s*"((?:http|ws|ftp)[^"]*)"', log.read_text(encoding="utf-8"))
+    return done, found
+
+
 def open_at(browser: Tree, page: Path, width: int) -> Opened:
-    log = page / f"net-{width}.json"
-    done = run(
-        browser,
-        page,
-        f"--window-size={width},1000",
-        f"--log-net-log=/page/{log.name}",
-        "--dump-dom",
-        "file:///page/probe.html",
-    )
+    done, urls = dump(browser, page, "probe.html", f"--window-size={width},1000")
     found = re.search(r'data-probe="([^"]*)"', done.stdout)
     assert found is not None, done.stderr
     return Opened(
         probe=json.loads(found[1].replace("&quot;", '"')),
         stderr=done.stderr,
-        urls=re.findall(r'"url":\s*"([^"]*)"', log.read_text(encoding="utf-8")),
+        urls=urls,
     )
 
 
@@ -143,9 +145,13 @@ def test_the_table_of_trials_sorts(opened: Opened) -> None:
 
 
 def test_nothing_is_fetched(opened: Opened) -> None:
-    assert opened.urls, "the browser logged not even the page"
-    outside = [url for url in opened.urls if not url.startswith(("file:///page/", "data:"))]
-    assert outside == []
+    assert opened.urls == [] and opened.probe["resources"] == []
+
+
+def test_a_fetch_would_be_seen(browser: Tree, page: Path) -> None:
+    (page / "control.html").write_text('<img src="http://127.0.0.1:9/picture.png">')
+    _, urls = dump(browser, page, "control.html")
+    assert "http://127.0.0.1:9/picture.png" in urls
 
 
 @pytest.mark.parametrize("width", [390, 1600])
