@@ -102,9 +102,7 @@ def lock(name: str, *, trees: Trees, progress: Progress, log: Path) -> None:
     _stream(trees.command("lock", name), log=log, progress=progress)
 
 
-def _make_tree(
-    declaration: Declaration, tree: Path, *, trees: Trees, progress: Progress
-) -> None:
+def _make_tree(declaration: Declaration, tree: Path, *, trees: Trees, progress: Progress) -> None:
     work = tree.parent
     failure, request = work / "failure.json", work / "request.json"
     # The logs outlive a failed build, whose directory is removed.
@@ -136,8 +134,13 @@ def _make_tree(
 def _hook(request: Path) -> str:
     """The shell command that mmdebstrap calls with the tree as $1."""
     words = [
-        "env", f"PYTHONPATH={paths.PROJECT}", "PYTHONDONTWRITEBYTECODE=1",
-        sys.executable, "-m", "orchestrator.provision", str(request),
+        "env",
+        f"PYTHONPATH={paths.PROJECT}",
+        "PYTHONDONTWRITEBYTECODE=1",
+        sys.executable,
+        "-m",
+        "orchestrator.provision",
+        str(request),
     ]
     return f'{shlex.join(words)} "$1"'
 

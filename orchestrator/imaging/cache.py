@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator import paths
-from orchestrator.errors import HostError
+from orchestrator.errors import BuildError, HostError
 from orchestrator.imaging import build, model
 from orchestrator.imaging.build import Progress, Trees
 from orchestrator.imaging.declaration import read_declaration
-from orchestrator.imaging.identity import image_hash
+from orchestrator.imaging.identity import image_hash, source_hash
 from orchestrator.imaging.model import GuestImage
 
 logger = logging.getLogger(__name__)
@@ -41,15 +41,18 @@ def ensure_image(
         found = _cached(name, trees)
         if found is not None:
             return found
+        sources = source_hash(paths.PROJECT, name)
         with _build_directory(name) as work:
-            release, packages = build.build_image(
-                declaration, work, trees=trees, progress=progress
-            )
+            release, packages = build.build_image(declaration, work, trees=trees, progress=progress)
+            if source_hash(paths.PROJECT, name) != sources:
+                raise BuildError(
+                    f"what {name} is built from was changed meanwhile", hint="build it again"
+                )
             # Only now is it known which packages were had: fetching may have resolved afresh.
             lock_lines = trees.lock_lines(name)
             image = GuestImage(
                 name=name,
-                hash=image_hash(paths.PROJECT, name, lock_lines),
+                hash=image_hash(sources, lock_lines),
                 path=work,
                 kernel_release=release,
                 packages=packages,
@@ -84,7 +87,8 @@ def lock_image(name: str, *, archive: str = "", progress: Progress = logger.info
 
 
 def _cached(name: str, trees: Trees) -> GuestImage | None:
-    place = _place(name, image_hash(paths.PROJECT, name, trees.lock_lines(name)))
+    sources = source_hash(paths.PROJECT, name)
+    place = _place(name, image_hash(sources, trees.lock_lines(name)))
     try:
         image = model.read_image(place)
     except (OSError, ValueError, KeyError):

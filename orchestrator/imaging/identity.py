@@ -11,18 +11,22 @@ DIGITS = 16
 NOT_BUILT = ("runtime.yml", "README.md")
 
 
-def image_hash(project: Path, name: str, lock_lines: str) -> str:
-    """The hash for a lock in effect, 16 hexadecimal digits.
-
-    It covers the declaration, the packages, images/guest, the build-time part of playbooks, the
-    tree builder and this package. It does not depend on where the project is.
-    """
+def image_hash(sources: str, lock_lines: str) -> str:
+    """The hash of an image: of its sources and of the lock in effect, 16 hexadecimal digits."""
     digest = hashlib.sha256()
+    _add(digest, "sources", sources.encode())
     _add(digest, "lock", lock_lines.encode())
+    return digest.hexdigest()[:DIGITS]
+
+
+def source_hash(project: Path, name: str) -> str:
+    """The part of it that is in the project: the declaration, images/guest, the build-time part of
+    playbooks, the tree builder and this package. It does not depend on where the project is."""
+    digest = hashlib.sha256()
     for file in sorted(_sources(project, name)):
         mode = b"x" if os.access(file, os.X_OK) else b"-"
         _add(digest, str(file.relative_to(project)), mode + file.read_bytes())
-    return digest.hexdigest()[:DIGITS]
+    return digest.hexdigest()
 
 
 def _sources(project: Path, name: str) -> Iterable[Path]:

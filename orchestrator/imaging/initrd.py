@@ -72,9 +72,7 @@ def compose(
     """The members of the initrd. modules: (set, path, file content) in the order to load them."""
     directory, program = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
     entries = [Entry(path=name, mode=directory) for name in DIRECTORIES]
-    entries.append(
-        Entry(path="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1))
-    )
+    entries.append(Entry(path="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1)))
     entries.append(Entry(path="bin/busybox", mode=program, data=busybox))
     entries += [
         Entry(path=f"bin/{name}", mode=stat.S_IFLNK | 0o777, data=b"busybox") for name in APPLETS
@@ -106,7 +104,18 @@ def _append(archive: bytearray, entry: Entry, *, inode: int, epoch: int) -> None
     name = entry.path.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (
-        inode, entry.mode, 0, 0, links, epoch, len(entry.data), 0, 0, *entry.device, len(name), 0
+        inode,
+        entry.mode,
+        0,
+        0,
+        links,
+        epoch,
+        len(entry.data),
+        0,
+        0,
+        *entry.device,
+        len(name),
+        0,
     )
     archive += b"070701" + "".join(f"{value:08X}" for value in fields).encode() + name
     archive.extend(bytes(-len(archive) % 4))

@@ -50,7 +50,10 @@ def _zstd(data: bytes, size: int) -> bytes:
         raise BuildError(f"cannot decompress the kernel: {error}") from error
     library.ZSTD_decompress.restype = ctypes.c_size_t
     library.ZSTD_decompress.argtypes = (
-        ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
     )
     buffer = ctypes.create_string_buffer(size)
     written = library.ZSTD_decompress(buffer, size, data, len(data))

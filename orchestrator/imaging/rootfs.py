@@ -105,12 +105,31 @@ def make_ext4(
     blocks = file_system_blocks(contents.blocks, contents.inodes, slack_mib)
     process.run(
         (
-            "mke2fs", "-q", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE), "-m", "0",
-            "-N", str(inode_count(contents.inodes)), "-L", "ringbed", "-U", identity,
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext4",
+            "-b",
+            str(BLOCK),
+            "-I",
+            str(INODE),
+            "-m",
+            "0",
+            "-N",
+            str(inode_count(contents.inodes)),
+            "-L",
+            "ringbed",
+            "-U",
+            identity,
             # It is mounted read-only: no journal, and no room to grow.
-            "-O", "^has_journal,^resize_inode",
-            "-E", f"hash_seed={identity},lazy_itable_init=0,nodiscard,root_owner=0:0",
-            "-d", tree, target, str(blocks),
+            "-O",
+            "^has_journal,^resize_inode",
+            "-E",
+            f"hash_seed={identity},lazy_itable_init=0,nodiscard,root_owner=0:0",
+            "-d",
+            tree,
+            target,
+            str(blocks),
         ),
         timeout=MKE2FS_TIMEOUT_S,
         env={"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch), "TZ": "UTC"},
@@ -145,8 +164,12 @@ def package_versions(status: str) -> dict[str, str]:
 def _kept(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for member in archive:
         path = _clean(member.name)
-        if path.startswith("boot/") or path in ("vmlinuz", "vmlinuz.old", "initrd.img",
-                                                "initrd.img.old"):
+        if path.startswith("boot/") or path in (
+            "vmlinuz",
+            "vmlinuz.old",
+            "initrd.img",
+            "initrd.img.old",
+        ):
             continue
         yield member
 

@@ -113,17 +113,20 @@ def _private_directory() -> Iterator[tuple[Path, dict[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="rb-") as name:
         private = Path(name)
         (private / "project").mkdir()
-        yield private, {
-            "ANSIBLE_CONFIG": str(paths.project("playbooks", "ansible.cfg")),
-            "ANSIBLE_HOME": name,
-            "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
-            "ANSIBLE_NOCOLOR": "1",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # The tools tree brings no locale but this one, and Ansible insists on UTF-8.
-            "LC_ALL": "C.UTF-8",
-        }
+        yield (
+            private,
+            {
+                "ANSIBLE_CONFIG": str(paths.project("playbooks", "ansible.cfg")),
+                "ANSIBLE_HOME": name,
+                "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
+                "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
+                "ANSIBLE_NOCOLOR": "1",
+                "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                # The tools tree brings no locale but this one, and Ansible insists on UTF-8.
+                "LC_ALL": "C.UTF-8",
+            },
+        )
 
 
 def _failure(playbook: str, events: _Events, log: Path) -> ProvisionError:
@@ -134,9 +137,8 @@ def _failure(playbook: str, events: _Events, log: Path) -> ProvisionError:
         )
     first = events.failed[0]
     return ProvisionError(
-        f"{first.host}: the task '{first.task}' failed" + (
-            f" (role {first.role})" if first.role else ""
-        ),
+        f"{first.host}: the task '{first.task}' failed"
+        + (f" (role {first.role})" if first.role else ""),
         details=tail(failure_text(first.result)),
         hint=f"read {log}",
     )
@@ -145,7 +147,8 @@ def _failure(playbook: str, events: _Events, log: Path) -> ProvisionError:
 def failure_text(result: Mapping[str, Any]) -> str:
     """What a failed module says, the most telling part first."""
     parts: Sequence[str] = [
-        str(result[key]).strip() for key in ("stderr", "stdout", "module_stderr", "msg")
+        str(result[key]).strip()
+        for key in ("stderr", "stdout", "module_stderr", "msg")
         if result.get(key)
     ]
     return "\n".join(dict.fromkeys(parts)) or "no message"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+import lzma
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator import paths, process
+from orchestrator.errors import BuildError
+from orchestrator.imaging import initrd
+
+DEPENDENCIES = initrd.parse_modules_dep(
+    "kernel/fs/ext4/ext4.ko.xz: kernel/lib/crc16.ko.xz kernel/fs/mbcache.ko.xz "
+    "kernel/fs/jbd2.ko.xz\n"
+    "kernel/lib/crc16.ko.xz:\n"
+    "kernel/fs/mbcache.ko.xz:\n"
+    "kernel/fs/jbd2.ko.xz:\n"
+    "kernel/drivers/block/virtio_blk.ko.xz:\n"
+    "kernel/drivers/acpi/nfit/nfit.ko.xz: kernel/drivers/nvdimm/libnvdimm.ko.xz\n"
+    "kernel/drivers/nvdimm/libnvdimm.ko.xz:\n"
+    "kernel/drivers/nvdimm/nd_pmem.ko.xz: kernel/drivers/nvdimm/nd_btt.ko.xz "
+    "kernel/drivers/nvdimm/libnvdimm.ko.xz\n"
+    "kernel/drivers/nvdimm/nd_btt.ko.xz: kernel/drivers/nvdimm/libnvdimm.ko.xz\n"
+)
+BUILTIN = ("kernel/drivers/virtio/virtio_pci.ko",)
+
+
+def test_every_module_comes_after_what_it_depends_on_and_once() -> None:
+    wanted = {"base": ["ext4"], "virtio": ["virtio-blk"], "pmem": ["nfit", "nd_pmem"]}
+    order = initrd.module_order(DEPENDENCIES, BUILTIN, wanted)
+    loaded: list[str] = []
+    for _, path in order:
+        assert set(DEPENDENCIES[path]) <= set(loaded), path
+        loaded.append(path)
+    assert len(loaded) == len(set(loaded))
+    groups = dict((path, group) for group, path in order)
+    assert groups["kernel/drivers/nvdimm/libnvdimm.ko.xz"] == "pmem"
+
+
+def test_a_module_that_is_compiled_in_needs_no_loading() -> None:
+    assert initrd.module_order(DEPENDENCIES, BUILTIN, {"virtio": ["virtio_pci"]}) == []
+
+
+def test_a_module_that_the_kernel_lacks_is_named() -> None:
+    with pytest.raises(BuildError, match="no module zfs"):
+        initrd.module_order(DEPENDENCIES, BUILTIN, {"base": ["zfs"]})
+
+
+def _entries() -> list[initrd.Entry]:
+    return initrd.compose(
+        busybox=b"busybox",
+        init=b"#!/bin/busybox sh\n",
+        modules=[
+            ("base", "kernel/lib/crc16.ko.xz", lzma.compress(b"crc16")),
+            ("virtio", "kernel/drivers/block/virtio_blk.ko", b"virtio_blk"),
+        ],
+    )
+
+
+def test_modules_are_stored_as_the_kernel_loads_them() -> None:
+    by_path = {entry.path: entry for entry in _entries()}
+    assert by_path["modules/crc16.ko"].data == b"crc16"
+    assert by_path["modules/virtio_blk.ko"].data == b"virtio_blk"
+    assert by_path["modules/order"].data == b"base crc16.ko\nvirtio virtio_blk.ko\n"
+
+
+def test_the_archive_depends_on_its_members_only() -> None:
+    entries = _entries()
+    assert initrd.cpio(entries, epoch=1) == initrd.cpio(list(reversed(entries)), epoch=1)
+    assert initrd.cpio(entries, epoch=1) != initrd.cpio(entries, epoch=2)
+
+
+@pytest.mark.skipif(shutil.which("cpio") is None, reason="cpio is not installed")
+def test_cpio_reads_the_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "initrd"
+    archive.write_bytes(initrd.cpio(_entries(), epoch=1_000_000_000))
+    listing = process.run(
+        ("cpio", "--list", "--verbose", "--numeric-uid-gid", "--quiet", "-F", archive), timeout=20
+    ).stdout
+    assert re.search(r"^crw-------\s+1 0\s+0\s+5,\s+1 .*dev/console$", listing, re.MULTILINE)
+    assert re.search(r"^lrwxrwxrwx .*bin/mount -> busybox$", listing, re.MULTILINE)
+    assert re.search(r"^drwxr-xr-x .*layer$", listing, re.MULTILINE)
+    assert len(listing.splitlines()) == len(_entries())
+
+
+def test_every_parent_directory_precedes_its_content() -> None:
+    entries = sorted(_entries(), key=lambda entry: entry.path)
+    seen = set()
+    for entry in entries:
+        parent = entry.path.rpartition("/")[0]
+        assert not parent or parent in seen, entry.path
+        if stat.S_ISDIR(entry.mode):
+            seen.add(entry.path)
+
+
+def test_the_script_calls_no_command_that_is_not_linked() -> None:
+    script = paths.project("images", "guest", "initrd-init").read_text(encoding="utf-8")
+    code = "\n".join(line.partition("# ")[0] for line in script.splitlines()[1:])
+    known = {"mount", "umount", "insmod", "usleep", "cat", "mkdir", "switch_root", "poweroff"}
+    assert known <= set(initrd.APPLETS)
+    for other in ("sleep", "ls", "grep", "sed", "ip", "modprobe", "awk", "mknod", "ln", "cp"):
+        assert not re.search(rf"(^|[;&|(]|\bexec )\s*{other}\s", code, re.MULTILINE), other
