@@ -18,13 +18,17 @@ from orchestrator.analysis.slo import Objective
 from orchestrator.analysis.summary import Summary, belongs, summarise
 from orchestrator.errors import InfrastructureError
 from orchestrator.run import journal
+from orchestrator.spec.units import parse_duration_ns
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """One run. `table` is the tidy table; everything else is a view of it and the raw files."""
+    """One run. `table` is the tidy table; everything else is a view of it and the raw files.
+
+    titles: the name of each variant (as `Series.variant` has it) in figures.
+    """
 
     run: str
     directory: Path
@@ -35,6 +39,7 @@ class Results:
     objective: Objective | None
     summaries: Sequence[Summary]
     claims: Sequence[claims.ClaimResult]
+    titles: Mapping[str, str]
 
     @property
     def clocks(self) -> list[str]:
@@ -107,6 +112,7 @@ def build_results(run_dir: Path) -> Results:
         objective=objective,
         summaries=summaries,
         claims=claims.evaluate_all(manifest, grouped, records, summaries),
+        titles=_titles(manifest, records),
     )
 
 
@@ -116,10 +122,32 @@ def objective_of(manifest: Mapping[str, Any]) -> Objective | None:
     slo = experiment.get("slo") if isinstance(experiment, dict) else None
     if not isinstance(slo, dict):
         return None
-    limit = slo.get("limit_ns", slo.get("limit"))
-    if not isinstance(limit, int | float):
-        raise InfrastructureError(f"manifest.json: experiment.slo names no limit: {slo!r}")
+    try:
+        limit = parse_duration_ns(slo["limit"])
+    except (KeyError, ValueError) as error:
+        raise InfrastructureError(f"manifest.json: experiment.slo.limit: {error}") from error
     return Objective(metric=str(slo.get("metric", "latency_p99")), limit_ns=float(limit))
+
+
+def titles_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The names that the experiment gives its variants for figures."""
+    experiment = manifest.get("experiment")
+    variants = experiment.get("variants") if isinstance(experiment, dict) else None
+    return {
+        name: str(variant["title"])
+        for name, variant in (variants.items() if isinstance(variants, dict) else ())
+        if isinstance(variant, dict) and variant.get("title")
+    }
+
+
+def _titles(manifest: Mapping[str, Any], records: Sequence[Record]) -> dict[str, str]:
+    """A name in figures for each subject: the variant's title with the axes that vary it."""
+    titles = titles_of(manifest)
+    return {
+        trial.subject: titles.get(trial.variant, trial.variant)
+        + trial.subject.removeprefix(trial.variant)
+        for trial in (record.trial for record in records)
+    }
 
 
 def _explain_from_journal(records: Sequence[Record], path: Path) -> None:

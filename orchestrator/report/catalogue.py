@@ -13,15 +13,14 @@ from matplotlib.figure import Figure
 
 from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, queueing
 from orchestrator.analysis.raw import Record
-from orchestrator.report import figures, theme
+from orchestrator.report import figures, sweeps, theme
 from orchestrator.report.figures import Rule
 from orchestrator.report.formats import rate, time_us
+from orchestrator.report.sweeps import Sweep, Table
 from orchestrator.report.theme import Style
 
 QUANTILES = {"p50": ("p50", 0.5), "p99": ("p99", 0.99), "p999": ("p99.9", 0.999)}
 FOLLOWS = 0.95
-
-type Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The charts of one panel."""
+    """The charts of one panel, or of several that differ in one axis of the matrix."""
 
     panel: Panel
     title: str
@@ -45,14 +44,62 @@ class Group:
 
 
 def groups(results: Results) -> list[Group]:
-    """All figures of a run by panel, in the order of measurement."""
-    styles = theme.styles(series.variant for series in results.points.series)
+    """All figures of a run: closed loops over what was varied, and each panel by itself."""
+    styles = theme.styles(name_of(results, series.variant) for series in results.points.series)
     measured = [
         panel
         for panel in results.points.panels
         if any(results.points.curve(one, "achieved_rps") for one in results.points.of_panel(panel))
     ]
-    return [_group(results, panel, slug, styles) for panel, slug in _slugs(measured).items()]
+    swept = sweeps.find(results, measured)
+    inside = {panel for sweep in swept for panel in sweep.panels}
+    alone = _slugs([panel for panel in measured if panel not in inside])
+    return [
+        *(_sweep(results, sweep, styles) for sweep in swept),
+        *(_group(results, panel, slug, styles) for panel, slug in alone.items()),
+    ]
+
+
+def name_of(results: Results, variant: str) -> str:
+    """A variant's name in figures."""
+    return results.titles.get(variant, variant)
+
+
+def _sweep(results: Results, sweep: Sweep, styles: Mapping[str, Style]) -> Group:
+    """A closed loop, over the axis of the matrix that was varied."""
+    axis = sweep.axis
+    caption = "Closed loop: median of the repetitions, bootstrap band, single repetitions as dots."
+    loads = sweep.curves(results, "achieved_rps", name_of)
+    charts = [
+        Chart(
+            name=f"{sweep.slug}-achieved",
+            title=f"Throughput over {sweep.title}",
+            caption=caption,
+            draw=lambda: figures.throughput(loads, styles, axis),
+            data=lambda: sweep.rows(_point_rows(loads)),
+        )
+    ]
+    for key, (spoken, _) in QUANTILES.items():
+        curves = sweep.curves(results, f"latency_{key}", name_of)
+        charts.append(_sweep_latency(sweep, key, spoken, curves, styles, caption))
+    return Group(panel=sweep.panels[0], title=sweep.headline, charts=tuple(charts))
+
+
+def _sweep_latency(
+    sweep: Sweep,
+    key: str,
+    spoken: str,
+    curves: dict[str, list[Point]],
+    styles: Mapping[str, Style],
+    caption: str,
+) -> Chart:
+    return Chart(
+        name=f"{sweep.slug}-latency-{key}",
+        title=f"{spoken} latency over {sweep.title}",
+        caption=caption,
+        draw=lambda: figures.latency(curves, styles, spoken, axis=sweep.axis),
+        data=lambda: sweep.rows(_point_rows(curves)),
+    )
 
 
 def _slugs(panels: Sequence[Panel]) -> dict[Panel, str]:
@@ -72,7 +119,7 @@ def _group(results: Results, panel: Panel, slug: str, styles: Mapping[str, Style
         charts += [_latency(results, panel, slug, styles, key) for key in QUANTILES]
         charts.append(_achieved(results, panel, slug, styles))
     charts += _distributions(results, panel, slug, styles)
-    return Group(panel=panel, title=f"{panel.app}: {panel.workload}", charts=tuple(charts))
+    return Group(panel=panel, title=panel.workload, charts=tuple(charts))
 
 
 def _open(point: Point) -> bool:
@@ -81,7 +128,9 @@ def _open(point: Point) -> bool:
 
 def _curves(results: Results, panel: Panel, metric: str) -> dict[str, list[Point]]:
     found = {
-        series.variant: [p for p in results.points.curve(series, metric) if _open(p)]
+        name_of(results, series.variant): [
+            p for p in results.points.curve(series, metric) if _open(p)
+        ]
         for series in results.points.of_panel(panel)
     }
     return {name: points for name, points in found.items() if points}
@@ -168,7 +217,7 @@ def _distributions(
 ) -> list[Chart]:
     load = common_load(results, panel)
     found = {
-        series.variant: histogram
+        name_of(results, series.variant): histogram
         for series in results.points.of_panel(panel)
         if (histogram := results.histogram(series, load)) is not None and histogram.count
     }

@@ -35,28 +35,52 @@ class Rule:
     xs: Sequence[float] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """The horizontal axis: what the points' `offered_rps` stands for.
+
+    ticks: places with their texts, when values are not read off a scale.
+    """
+
+    label: str
+    ticks: Sequence[tuple[float, str]] = ()
+
+
+LOAD = Axis(label="offered load (requests/s)")
+
+
 def latency(
     curves: Curves,
     styles: Mapping[str, Style],
     quantile: str,
     rules: Sequence[Rule] = (),
-    cut_us: float = math.inf,
+    axis: Axis = LOAD,
 ) -> Figure:
-    """A latency percentile (us) over offered load. quantile: as people say it, such as p99.9.
-
-    cut_us: the axis ends here where a reference line would go far beyond what was measured.
-    """
+    """A latency percentile (us) over load. quantile: as people say it, such as p99.9."""
     factor, unit = _time_unit(curves)
     figure, axes = _axes()
     for name, points in curves.items():
         _curve(axes, points, styles[name], factor)
     for rule in rules:
-        _rule(axes, rule, factor, cut_us)
+        _rule(axes, rule, factor)
     axes.set_yscale("log")
     _log_ticks(axes)
-    _load_axis(axes, curves)
+    _load_axis(axes, curves, axis)
     axes.set_ylabel(f"{quantile} latency ({unit})")
     _finish(figure, axes, curves, styles, rules)
+    return figure
+
+
+def throughput(curves: Curves, styles: Mapping[str, Style], axis: Axis) -> Figure:
+    """Achieved load over something else than offered load."""
+    figure, axes = _axes()
+    for name, points in curves.items():
+        _curve(axes, points, styles[name], 1.0)
+    axes.set_ylim(bottom=0)
+    _load_axis(axes, curves, axis)
+    axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
+    axes.set_ylabel("achieved load (requests/s)")
+    _finish(figure, axes, curves, styles, ())
     return figure
 
 
@@ -68,7 +92,7 @@ def achieved(curves: Curves, styles: Mapping[str, Style]) -> Figure:
     highest = max((point.offered_rps for points in curves.values() for point in points), default=1)
     axes.plot([0, highest], [0, highest], color=MUTED, linewidth=1.0, dashes=(2, 2), zorder=1)
     axes.set_ylim(bottom=0)
-    _load_axis(axes, curves)
+    _load_axis(axes, curves, LOAD)
     axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
     axes.set_ylabel("achieved load (requests/s)")
     _finish(figure, axes, curves, styles, [Rule(label="achieved = offered", ys=())])
@@ -193,13 +217,11 @@ def _void(axes: Axes, points: Sequence[Point], style: Style, factor: float) -> N
             )
 
 
-def _rule(axes: Axes, rule: Rule, factor: float, cut: float) -> None:
+def _rule(axes: Axes, rule: Rule, factor: float) -> None:
     if not rule.xs:
         axes.axhline(rule.ys[0] / factor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1)
         return
-    kept = [(x, y / factor) for x, y in zip(rule.xs, rule.ys, strict=True) if y <= cut]
-    if kept:
-        axes.plot(*zip(*kept, strict=True), color=INK, linewidth=1.2, zorder=1)
+    axes.plot(rule.xs, [y / factor for y in rule.ys], color=INK, linewidth=1.2, zorder=1)
 
 
 def _finish(
@@ -263,12 +285,16 @@ def _unit_of(largest_us: float) -> tuple[float, str]:
     return (1e3, "ms") if largest_us >= 2e3 else (1.0, "µs")
 
 
-def _load_axis(axes: Axes, curves: Curves) -> None:
+def _load_axis(axes: Axes, curves: Curves, axis: Axis) -> None:
+    axes.set_xlabel(axis.label)
+    axes.grid(False, axis="x")
+    if axis.ticks:
+        axes.set_xticks([place for place, _ in axis.ticks], [text for _, text in axis.ticks])
+        axes.margins(x=0.06)
+        return
     highest = max((point.offered_rps for points in curves.values() for point in points), default=1)
     axes.set_xlim(0, highest * 1.04)
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.set_xlabel("offered load (requests/s)")
-    axes.grid(False, axis="x")
 
 
 def _log_ticks(axes: Axes, which: str = "y") -> None:

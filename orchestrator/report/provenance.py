@@ -25,20 +25,21 @@ class Attachment:
 
 def facts(manifest: Mapping[str, Any]) -> list[Fact]:
     """The short facts; what the manifest lacks is said to be not recorded."""
-    git, host = _object(manifest, "git"), _object(manifest, "host")
-    dirty = {True: " with uncommitted changes", False: ""}.get(git.get("dirty", False), "")
-    commit = git.get("commit")
+    source, host = _object(manifest, "ringbed"), _object(manifest, "host")
+    commit = source.get("commit")
+    dirty = " with uncommitted changes (dirty.diff)" if source.get("dirty") else ""
     entries = [
         ("Command", manifest.get("command")),
         ("Started (UTC)", manifest.get("started")),
-        ("Ended (UTC)", manifest.get("ended")),
+        ("Ended (UTC)", _ended(manifest)),
+        ("ringbed", source.get("version")),
         ("Commit", f"{commit}{dirty}" if commit else None),
         ("Accelerator", _accelerator(manifest)),
         ("Seed", manifest.get("seed")),
         ("Host CPU", host.get("cpu")),
         ("Host", _rest(host, ("cpu",))),
-        ("Guest image", _value(manifest.get("image"))),
-        ("Trees", _value(manifest.get("trees"))),
+        ("Guest image", _rest(_object(manifest, "image"), ("packages",))),
+        ("Inputs (hashes)", _value(manifest.get("inputs"))),
     ]
     return [Fact(label=name, text=str(value or NOT_RECORDED)) for name, value in entries]
 
@@ -52,18 +53,20 @@ def attachments(manifest: Mapping[str, Any]) -> list[Attachment]:
         argv = machine.get("qemu_argv")
         if argv:
             found.append(Attachment(title=f"QEMU command line of {name}", text=_argv(argv)))
-        if machine.get("kernel_command_line"):
-            text = str(machine["kernel_command_line"])
-            found.append(Attachment(title=f"Kernel command line of {name}", text=text))
+        kernel = _kernel_command_line(machine)
+        if kernel:
+            found.append(Attachment(title=f"Kernel command line of {name}", text=kernel))
         if machine.get("domain_xml"):
             text = str(machine["domain_xml"])
             found.append(Attachment(title=f"libvirt domain of {name}", text=text))
-        known = ("qemu_argv", "kernel_command_line", "domain_xml")
+        known = ("qemu_argv", "domain_xml")
         rest = {key: value for key, value in machine.items() if key not in known}
         if rest:
             found.append(Attachment(title=f"More about {name}", text=_json(rest)))
-    for where, packages in sorted(_object(manifest, "packages").items()):
-        found.append(Attachment(title=f"Packages: {where}", text=_packages(packages)))
+    for where in ("image", "tools"):
+        packages = _object(manifest, where).get("packages")
+        if packages:
+            found.append(Attachment(title=f"Packages: {where}", text=_packages(packages)))
     if manifest.get("experiment"):
         found.append(Attachment(title="Experiment", text=_json(manifest["experiment"])))
     rest = {key: value for key, value in manifest.items() if key not in _SHOWN}
@@ -76,17 +79,16 @@ _SHOWN = {
     "command",
     "started",
     "ended",
-    "git",
+    "ringbed",
     "accelerator",
     "seed",
     "host",
     "image",
-    "trees",
+    "inputs",
     "machines",
-    "packages",
     "experiment",
     "trials",
-    "schema",
+    "format",
     "run",
     "title",
 }
@@ -98,6 +100,21 @@ def accelerator_kind(manifest: Mapping[str, Any]) -> str:
     if isinstance(found, dict):
         found = found.get("kind") or found.get("name")
     return str(found or "").lower()
+
+
+def _ended(manifest: Mapping[str, Any]) -> str:
+    ended, outcome = manifest.get("ended"), manifest.get("outcome")
+    return ", ".join(str(part) for part in (ended, outcome) if part)
+
+
+def _kernel_command_line(machine: Mapping[str, Any]) -> str:
+    """The guest's own words when they were read back, else what QEMU was given."""
+    readback = machine.get("readback")
+    if isinstance(readback, dict) and readback.get("kernel_command_line"):
+        return str(readback["kernel_command_line"])
+    argv = machine.get("qemu_argv")
+    words = [str(word) for word in argv] if isinstance(argv, list) else []
+    return words[words.index("-append") + 1] if "-append" in words[:-1] else ""
 
 
 def _accelerator(manifest: Mapping[str, Any]) -> str:

@@ -259,31 +259,46 @@ def crosscheck_json(variant: Simulated, offered: float) -> dict[str, Any]:
 
 
 MANIFEST: dict[str, Any] = {
-    "schema": 1,
+    "format": 1,
+    "name": "simulated",
     "title": "Simulated: three variants, test data only",
     "command": "./ringbed run simulated",
     "started": "2026-01-01T10:00:00Z",
     "ended": "2026-01-01T10:02:31Z",
+    "outcome": "ok",
     "clock": "wall",
     "seed": 7,
-    "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": True},
+    "repetitions": 3,
+    "ringbed": {
+        "version": "0.1.0",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": True,
+    },
+    "inputs": {"image": "9f2c1ab4", "dataplane": "ab12cd34"},
     "accelerator": {"kind": "tcg", "reason": "/dev/kvm is present, but the probe guest hung"},
     "host": {"cpu": "Example CPU @ 2.50GHz", "cores": 2, "kernel": "6.1.0", "memory_mib": 24576},
-    "image": {"name": "guest", "hash": "9f2c1ab4", "kernel": "6.12.48+deb13-amd64"},
-    "trees": {"tools": "ab12cd34", "build": "ef56ab78"},
-    "packages": {"guest": {"memcached": "1.6.38-1"}, "tools": {"qemu-system-x86": "1:10.0.13"}},
+    "image": {
+        "name": "guest",
+        "hash": "9f2c1ab4",
+        "kernel_release": "6.12.48+deb13-amd64",
+        "packages": {"memcached": "1.6.38-1"},
+    },
+    "tools": {"packages": ["qemu-system-x86 1:10.0.13"], "python": "3.13.5"},
     "machines": {
-        name: {
-            "qemu_argv": ["qemu-system-x86_64", "-name", name, "-m", "768", "-smp", "2"],
+        f"t1/{name}": {
+            "role": name,
+            "qemu_argv": ["qemu-system-x86_64", "-m", "768", "-append", "root=/dev/vda quiet"],
             "domain_xml": f"<domain type='qemu'>\n  <name>{name}</name>\n</domain>",
-            "kernel_command_line": "root=/dev/vda console=ttyS0 " + "quiet " * 3,
+            "boot": {"how": "cold", "seconds": 7.5},
+            "readback": {"nr_hugepages": "0"},
         }
         for name in ("client", "server")
     },
     "experiment": {
         "name": "simulated",
         "title": "Simulated",
-        "slo": {"metric": "latency_p99", "limit_ns": 20_000_000},
+        "slo": {"metric": "latency_p99", "limit": "20ms"},
+        "variants": {"linux-memcached": {"title": "Linux memcached"}},
         "claims": [
             {
                 "text": "One listen socket per core serves at least as much as a shared one",
@@ -344,4 +359,22 @@ def spin(root: Path) -> Path:
         for variant in variants:
             for offered in (200.0, 600.0, 1000.0, 1400.0):
                 run.trial(variant, offered, repetition)
+    return run.finish()
+
+
+def connections(root: Path) -> Path:
+    """A closed loop over a number of connections."""
+    run = RunBuilder(root)
+    for repetition in range(3):
+        for count in (1, 4, 16, 64):
+            for variant in QUICKSTART[:2]:
+                directory = run.trial(variant, 300.0 * count**0.6, repetition)
+                trial = json.loads((directory / "trial.json").read_text())
+                del trial["offered_rps"]
+                trial["workload"] |= {"mode": "closed", "arrival": "closed", "connections": count}
+                trial["axes"] = {"workload.connections": str(count)}
+                (directory / "trial.json").write_text(json.dumps(trial))
+                run.entries[-1] = {
+                    key: trial[key] for key in trial if key not in ("status", "reason")
+                }
     return run.finish()

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from simulated_run import LOADS, QUICKSTART, RunBuilder, quickstart, spin
+from simulated_run import LOADS, QUICKSTART, RunBuilder, connections, quickstart, spin
 
 from orchestrator import report
 from orchestrator.analysis import Results, build_results
@@ -31,6 +31,14 @@ def results(run: Path) -> Results:
 @pytest.fixture(scope="module")
 def html(run: Path) -> str:
     return (run / "report.html").read_text(encoding="utf-8")
+
+
+def page_of(root: Path) -> str:
+    """The page without its figures, which take most of the time."""
+    found = build_results(root)
+    groups = catalogue.groups(found)
+    svgs = {chart.name: b"<svg></svg>" for group in groups for chart in group.charts}
+    return page.page(found, groups, svgs)
 
 
 class Page(HTMLParser):
@@ -109,8 +117,8 @@ def test_the_page_says_what_must_be_known(html: str) -> None:
         "Cross-check with a second generator",
         "System calls per request",
         "0123456789abcdef0123456789abcdef01234567 with uncommitted changes",
-        "Kernel command line of server",
-        "libvirt domain of client",
+        "Kernel command line of t1/server",
+        "libvirt domain of t1/client",
     ):
         assert expected in text, expected
 
@@ -119,15 +127,13 @@ def test_no_banner_where_the_processor_is_real(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path)
     run.trial(QUICKSTART[0], 500.0, 0)
     root = run.finish(accelerator={"kind": "kvm", "reason": "the probe guest booted"})
-    text = report.write_report(root, build_results(root)).read_text()
+    text = page_of(root)
     assert "functional evidence only" not in text
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
-    shutil.copytree(run, copy)
-    shutil.rmtree(copy / "figures")
-    (copy / "report.html").unlink()
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("figures", "report.html"))
     report.write_report(copy, build_results(copy))
     names = sorted(path.name for path in (run / "figures").iterdir())
     assert sorted(path.name for path in (copy / "figures").iterdir()) == names
@@ -193,9 +199,33 @@ def test_a_service_time_sweep_carries_the_reference_line(tmp_path: Path) -> None
     assert ">ideal M/G/2</text>" in (root / "figures" / "spin-latency-p99.svg").read_text()
 
 
+def test_a_closed_loop_is_drawn_over_what_was_varied(tmp_path: Path) -> None:
+    root = connections(tmp_path / "run")
+    results = build_results(root)
+    groups = catalogue.groups(results)
+    assert [group.title for group in groups] == ["echo, closed loop over connections"]
+    assert report.figure_names(results) == [
+        f"echo-connections-{name}"
+        for name in ("achieved", "latency-p50", "latency-p99", "latency-p999")
+    ]
+    report.write_figure(root, results, "echo-connections-achieved")
+    svg = (root / "figures" / "echo-connections-achieved.svg").read_text()
+    assert ">connections</text>" in svg and ">64</text>" in svg
+    with (root / "figures" / "echo-connections-achieved.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(dict.fromkeys(row["connections"] for row in rows)) == ["1", "4", "16", "64"]
+    assert all(summary.slo is None for summary in results.summaries)
+    assert all(summary.saturated for summary in results.summaries)
+
+
+def test_figures_use_the_titles_of_variants(run: Path) -> None:
+    svg = (run / "figures" / "memcached-latency-p99.svg").read_text()
+    assert ">Linux memcached</text>" in svg
+
+
 def test_a_run_without_trials_has_a_report(tmp_path: Path) -> None:
     root = RunBuilder(tmp_path).finish()
-    text = report.write_report(root, build_results(root)).read_text()
+    text = page_of(root)
     assert "Nothing was measured." in text and parsed(text).open == []
 
 
@@ -213,7 +243,7 @@ def test_a_thin_manifest_is_shown_as_such(tmp_path: Path) -> None:
     run.trial(QUICKSTART[0], 500.0, 0)
     root = run.finish()
     (root / "manifest.json").write_text("{}")
-    text = report.write_report(root, build_results(root)).read_text()
+    text = page_of(root)
     assert "not recorded" in text and parsed(text).open == []
 
 
@@ -226,7 +256,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     trial.write_text(trial.read_text().replace('"reason": ""', f'"reason": "{evil}"'))
     trial.write_text(trial.read_text().replace('"status": "ok"', '"status": "failed"'))
     root = run.finish(title=evil)
-    text = report.write_report(root, build_results(root)).read_text()
+    text = page_of(root)
     assert evil not in text and "&lt;script&gt;alert(1)" in text
 
 
