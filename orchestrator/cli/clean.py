@@ -15,15 +15,16 @@ from orchestrator.run import directory
 CACHES = ("trees", "images", "build", "snapshots", "venv", "packages", "probe")
 
 
-def _size(path: Path) -> int:
+def disk_usage(path: Path) -> int:
+    """Bytes that a file or a directory takes on its disk."""
     if path.is_symlink() or not path.is_dir():
         # Sparse files (snapshots, images) count as what they take.
         return path.lstat().st_blocks * 512
-    return sum(_size(entry) for entry in path.iterdir())
+    return sum(disk_usage(entry) for entry in path.iterdir())
 
 
 def _remove(path: Path, dry_run: bool) -> int:
-    taken = _size(path)
+    taken = disk_usage(path)
     verb = "would remove" if dry_run else "removed"
     if not dry_run:
         if path.is_dir() and not path.is_symlink():

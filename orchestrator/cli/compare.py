@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed compare A B`: two runs side by side."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def compare(
     raise typer.Exit(_exit_code(verdicts))
 
 
-def _exit_code(verdicts: list[str]) -> ExitCode:
+def _exit_code(verdicts: Sequence[str]) -> ExitCode:
     from orchestrator.analysis import Verdict
 
     if Verdict.SLOWER in verdicts:

@@ -2,6 +2,7 @@
 """`ringbed doctor`: what this host can do."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -12,12 +13,20 @@ from orchestrator.cli.progress import reporter
 from orchestrator.errors import ExitCode
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Prove the accelerator again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show what this host offers, and which accelerator guests will use and why."""
-    from orchestrator.host import doctor as examination
+    from orchestrator.host import probe
+    from orchestrator.imaging import list_images
 
     with reporter(output.err, silent=as_json or output.is_quiet()):
-        rows = examination.examine()
+        images = list_images()
+        facts = probe.probe_host(images[-1].kernel if images else None, refresh=refresh)
+        rows = probe.doctor_rows(facts)
     if as_json:
         output.show_json([asdict(row) for row in rows])
     else:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from orchestrator import paths
 from orchestrator.cli import output
+from orchestrator.cli.clean import disk_usage
 from orchestrator.cli.options import Archive, Json, Locked, example
 from orchestrator.cli.progress import reporter
 
@@ -18,35 +20,52 @@ Name = Annotated[str, typer.Argument(metavar="[NAME]", help="As declared in imag
 @app.command(epilog=example("image build guest --locked"))
 def build(name: Name = "guest", locked: Locked = False, archive: Archive = "") -> None:
     """Build a guest image or a tree, unless it is in the cache."""
-    from orchestrator import imaging
+    from orchestrator.host import trees
+    from orchestrator.imaging import declared_images, ensure_image
 
     with reporter(output.err, silent=output.is_quiet()):
-        built = imaging.ensure(name, locked=locked, archive=archive)
-    output.out.print(str(built), soft_wrap=True)
+        if name in declared_images(paths.project("images")):
+            path = ensure_image(name, locked=locked, archive=archive).path
+        else:
+            path = trees.ensure_tree(name, locked=locked, archive=archive).path
+    output.out.print(str(path), soft_wrap=True)
 
 
 @app.command("list", epilog=example("image list"))
 def list_(as_json: Json = False) -> None:
     """List what is declared in images/, and what of it is in the cache."""
-    from orchestrator import imaging
+    from orchestrator.host import trees
+    from orchestrator.imaging import declared_images
 
-    entries = imaging.list_declared()
+    images = set(declared_images(paths.project("images")))
+    rows = []
+    for name in trees.declared_trees():
+        kind = "image" if name in images else "tree"
+        folder = paths.cache("images" if kind == "image" else "trees")
+        cached = sorted(path for path in folder.glob(f"{name}-*") if path.is_dir())
+        locked = trees.read_lock(paths.project("images", f"{name}.lock"))
+        rows.append(
+            {
+                "name": name,
+                "kind": kind,
+                "packages": len(locked),
+                "cached": [str(path) for path in cached],
+                "bytes": sum(disk_usage(path) for path in cached),
+            }
+        )
     if as_json:
-        output.show_json([entry.to_json() for entry in entries])
+        output.show_json(rows)
         return
-    rows: list[list[str | Text]] = [
+    cells: list[list[str | Text]] = [
         [
-            entry.name,
-            entry.kind,
-            str(entry.packages),
-            output.styled("ok") if entry.path else "not built",
-            output.size(entry.size_bytes) if entry.path else "",
-            entry.purpose,
+            str(row["name"]),
+            str(row["kind"]),
+            str(row["packages"]),
+            output.size(float(str(row["bytes"]))) if row["cached"] else "not built",
         ]
-        for entry in entries
+        for row in rows
     ]
-    columns = ["name", "kind", "packages>", "cached", "size>", "purpose"]
-    output.out.print(output.table("", columns, rows))
+    output.out.print(output.table("", ["name", "kind", "packages>", "in the cache>"], cells))
 
 
 @app.command(epilog=example("image lock guest"))
@@ -57,8 +76,23 @@ def lock(
     archive: Archive = "",
 ) -> None:
     """Renew lock files: the newest packages the archive offers, with their hashes."""
-    from orchestrator import imaging
+    from orchestrator.host import trees
 
     with reporter(output.err, silent=output.is_quiet()):
-        for change in imaging.lock(name, archive=archive):
-            output.out.print(change)
+        for wanted in [name] if name else trees.declared_trees():
+            path = paths.project("images", f"{wanted}.lock")
+            before = {p.name: p.version for p in trees.read_lock(path)} if path.exists() else {}
+            trees.renew_lock(wanted, archive=archive)
+            after = {p.name: p.version for p in trees.read_lock(path)}
+            for line in _changes(before, after):
+                output.out.print(f"{wanted}: {line}")
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    if before == after:
+        return ["nothing has changed"]
+    return [
+        f"{package} {before.get(package, '(new)')} -> {after.get(package, '(gone)')}"
+        for package in sorted({*before, *after})
+        if before.get(package) != after.get(package)
+    ]

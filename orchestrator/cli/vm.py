@@ -2,7 +2,7 @@
 """`ringbed vm`: guests to look around in, outside any run."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -12,6 +12,9 @@ from orchestrator.cli import output
 from orchestrator.cli.options import EMBED, Archive, Connect, Experiment, Json, Locked, Set, example
 from orchestrator.cli.progress import reporter
 from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.vm.lease import LeasedMachine
 
 app = typer.Typer(no_args_is_help=True, help="Guests to look around in, outside any run.")
 
@@ -85,24 +88,29 @@ def list_(as_json: Json = False) -> None:
     output.out.print(output.table("", columns, rows))
 
 
+def _find(wanted: str) -> "LeasedMachine":
+    """NAME when one set of machines is up, TOKEN/NAME otherwise."""
+    from orchestrator.vm import lease as leases
+
+    token, _, name = wanted.rpartition("/")
+    return leases.find_lease(token).machine(name)
+
+
 @app.command(
     epilog=example("vm ssh server -- ethtool -l link0"),
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def ssh(context: typer.Context, machine: Machine) -> None:
     """Open a shell in a machine, or run a command there."""
-    from orchestrator.vm import lease as leases
-
-    process.replace(leases.find_machine(machine).ssh_argv(*context.args))
+    process.replace(_find(machine).ssh_argv(*context.args))
 
 
 @app.command(epilog=example("vm console server"))
 def console(machine: Machine) -> None:
     """Attach to the serial console of a machine (leave with Ctrl-])."""
     from orchestrator.vm import console as consoles
-    from orchestrator.vm import lease as leases
 
-    consoles.attach(leases.find_machine(machine).console_socket)
+    consoles.attach(_find(machine).console_socket)
 
 
 @app.command(epilog=example("vm down --all"))

@@ -6,13 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orchestrator
 from orchestrator import paths, process
 from orchestrator.errors import CommandError
-from orchestrator.host import probe, trees
 from orchestrator.run.compose import record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.plan import Plan
@@ -85,17 +85,21 @@ def begin(
         "inputs": dict(supplies.inputs),
         "accelerator": {
             "kind": supplies.accelerator.kind,
+            "proof": supplies.accelerator.proof,
             "reason": supplies.accelerator.reason,
         },
-        "host": probe.host_facts(),
+        "host": asdict(supplies.host),
         "image": {
             "name": plan.image,
             "hash": supplies.image.hash,
             "kernel_release": supplies.image.kernel_release,
             "packages": dict(supplies.image.packages),
+            "sha256": dict(supplies.image.sha256),
+            "drifted": supplies.image.drifted,
         },
         "tools": {
-            "packages": trees.locked_packages("tools"),
+            "packages": {package.name: package.version for package in supplies.tools.packages},
+            "drift": list(supplies.tools.drift),
             "python": sys.version.split()[0],
         },
         "estimate_ns": plan.estimate_ns,

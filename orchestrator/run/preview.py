@@ -6,12 +6,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import paths
 from orchestrator.run import session
 from orchestrator.run.plan import Plan
 from orchestrator.run.session import Selection, Settings
-from orchestrator.run.testbed import vm_topology
-from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions, new_token
+from orchestrator.run.testbed import open_hypervisor, vm_topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +25,9 @@ def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
     _, found, plan = session.prepare(name, selection, settings)
     commands: dict[str, str] = {}
-    options = HypervisorOptions(connect=settings.connect, state=paths.state())
     with (
         tempfile.TemporaryDirectory(prefix="ringbed-plan-") as scratch,
-        Hypervisor(new_token(), options) as hypervisor,
+        open_hypervisor(settings.connect) as hypervisor,
     ):
         for topology in plan.topologies:
             group = hypervisor.define(vm_topology(topology, found), Path(scratch))

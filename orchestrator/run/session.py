@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from orchestrator import paths
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
 from orchestrator.log import JsonLines, sink, step
 from orchestrator.run import directory, journal, manifest, supplies
@@ -20,10 +19,10 @@ from orchestrator.run.execute import Executor, Observer, Tally
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Costs, Plan, Trial, make_plan
 from orchestrator.run.supplies import Supplies
-from orchestrator.run.testbed import Testbed
+from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.topology import Topology
-from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions, new_token
+from orchestrator.vm.hypervisor import Hypervisor
 from orchestrator.vm.sweep import sweep_stale
 
 logger = logging.getLogger(__name__)
@@ -40,6 +39,15 @@ class Selection:
     only: tuple[str, ...] = ()
     repeat: int | None = None
     seed: int | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(
+            overrides=tuple(data["overrides"]),
+            only=tuple(data["only"]),
+            repeat=data["repeat"],
+            seed=data["seed"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +108,7 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     """
     sweep()
     experiment, found, plan = prepare(name, selection, settings)
-    _check_host(plan, settings)
+    _check_host(found, plan, settings)
     run = directory.create(settings.runs_dir, experiment.name)
     watcher.created(run)
     _keep_inputs(run, experiment, plan, selection, settings)
@@ -117,19 +125,14 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
     sweep()
     with run.locked(), _logged(run), Journal(run.journal) as written_journal:
         stored = json.loads(run.plan.read_text(encoding="utf-8"))
-        selection = Selection(
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in stored["selection"].items()
-            }
-        )
+        selection = Selection.from_json(stored["selection"])
         experiment = load_experiment(run.experiment, selection.overrides)
         found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
         plan = _plan(experiment, selection, found.inputs)
         _refuse_other_inputs(run, stored, plan)
         done = journal.progress(run.journal).done
         left = [trial for trial in plan.trials if trial.id not in done]
-        _check_host(plan, settings)
+        _check_host(found, plan, settings)
         written = manifest.Manifest(run, json.loads(run.manifest.read_text(encoding="utf-8")))
         watcher.created(run)
         written_journal.append("run-resume")
@@ -155,9 +158,9 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
     )
 
 
-def _check_host(plan: Plan, settings: Settings) -> None:
+def _check_host(found: Supplies, plan: Plan, settings: Settings) -> None:
     settings.runs_dir.mkdir(parents=True, exist_ok=True)
-    warnings = supplies.check_host(plan.demand, settings.runs_dir, slots=settings.jobs)
+    warnings = supplies.check_host(found.host, plan.demand, settings.runs_dir, slots=settings.jobs)
     for warning in (*plan.warnings, *warnings):
         logger.warning("%s", warning)
 
@@ -218,7 +221,7 @@ class _Work:
         self._watcher.trials(len(trials), _seconds_each(self._plan))
         outcome = "failed"
         try:
-            with _hypervisor(self._settings) as hypervisor:
+            with open_hypervisor(self._settings.connect) as hypervisor:
                 for topology in self._plan.topologies:
                     mine = [trial for trial in trials if trial.topology == topology.id]
                     if mine and not self._is_over():
@@ -257,13 +260,6 @@ class _Work:
                 self._manifest.add_testbed(bench)
             with step(f"{len(trials)} trials"):
                 self._executor.run_all(trials, benches)
-
-
-@contextmanager
-def _hypervisor(settings: Settings) -> Iterator[Hypervisor]:
-    options = HypervisorOptions(connect=settings.connect, state=paths.state())
-    with Hypervisor(new_token(), options) as hypervisor:
-        yield hypervisor
 
 
 @contextmanager

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from orchestrator import paths
 from orchestrator.run import session
 from orchestrator.run.session import Selection, Settings
-from orchestrator.run.testbed import Testbed
-from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions, new_token
+from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.vm.lease import Lease
 
 
@@ -15,12 +14,12 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     """Start the machines of an experiment's first topology as a run would, and leave them to a
     lease: they stay until `vm down`."""
     session.sweep()
-    token = new_token()
-    directory = paths.cache("standing", token)
-    settings = Settings(runs_dir=directory, locked=locked, archive=archive, connect=connect)
+    settings = Settings(
+        runs_dir=paths.cache("standing"), locked=locked, archive=archive, connect=connect
+    )
     _, found, plan = session.prepare(name, Selection(overrides=tuple(overrides)), settings)
-    options = HypervisorOptions(connect=connect, state=paths.state())
-    with Hypervisor(token, options) as hypervisor:
+    with open_hypervisor(connect) as hypervisor:
+        directory = paths.cache("standing", hypervisor.token)
         testbed = Testbed(hypervisor, plan.topologies[0], found, directory)
         testbed.up()
         return hypervisor.lease(name)

@@ -3,14 +3,15 @@
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.errors import HostError
-from orchestrator.host import accelerator, cbuild, probe, trees
-from orchestrator.host.accelerator import Verdict
+from orchestrator.host import cbuild, probe, trees
+from orchestrator.host.accelerator import Accelerator
 from orchestrator.imaging import GuestImage, ensure_image
 from orchestrator.log import step
 from orchestrator.spec.topology import Demand
@@ -33,29 +34,32 @@ class Supplies:
 
     image: GuestImage
     binaries: Path
-    accelerator: Verdict
+    host: probe.Facts
+    tools: trees.Tree
     inputs: dict[str, str]
+
+    @property
+    def accelerator(self) -> Accelerator:
+        return self.host.accelerator
 
 
 def gather(image_name: str, *, locked: bool, archive: str) -> Supplies:
     """Build or find what trials depend on. Takes minutes on the first call, then a second."""
-    with step("tools tree and build tree"):
-        tools = trees.ensure_tree("tools", locked=locked, archive=archive)
-        trees.ensure_tree("build", locked=locked, archive=archive)
     with step("C programs"):
-        built = cbuild.ensure_dataplane()
+        built = cbuild.ensure_dataplane(build_locked=locked, archive=archive)
     with step(f"guest image {image_name}"):
         image = ensure_image(image_name, locked=locked, archive=archive)
-    with step("accelerator"):
-        verdict = accelerator.verdict(image.kernel)
+    with step("host and accelerator"):
+        host = probe.probe_host(image.kernel)
+    tools = trees.ensure_tree("tools", locked=locked, archive=archive)
     inputs = {
         "image": image.hash,
         "dataplane": built.hash,
         "tools": tools.hash,
         "code": code_hash(),
-        "accelerator": verdict.kind,
+        "accelerator": host.accelerator.kind,
     }
-    return Supplies(image=image, binaries=built.path, accelerator=verdict, inputs=inputs)
+    return Supplies(image=image, binaries=built.path, host=host, tools=tools, inputs=inputs)
 
 
 def code_hash() -> str:
@@ -81,29 +85,29 @@ def _hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_host(demand: Demand, runs_dir: Path, *, slots: int) -> list[str]:
+def check_host(facts: probe.Facts, demand: Demand, runs_dir: Path, *, slots: int) -> list[str]:
     """Warnings about a host that can take the guests, but not well.
 
     Raises HostError when it cannot take them at all.
     """
-    facts = probe.resources(runs_dir)
     needed = slots * (demand.memory_bytes + demand.machines * QEMU_OVERHEAD_BYTES)
-    if needed > facts.memory_available_bytes:
+    available = facts.memory_usable
+    if needed > available:
         raise HostError(
-            f"the guests need {needed // MIB} MiB of memory, "
-            f"{facts.memory_available_bytes // MIB} MiB are available",
+            f"the guests need {needed // MIB} MiB of memory, {available // MIB} MiB are available",
             hint="end other programs, or give less: --set machines.server.memory=512MiB",
         )
-    if facts.disk_free_bytes < RUN_DISK_BYTES:
+    free = shutil.disk_usage(runs_dir).free
+    if free < RUN_DISK_BYTES:
         raise HostError(
-            f"{runs_dir} has {facts.disk_free_bytes // MIB} MiB free; "
-            f"a run needs {RUN_DISK_BYTES // MIB} MiB",
+            f"{runs_dir} has {free // MIB} MiB free; a run needs {RUN_DISK_BYTES // MIB} MiB",
             hint="./ringbed clean --runs removes runs that did not finish; or use --runs-dir",
         )
+    cores = facts.cpu.cores
     warnings = []
-    if slots * demand.cpus > facts.cpus:
+    if slots * demand.cpus > cores:
         warnings.append(
-            f"{slots * demand.cpus} vCPUs share {facts.cpus} cores of the host: "
+            f"{slots * demand.cpus} vCPUs share {cores} cores of the host: "
             "guests take each other's time, and tails show it"
         )
     return warnings

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator import paths
 from orchestrator.errors import MachineError, StepError
 from orchestrator.log import step
-from orchestrator.provision import configure_machines
+from orchestrator.provision import Interface, Login, Settings, configure_machines
 from orchestrator.run import compose
 from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Supplies
@@ -19,13 +20,17 @@ from orchestrator.spec import topology as spec
 from orchestrator.stacks.base import BIN
 from orchestrator.steps.ssh import Guest, SshExecutor
 from orchestrator.vm import model as vm
-from orchestrator.vm.hypervisor import Group, Hypervisor
+from orchestrator.vm.group import Group
+from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
+from orchestrator.vm.keys import GUEST_ALIAS, guest_keys
 from orchestrator.vm.machine import Machine
+from orchestrator.vm.state import new_token
 
 logger = logging.getLogger(__name__)
 
 UP_DEADLINE_S = 180.0
 PROBE_DEADLINE_S = 10.0
+PLAYBOOK_DEADLINE_S = 120.0
 
 
 class Testbed:
@@ -46,6 +51,7 @@ class Testbed:
         self.topology = topology
         self._traces = traces or {}
         self._supplies = supplies
+        self._directory = directory
         self._names = {node.name: _slot_name(node.name, slot) for node in topology.nodes}
         self._group: Group = hypervisor.define(
             vm_topology(topology, supplies, self._names), directory
@@ -68,12 +74,29 @@ class Testbed:
             programs = _pack(self._supplies.binaries)
             for machine in self.machines.values():
                 _install(machine, programs)
-            self.readback = configure_machines(self.machines)
+            self._tune()
         self._executor = SshExecutor(
             {
                 name: Guest(connection=machine.ssh(), alive=self._alive(machine))
                 for name, machine in self.machines.items()
             }
+        )
+
+    def _tune(self) -> None:
+        """Run-time settings by the playbook; what the guests then really have is kept."""
+        keys = guest_keys()
+        wanted = {}
+        for node in self.topology.nodes:
+            machine = self.machines[node.name]
+            login = Login(
+                port=machine.ssh_port,
+                key=keys.user,
+                known_hosts=keys.known_hosts,
+                host_alias=GUEST_ALIAS,
+            )
+            wanted[node.name] = (login, tuning(node))
+        self.readback = configure_machines(
+            wanted, deadline_s=PLAYBOOK_DEADLINE_S, log=self._directory / "playbook.log"
         )
 
     def execute(self, trial: Trial, into: Path) -> None:
@@ -110,6 +133,19 @@ class Testbed:
                 raise MachineError(f"{machine.name}: the run ends", machine=machine.name)
 
         return check
+
+
+def open_hypervisor(connect: str) -> Hypervisor:
+    """The place where this run's guests live, under a token of its own; a context manager."""
+    return Hypervisor(new_token(), HypervisorOptions(connect=connect, state=paths.state()))
+
+
+def tuning(node: spec.Node) -> Settings:
+    """What every guest gets before its first trial: its queues, each interrupting its own CPU."""
+    return Settings(
+        interfaces=[Interface(name=port.ifname, queues=port.queues) for port in node.ports],
+        spread_irqs=True,
+    )
 
 
 def vm_topology(

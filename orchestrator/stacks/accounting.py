@@ -29,24 +29,25 @@ _TEXT = f"""\
 #!/bin/sh
 # usage: account begin | account end OUT NAME    counts system calls and NAPI polls
 set -eu
+# Always appended: opening a trigger file to overwrite it removes the triggers in it.
 syscalls={_TRACING}/raw_syscalls/sys_enter
 napi={_TRACING}/napi/napi_poll
 calls_trigger='hist:keys=common_pid,id.syscall:size=4096'
 napi_trigger='hist:keys=dev_name,napi.hex:vals=work,budget:size=512'
 case $1 in
 begin)
-    echo "$calls_trigger" >$syscalls/trigger
-    echo "$napi_trigger" >$napi/trigger
+    echo "$calls_trigger" >>$syscalls/trigger
+    echo "$napi_trigger" >>$napi/trigger
     ;;
 end)
     out=$2 name=$3
-    echo "$calls_trigger:pause" >$syscalls/trigger
-    echo "$napi_trigger:pause" >$napi/trigger
+    echo "$calls_trigger:pause" >>$syscalls/trigger
+    echo "$napi_trigger:pause" >>$napi/trigger
     cat $syscalls/hist >"$out/syscalls.txt"
     cat $napi/hist >"$out/napi.txt"
     ls "/proc/$(cat "$out/$name.pid")/task" >"$out/threads.txt"
-    echo "!$calls_trigger" >$syscalls/trigger
-    echo "!$napi_trigger" >$napi/trigger
+    echo "!$calls_trigger" >>$syscalls/trigger
+    echo "!$napi_trigger" >>$napi/trigger
     ;;
 esac
 """

@@ -10,7 +10,6 @@ from orchestrator.stacks.base import BIN, Endpoint, Served
 from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads.base import Load
 
-RUNDOWN_S = 2.0
 CONNECT_TIMEOUT_S = 10.0
 FILL_TIMEOUT_S = 60.0
 SECOND_NS = 1_000_000_000
@@ -38,16 +37,19 @@ class Rbload:
             *_payload(load),
             f"--warmup={load.warmup_ns}ns",
             f"--duration={load.duration_ns}ns",
-            f"--rundown={RUNDOWN_S:g}s",
+            f"--rundown={load.workload.rundown_ns}ns",
             f"--connect-timeout={CONNECT_TIMEOUT_S:g}s",
             f"--seed={load.seed}",
             "--output={out}/load.json",
         ]
-        measured_s = (load.warmup_ns + load.duration_ns) / SECOND_NS
-        overhead_s = CONNECT_TIMEOUT_S + RUNDOWN_S + 10.0
+        phases_ns = load.warmup_ns + load.duration_ns + load.workload.rundown_ns
+        measured_s = phases_ns / SECOND_NS
+        overhead_s = CONNECT_TIMEOUT_S + 10.0
         if load.protocol.startswith("memcached"):
             argv.append(f"--fill-timeout={FILL_TIMEOUT_S:g}s")
             overhead_s += FILL_TIMEOUT_S
+        if load.workload.poll:
+            argv.append("--poll")
         steps: list[Step] = []
         if load.workload.trace is not None:
             steps.append(Put(machine=machine, path="{out}/arrivals.trace", text=load.trace))
@@ -62,7 +64,7 @@ class Rbload:
 def _pace(load: Load) -> list[str]:
     workload = load.workload
     if workload.mode == "closed":
-        return ["--mode=closed"]
+        return ["--mode=closed", f"--think-time={workload.think_time_ns}ns"]
     late = workload.adherence
     argv = [
         "--mode=open",
