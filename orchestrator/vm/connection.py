@@ -98,6 +98,7 @@ def prepare_root(root: Path) -> None:
         "namespaces = []",
         "remember_owner = 0",
         "dynamic_ownership = 0",
+        "cgroup_controllers = []",  # they would be left behind by a kill, and forbid taps
     ]
     if os.geteuid() == 0:
         lines += ['user = "+0"', 'group = "+0"']

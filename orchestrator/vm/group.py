@@ -4,10 +4,9 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from orchestrator.errors import MachineError
 from orchestrator.log import step
@@ -64,8 +63,7 @@ class Group:
             self.each(lambda machine: self._bring_up(machine, deadline_s, use))
 
     def destroy(self) -> None:
-        for machine in self:
-            machine.destroy()
+        destroy_all(self.machines)
 
     def each(self, work: Callable[[Machine], object]) -> None:
         """Do something with all machines at the same time; the first error is raised."""
@@ -139,7 +137,11 @@ class Group:
         guest.configure(machine)
 
 
-def make_directory(base: Path, machine: str) -> Path:
-    directory = base / machine
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory.resolve()
+def destroy_all(machines: Sequence[Machine]) -> None:
+    """End guests at the same time; all of them, even when one resists. Then the first error."""
+    if not machines:
+        return
+    with ThreadPoolExecutor(max_workers=len(machines)) as pool:
+        jobs = [pool.submit(machine.destroy) for machine in machines]
+    for job in jobs:
+        job.result()

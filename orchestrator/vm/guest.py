@@ -18,18 +18,23 @@ type Command = tuple[str, ...]
 # Frames that netem holds back: 200 ms of a gigabit at the smallest frame. The default of 1000 would
 # drop frames that only wait, and look like a slower link.
 NETEM_LIMIT = 300_000
+# The largest ring that igb and igbvf have. With the default of 256, a guest whose vCPU the host
+# does not run for some milliseconds loses frames, and TCP shows the host's timeouts instead.
+RX_RING = 4096
+CARRIER_S = 20.0
 VF_DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicFacts:
-    """A NIC as the guest sees it. queues: RX queues in use. qdisc: the root queueing discipline
-    with its parameters as tc prints them."""
+    """A NIC as the guest sees it. queues: RX queues in use. rx_ring: descriptors of each. qdisc:
+    the root queueing discipline with its parameters as tc prints them."""
 
     ifname: str
     driver: str
     mac: str
     queues: int
+    rx_ring: int
     up: bool
     qdisc: str
 
@@ -47,9 +52,12 @@ def base_commands(topology: Topology, config: MachineConfig) -> list[Command]:
 
 
 def nic_commands(nic: Nic, link: Link) -> list[Command]:
+    """What concerns one NIC that exists. The rings of virtio are set where the device is made."""
     commands: list[Command] = []
     if nic.model is not NicModel.IGB_VF:
         commands.append(("ethtool", "-L", nic.ifname, "combined", str(nic.queues)))
+    if nic.model is not NicModel.VIRTIO:
+        commands.append(("ethtool", "-G", nic.ifname, "rx", str(RX_RING)))
     if link.impaired:
         commands.append(netem(nic.ifname, link))
     return commands
@@ -81,20 +89,27 @@ def vf_script(machine: str, nic: Nic, link: Link) -> str:
     }
     head = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
     tail = [shlex.join(command) for command in nic_commands(nic, link)]
-    return "\n".join([*head, _VF_RECIPE, *tail])
+    return "\n".join([_AWAIT, *head, _VF_RECIPE, *tail, _await_carriers([nic.ifname])])
 
 
-_VF_RECIPE = r"""set -e
+def _await_carriers(ifnames: list[str]) -> str:
+    """Changing queues or rings restarts a NIC; traffic before it has a link again is lost."""
+    return "\n".join(f"await 'has_carrier {shlex.quote(name)} 2>/dev/null'" for name in ifnames)
+
+
+_AWAIT = r"""set -e
 await() {
     n=0
     until eval "$1"; do
         n=$((n + 1))
-        [ $n -lt 200 ] || { echo "waited in vain for: $1" >&2; exit 1; }
+        [ $n -lt 400 ] || { echo "waited in vain for: $1" >&2; exit 1; }
         sleep 0.05
     done
 }
 has_carrier() { read -r carrier <"/sys/class/net/$1/carrier" && [ "$carrier" = 1 ]; }
-modprobe igbvf
+"""
+
+_VF_RECIPE = r"""modprobe igbvf
 ip link set "$port" up
 await 'has_carrier "$port" 2>/dev/null'
 device=/sys/class/net/$port/device
@@ -117,7 +132,9 @@ def configure(machine: Machine) -> None:
     """Run `base_commands` in a guest that is ready."""
     commands = base_commands(machine.topology, machine.config)
     if commands:
-        machine.run("set -e\n" + "\n".join(shlex.join(command) for command in commands))
+        names = [n.ifname for n in machine.config.nics if n.model is not NicModel.IGB_VF]
+        lines = [_AWAIT, *map(shlex.join, commands), _await_carriers(names)]
+        machine.run("\n".join(lines), deadline_s=CARRIER_S)
 
 
 def make_vfs(machine: Machine) -> None:
@@ -149,19 +166,21 @@ _READ_BACK = r"""for nic in "$@"; do
     read -r carrier <"$here/carrier"
     queues=0
     for queue in "$here"/queues/rx-*; do queues=$((queues + 1)); done
+    ring=$(ethtool -g "$nic" | awk '/^RX:/ { ring = $2 } END { print ring }')
     qdisc=$(tc qdisc show dev "$nic" root | head -n 1)
-    echo "$nic|${driver##*/}|$mac|$queues|$carrier|$qdisc"
+    echo "$nic|${driver##*/}|$mac|$queues|$ring|$carrier|$qdisc"
 done
 """
 
 
 def _fact(line: str) -> NicFacts:
-    ifname, driver, mac, queues, carrier, qdisc = line.split("|", 5)
+    ifname, driver, mac, queues, ring, carrier, qdisc = line.split("|", 6)
     return NicFacts(
         ifname=ifname,
         driver=driver,
         mac=mac,
         queues=int(queues),
+        rx_ring=int(ring),
         up=carrier == "1",
         qdisc=qdisc.strip(),
     )

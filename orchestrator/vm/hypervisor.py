@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import Any
 
 from orchestrator.errors import HostError, RingbedError, UsageError
+from orchestrator.host.ports import PortLease, lease_port
 from orchestrator.vm import connection as libvirt_connection
 from orchestrator.vm import lease as leases
 from orchestrator.vm import links, netns
 from orchestrator.vm.connection import EMBED, libvirt_module
-from orchestrator.vm.group import Group
+from orchestrator.vm.group import Group, destroy_all
 from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.machine import Machine, Services
 from orchestrator.vm.model import Accelerator, NicModel, Topology
@@ -38,15 +39,14 @@ class HypervisorOptions:
 
     connect: "embed" for libvirt's driver inside this process, or the URI of a daemon
     ("qemu:///system", "qemu+ssh://user@host/system"). emulator: a path; empty for the QEMU that
-    comes first in PATH (embed) or that the daemon prefers. allocate_port: returns a TCP port of
-    127.0.0.1, on the host of the machines, that nobody uses. state: the directory of all state
-    directories; None for the usual one.
+    comes first in PATH (embed) or that the daemon prefers. state: the directory of all state
+    directories; None for the usual one. lease_port: reserves a TCP port of 127.0.0.1.
     """
 
-    allocate_port: Callable[[], int]
     connect: str = EMBED
     emulator: str = ""
     state: Path | None = None
+    lease_port: Callable[[], PortLease] = lease_port
 
 
 class Hypervisor:
@@ -95,21 +95,26 @@ class Hypervisor:
     def define(self, topology: Topology, directory: Path) -> Group:
         """Make the machines of a topology, without starting anything.
 
-        directory: receives a directory for each machine with its console log and definition.
-        Raises UsageError when the topology cannot be built, HostError when this host cannot.
+        May be called again for more groups, whose machines have other names. directory: receives
+        a directory for each machine with its console log and definition. Raises UsageError when
+        the topology cannot be built, HostError when this host cannot.
         """
-        if self._machines:
-            raise UsageError("a hypervisor has the machines of one topology")
         topology.check()
+        taken = {machine.name for machine in self._machines}
+        for config in topology.machines:
+            if config.name in taken:
+                raise UsageError(f"this hypervisor already has a machine {config.name}")
         self._check_support(topology)
-        services = self._services(self._enter_namespace(topology))
-        self._machines = [
+        place = self._state.new_group()
+        services = self._services(place, self._enter_namespace(topology, place))
+        machines = [
             Machine(services, topology, config, directory.resolve() / config.name)
             for config in topology.machines
         ]
+        self._machines += machines
         return Group(
             topology=topology,
-            machines=tuple(self._machines),
+            machines=tuple(machines),
             token=self.token,
             platform=self.platform(topology),
             can_snapshot=self.embedded,
@@ -174,19 +179,14 @@ class Hypervisor:
 
     def _destroy_all(self) -> None:
         """End every guest, even when one of them resists; then raise what went wrong first."""
-        first: RingbedError | None = None
-        for machine in self._machines:
-            try:
-                machine.destroy()
-            except RingbedError as error:
-                logger.warning("%s", error)
-                first = first or error
-        if first is not None:
+        try:
+            destroy_all(self._machines)
+        except RingbedError:
             # Keep the directory: the next start can only clean up what it finds.
             self._state.keep()
-            raise first
+            raise
 
-    def _services(self, emulator: str) -> Services:
+    def _services(self, group: Path, emulator: str) -> Services:
         state = self._state
         where = state.libvirt_root if self.embedded else Path("/")
         run = where / "run" / "qemu" if self.embedded else Path("/run/libvirt/qemu")
@@ -194,11 +194,12 @@ class Hypervisor:
         return Services(
             connection=self._connection,
             state=state,
+            sockets=group,
             keys=guest_keys(),
             emulator=emulator,
             run_as="" if self.embedded else f"+{os.getuid()}:+{os.getgid()}",
             domain_name=self._domain_name,
-            allocate_port=self.options.allocate_port,
+            lease_port=self.options.lease_port,
             cancelled=self._cancelled,
             pid_file=lambda name: run / f"{name}.pid",
             qemu_log=lambda name: log / f"{name}.log",
@@ -218,14 +219,19 @@ class Hypervisor:
             raise HostError(f"there is no {QEMU}", hint="start ringbed through ./ringbed")
         return found
 
-    def _enter_namespace(self, topology: Topology) -> str:
+    def _enter_namespace(self, topology: Topology, group: Path) -> str:
         """The emulator for this topology: QEMU, or QEMU in a namespace with taps."""
         emulator = self._emulator()
         if not any(links.needs_tap(topology, link.name) for link in topology.links):
             return emulator
-        log = self._state.path / "netns.log"
-        namespace = self._stack.enter_context(netns.LinkNamespace(topology, log))
-        wrapper = self._state.path / QEMU
+        if not self.embedded:
+            raise HostError(
+                "several queues on virtio need the connection embed",
+                hint="use one queue, or the NIC model igb",
+            )
+        namespace = netns.LinkNamespace(topology, group / "netns.log")
+        self._stack.enter_context(namespace)
+        wrapper = group / QEMU
         netns.write_wrapper(wrapper, namespace.entry, emulator)
         return str(wrapper)
 

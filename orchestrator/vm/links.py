@@ -7,9 +7,11 @@ guest never depends on what else libvirt puts into the machine.
 Two kinds of cable exist:
 
 stream  a connected AF_UNIX socket between the two QEMU processes. It needs no privileges, it
-        delivers in order and without loss (a full socket makes QEMU queue), and either side may
-        restart: the second end connects again. One queue at the netdev is enough for igb, which
-        spreads packets over its queues inside the model.
+        delivers in order and without loss (a full socket makes QEMU queue up to 10,000 frames),
+        and either side may restart: the second end connects again. QEMU's datagram sockets are
+        not used: their queue has ten places, and a QEMU that finds it full spins until there is
+        room. One queue at the netdev is enough for igb, which spreads frames over its queues
+        inside the model.
 tap     for virtio-net with several queues, whose back-end must have as many. Two multiqueue taps
         on a bridge in a network namespace of their own (`vm.netns`), in which QEMU runs.
 
@@ -123,11 +125,13 @@ def _device(machine: MachineConfig, index: int, nic: Nic) -> dict[str, object]:
     }
     if nic.model is NicModel.VIRTIO:
         device["driver"] = "virtio-net-pci"
-        # Firmware has no business with a data NIC.
-        device["romfile"] = ""
+        # Firmware has no business with a data NIC; the ring is as large as QEMU lets it be.
+        device |= {"romfile": "", "rx_queue_size": 1024}
         if nic.queues > 1:
             # A vector for each RX and TX queue, one for control, one for configuration changes.
-            device |= {"mq": True, "rss": True, "vectors": 2 * nic.queues + 2}
+            # No rss=on: the tap already spreads flows over its queues, and QEMU's own RSS on top
+            # of it left frames lying in a queue that the guest was never told about.
+            device |= {"mq": True, "vectors": 2 * nic.queues + 2}
         if machine.viommu:
             device |= {"iommu_platform": True, "disable-legacy": "on"}
     return device

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from fabric import Connection
 
 from orchestrator.errors import MachineError, UsageError
+from orchestrator.host.ports import PortLease
 from orchestrator.process import tail
 from orchestrator.vm import domain, keys, ssh
 from orchestrator.vm.connection import libvirt_module, mapped
@@ -53,18 +54,19 @@ ALIVE = (MachineState.RUNNING, MachineState.READY)
 class Services:
     """What a machine needs from the hypervisor it lives on.
 
-    connection: libvirt's. allocate_port: a TCP port of 127.0.0.1 that was free a moment ago.
+    connection: libvirt's. sockets: the directory for the links of the machine's group.
     cancelled: set when waiting has no purpose any more. qemu_log: libvirt's log of a domain, or
     None where it cannot be read from here. gateway: ssh to the host on which the guest runs.
     """
 
     connection: Any
     state: RunState
+    sockets: Path
     keys: keys.Keys
     emulator: str
     run_as: str
     domain_name: Callable[[str], str]
-    allocate_port: Callable[[], int]
+    lease_port: Callable[[], PortLease]
     cancelled: threading.Event
     pid_file: Callable[[str], Path]
     qemu_log: Callable[[str], Path]
@@ -140,7 +142,7 @@ class Machine:
             title=f"ringbed {state.token} {self.name}",
             emulator=self._services.emulator,
             firmware=state.firmware(self.name),
-            sockets=state.sockets,
+            sockets=self._services.sockets,
             console_socket=self.console_socket,
             console_log=self.console_log,
             ssh_port=self.ssh_port,
@@ -323,21 +325,21 @@ class Machine:
         self._began = time.monotonic()
         libvirt = libvirt_module()
         for attempt in range(PORT_ATTEMPTS):
-            self.ssh_port = self._services.allocate_port()
-            xml = self.domain_xml
-            (self.directory / "domain.xml").write_text(xml, encoding="utf-8")
-            self._console.start_here()
-            self._died.clear()
-            self._cause = None
-            with mapped(f"{self.name} cannot be started", machine=self.name):
-                try:
-                    self._domain = begin(xml)
-                except libvirt.libvirtError as error:
-                    if attempt + 1 < PORT_ATTEMPTS and _port_taken(str(error)):
-                        logger.info("%s: port %d was taken; trying another", self.name,
-                                    self.ssh_port)
+            # The lease lasts until passt has bound the port.
+            with self._services.lease_port() as lease:
+                self.ssh_port = lease.port
+                xml = self.domain_xml
+                (self.directory / "domain.xml").write_text(xml, encoding="utf-8")
+                self._console.start_here()
+                self._died.clear()
+                with mapped(f"{self.name} cannot be started", machine=self.name):
+                    try:
+                        self._domain = begin(xml)
+                    except libvirt.libvirtError as error:
+                        if attempt + 1 == PORT_ATTEMPTS or not _port_taken(str(error)):
+                            raise
+                        logger.info("%s: port %d was taken", self.name, self.ssh_port)
                         continue
-                    raise
             self._state = MachineState.RUNNING
             return
 

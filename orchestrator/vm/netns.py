@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taps and bridges for links that need several queues, in a network namespace of their own.
 
-The namespace has no name and no process: an open file of this process keeps it until the QEMU
-processes that entered it do. When the last of them ends, the kernel removes taps, bridges and
-namespace. Nothing has to be cleaned up, whatever killed whom.
-
-An ordinary user gets a user namespace around it, where the host permits that.
+The namespace belongs to a user namespace, also for root: libvirt takes all capabilities away from
+QEMU, and the owner of a user namespace may enter it without any. A process of ours holds both open
+until QEMU has entered, and ends when this process ends, in whatever way; the last QEMU takes taps,
+bridges and namespaces with it. Nothing has to be cleaned up.
 """
 
 import os
@@ -21,7 +20,7 @@ from orchestrator.errors import HostError
 from orchestrator.vm import links
 from orchestrator.vm.model import Topology
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 10.0
 READY = "namespace ready"
 HINT = (
     "several queues on virtio need /dev/net/tun, bridges and either root or user namespaces; "
@@ -30,35 +29,49 @@ HINT = (
 
 
 class LinkNamespace:
-    """A network namespace with the taps of a topology; a context manager.
+    """The namespaces with the taps of a topology; a context manager.
 
-    `entry` are the words that put a command into it. They name an open file of this process, so
-    they work only while the context lasts.
+    `entry` are the words that put a command into them, while the context lasts.
     """
 
     def __init__(self, topology: Topology, log: Path) -> None:
         self._topology = topology
         self._log = log
-        self._files: dict[str, int] = {}
+        self._holder = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> "LinkNamespace":
-        user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
         commands = " && ".join(map(process.shell_form, setup_commands(self._topology)))
-        script = f"{commands} && echo {READY} && exec sleep {TIMEOUT_S:.0f}"
-        # The child stays until its namespaces are held by files of this process.
-        with process.background(("unshare", *user, "--net", "sh", "-c", script), log=self._log) as (
-            child
-        ):
+        with ExitStack() as stack:
+            # The holder waits for the end of a pipe that only this process can write to.
+            waits, ends = os.pipe()
+            stack.callback(os.close, ends)
+            try:
+                script = f"{commands} && echo {READY} && read -r _ </proc/self/fd/{waits}"
+                child = stack.enter_context(
+                    process.background(
+                        ("unshare", "--user", "--map-root-user", "--net", "sh", "-c", script),
+                        log=self._log,
+                        pass_fds=(waits,),
+                    )
+                )
+            finally:
+                os.close(waits)
             self._wait_ready(child)
-            for kind in ("user", "net") if user else ("net",):
-                file = os.open(f"/proc/{child.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-                self._stack.callback(os.close, file)
-                self._files[kind] = file
+            self._holder = child.pid
+            self._stack = stack.pop_all()
         return self
 
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def entry(self) -> tuple[str, ...]:
+        words = ("nsenter", "--user", "--net", "--preserve-credentials", "--target")
+        return (*words, str(self._holder), "--")
+
     def _wait_ready(self, child: subprocess.Popen[str]) -> None:
-        end = time.monotonic() + TIMEOUT_S / 2
+        end = time.monotonic() + TIMEOUT_S
         while READY not in self._log.read_text(encoding="utf-8").splitlines():
             if child.poll() is not None or time.monotonic() > end:
                 raise HostError(
@@ -67,18 +80,6 @@ class LinkNamespace:
                     hint=HINT,
                 )
             time.sleep(0.01)
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-        self._files.clear()
-
-    @property
-    def entry(self) -> tuple[str, ...]:
-        here = f"/proc/{os.getpid()}/fd"
-        words = [f"--{kind}={here}/{file}" for kind, file in self._files.items()]
-        if "user" in self._files:
-            words.append("--preserve-credentials")
-        return ("nsenter", *words, "--")
 
 
 def write_wrapper(path: Path, entry: Sequence[str], emulator: str) -> None:

@@ -94,10 +94,6 @@ class RunState:
         return self.path / "v"
 
     @property
-    def sockets(self) -> Path:
-        return self.path / "link"
-
-    @property
     def lease(self) -> Path:
         return self.path / LEASE
 
@@ -106,6 +102,13 @@ class RunState:
 
     def console(self, machine: str) -> Path:
         return self.path / "con" / machine
+
+    def new_group(self) -> Path:
+        """A new directory for the links of one group of machines."""
+        links = self.path / "link"
+        directory = links / str(len(list(links.iterdir())))
+        directory.mkdir(mode=0o700)
+        return directory
 
     def keep(self) -> None:
         """Leave the directory in place when the context ends."""
@@ -121,8 +124,8 @@ class RunState:
             raise HostError(f"{fresh} was taken by another process")
         self._lock.describe(self.connect)
         fresh.rename(self.path)
-        for directory in (self.sockets, self.path / "con", self.path / "fw"):
-            directory.mkdir(mode=0o700)
+        for directory in ("con", "fw", "link"):
+            (self.path / directory).mkdir(mode=0o700)
         return self
 
     def __exit__(

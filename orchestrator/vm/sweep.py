@@ -39,7 +39,7 @@ def sweep_stale(state: Path | None = None) -> list[str]:
     done: list[str] = []
     if not root.is_dir():
         return done
-    for directory in sorted(path for path in root.iterdir() if path.is_dir()):
+    for directory in sorted(path for path in root.iterdir() if (path / OWNER).exists()):
         if (directory / LEASE).exists() or _is_fresh(directory):
             continue
         lock = OwnerLock(directory)
@@ -89,10 +89,12 @@ def process_belongs(pid: int, directory: Path) -> bool:
 
 
 def _is_fresh(directory: Path) -> bool:
-    if directory.name.endswith(FRESH_SUFFIX) or not (directory / OWNER).exists():
-        with suppress(OSError):
-            return time.time() - directory.stat().st_mtime < FRESH_S
-    return False
+    """Whether it may be about to get its owner; the window is a few instructions wide."""
+    if not directory.name.endswith(FRESH_SUFFIX):
+        return False
+    with suppress(OSError):
+        return time.time() - directory.stat().st_mtime < FRESH_S
+    return True
 
 
 def _clean(directory: Path) -> int:
