@@ -96,6 +96,7 @@ enum rb_command_type {
  * close timeout. CLOSE gives all received bytes back; no RECV follows, SENT events do.
  */
 enum rb_close_flags {
+	RB_CLOSE_ORDERLY = 0,
 	RB_CLOSE_WRITE = 1, /* half-close: send FIN after the queued data, keep receiving; a full CLOSE follows later */
 	RB_CLOSE_ABORT = 2, /* drop queued data and send RST; CLOSED with -ECONNABORTED */
 };

@@ -130,7 +130,7 @@ static void print_range(const struct rb_option *option, FILE *out)
 		fputs("IPv4 address:port", out);
 		break;
 	case RB_OPTION_ADDRESSES:
-		fprintf(out, "up to %d IPv4 addresses, like 10.0.0.1,10.0.0.2", RB_ADDRESSES_MAX);
+		fprintf(out, "up to %d IPv4 addresses, like 10.0.0.1,10.0.0.8-10.0.0.11,10.0.1.0/28", RB_ADDRESSES_MAX);
 		break;
 	case RB_OPTION_CPUS:
 		fprintf(out, "up to %d CPU numbers, like 0-3,8", RB_CPUS_MAX);

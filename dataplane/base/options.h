@@ -25,7 +25,8 @@ struct rb_cpu_list {
 	uint16_t cpu[RB_CPUS_MAX];
 };
 
-/* IPv4 addresses in the order given ("10.0.0.1,10.0.0.2"); ports are 0. */
+/* IPv4 addresses in the order given ("10.0.0.1,10.0.0.8-10.0.0.11,10.0.1.0/28": single ones, ranges, the hosts of a
+ * network); ports are 0. */
 struct rb_address_list {
 	unsigned count;
 	struct rb_address address[RB_ADDRESSES_MAX];

@@ -112,15 +112,59 @@ int rb_parse_endpoint(const char *text, struct rb_address *address)
 	return 0;
 }
 
+/* What follows the first address: nothing, "-" and the last one, or "/" and a prefix length. */
+static int take_last_address(const char **text, uint32_t *first, uint32_t *last)
+{
+	struct rb_address address;
+	uint64_t prefix;
+
+	*last = *first;
+	if (**text == '-') {
+		++*text;
+		if (take_address(text, &address) != 0 || address.ip < *first)
+			return -EINVAL;
+		*last = address.ip;
+	} else if (**text == '/') {
+		++*text;
+		if (take_uint(text, &prefix) != 0 || prefix < 1 || prefix > 32)
+			return -EINVAL;
+		uint32_t hosts = (uint32_t)((UINT64_C(1) << (32 - prefix)) - 1);
+		if ((*first & hosts) != 0 && prefix < 32)
+			return -EINVAL;
+		*last = *first | hosts;
+		/* The network's own address and its broadcast address are no hosts; a /31 has neither. */
+		if (prefix < 31) {
+			++*first;
+			--*last;
+		}
+	}
+	return 0;
+}
+
+static int take_addresses(const char **text, struct rb_address_list *list)
+{
+	struct rb_address address;
+	uint32_t last;
+
+	if (take_address(text, &address) != 0)
+		return -EINVAL;
+	int result = take_last_address(text, &address.ip, &last);
+	if (result != 0)
+		return result;
+	if (last - address.ip >= RB_ADDRESSES_MAX - list->count)
+		return -ERANGE;
+	for (uint32_t count = last - address.ip + 1; count > 0; count--, address.ip++)
+		list->address[list->count++] = address;
+	return 0;
+}
+
 int rb_parse_addresses(const char *text, struct rb_address_list *list)
 {
 	list->count = 0;
 	for (;;) {
-		if (list->count == RB_ADDRESSES_MAX)
-			return -ERANGE;
-		if (take_address(&text, &list->address[list->count]) != 0)
-			return -EINVAL;
-		list->count++;
+		int result = take_addresses(&text, list);
+		if (result != 0)
+			return result;
 		if (*text == '\0')
 			return 0;
 		if (*text++ != ',')

@@ -86,7 +86,7 @@ static void test_close_flushes(void **state)
 	int fd = harness_accept(&harness, 0, &handle);
 	const struct rb_sg sg = {.base = data, .length = TOTAL};
 	rb_context_sendv(harness.context, handle, &sg, 1);
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	for (;;) {
 		harness_poll(&harness);
 		ssize_t got = recv(fd, block, sizeof(block), 0);
@@ -187,8 +187,8 @@ static void test_event_array_is_bounded(void **state)
 	for (int i = 0; i < PEERS; i++)
 		peer_send(fd[i], "x", 1);
 	for (int i = 0; i < PEERS * 4; i++) {
-		rb_context_close(own.context, 0, 0);
-		rb_context_close(own.context, 0, 0);
+		rb_context_close(own.context, 0, RB_CLOSE_ORDERLY);
+		rb_context_close(own.context, 0, RB_CLOSE_ORDERLY);
 		int count = rb_context_run_io(own.context, RB_POLL, &events);
 		assert_in_range(count, 2, 3);
 		for (int j = 0; j < count; j++) {
@@ -375,12 +375,12 @@ static void test_thousand_connections(void **state)
 			break;
 		case RB_EVENT_RECV:
 			if (event.flags & RB_RECV_FIN) {
-				rb_context_close(own.context, event.handle, 0);
+				rb_context_close(own.context, event.handle, RB_CLOSE_ORDERLY);
 			} else if (event.cookie == CONNECTIONS) { /* server side: echo */
 				rb_context_sendv(own.context, event.handle, &hello, 1);
 			} else {
 				echoed++;
-				rb_context_close(own.context, event.handle, 0);
+				rb_context_close(own.context, event.handle, RB_CLOSE_ORDERLY);
 			}
 			break;
 		case RB_EVENT_CLOSED:

@@ -56,7 +56,7 @@ static void test_echo_and_orderly_end(void **state)
 	struct rb_event end = harness_expect(&harness, RB_EVENT_RECV);
 	assert_int_equal(end.flags, RB_RECV_FIN);
 	assert_int_equal(end.recv.length, 0);
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
 	peer_expect_end(fd);
 	close(fd);
@@ -134,7 +134,7 @@ static void test_half_close_by_peer(void **state)
 	send_text(handle, "still");
 	harness_expect(&harness, RB_EVENT_SENT);
 	peer_receive(fd, text, 5);
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
 	peer_expect_end(fd);
 	close(fd);
@@ -157,7 +157,7 @@ static void test_half_close_by_us(void **state)
 	close(fd);
 	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).flags, RB_RECV_FIN);
 	harness_expect_quiet(&harness); /* both directions are finished, yet the handle lives until CLOSE */
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, 0);
 }
 
@@ -171,7 +171,7 @@ static void test_close_discards_and_is_orderly(void **state)
 	int fd = harness_accept(&harness, 0, &handle);
 	send_text(handle, "goodbye");
 	harness_expect(&harness, RB_EVENT_SENT);
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	harness_poll(&harness);
 	for (int i = 0; i < 32; i++) {
 		peer_send(fd, block, sizeof(block));
@@ -192,7 +192,7 @@ static void test_close_waits_with_a_deadline(void **state)
 	rb_handle handle;
 	harness_open(&own, &config);
 	int fd = harness_accept(&own, 0, &handle);
-	rb_context_close(own.context, handle, 0);
+	rb_context_close(own.context, handle, RB_CLOSE_ORDERLY);
 	assert_int_equal(harness_expect(&own, RB_EVENT_CLOSED).status, -ETIMEDOUT);
 	peer_expect_end(fd); /* the FIN came first */
 	close(fd);
@@ -204,8 +204,8 @@ static void test_close_twice(void **state)
 	(void)state;
 	rb_handle handle;
 	int fd = harness_accept(&harness, 0, &handle);
-	rb_context_close(harness.context, handle, 0);
-	rb_context_close(harness.context, handle, 0);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
+	rb_context_close(harness.context, handle, RB_CLOSE_ORDERLY);
 	harness_expect_error(&harness, RB_COMMAND_CLOSE, -EALREADY);
 	rb_context_close(harness.context, handle, RB_CLOSE_ABORT); /* impatience is allowed */
 	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, -ECONNABORTED);

@@ -207,6 +207,20 @@ static void test_lists(void **state)
 	assert_int_equal(rb_parse_cpus("", &cpus), -EINVAL);
 	assert_int_equal(rb_parse_cpus("0-99999999999", &cpus), -ERANGE);
 	assert_int_equal(rb_parse_addresses("1.2.3.4,", &addresses), -EINVAL);
+	assert_int_equal(rb_parse_addresses("1.2.3.4-1.2.3.3", &addresses), -EINVAL);
+	assert_int_equal(rb_parse_addresses("1.2.3.4/24", &addresses), -EINVAL);
+	assert_int_equal(rb_parse_addresses("1.2.3.0/33", &addresses), -EINVAL);
+	assert_int_equal(rb_parse_addresses("0.0.0.0/0", &addresses), -EINVAL);
+	assert_int_equal(rb_parse_addresses("10.0.0.0/8", &addresses), -ERANGE);
+	assert_int_equal(rb_parse_addresses("0.0.0.0-255.255.255.255", &addresses), -ERANGE);
+	assert_int_equal(rb_parse_addresses("1.2.3.0/24,1.2.4.0/30,1.2.5.0", &addresses), -ERANGE);
+	assert_int_equal(rb_parse_addresses("9.9.9.9,1.2.3.254-1.2.4.1,1.2.5.0/30,1.2.6.0/31,7.7.7.7/32", &addresses),
+			 0);
+	static const uint32_t expected[] = {0x09090909, 0x010203fe, 0x010203ff, 0x01020400, 0x01020401,
+					    0x01020501, 0x01020502, 0x01020600, 0x01020601, 0x07070707};
+	assert_int_equal(addresses.count, sizeof(expected) / sizeof(expected[0]));
+	for (unsigned i = 0; i < addresses.count; i++)
+		assert_int_equal(addresses.address[i].ip, expected[i]);
 	assert_int_equal(rb_parse_address("1.2.3.256", &address), -EINVAL);
 	assert_int_equal(rb_parse_address("1.2.3", &address), -EINVAL);
 	assert_int_equal(rb_parse_address("1.2.3.4:5", &address), -EINVAL);

@@ -120,7 +120,7 @@ static int execute_close(struct epoll_context *context, struct connection *conne
 		if (connection->write_closed)
 			return -EALREADY;
 		break;
-	case 0:
+	case RB_CLOSE_ORDERLY:
 		if (closing)
 			return -EALREADY;
 		connection->state = CONNECTION_CLOSING;

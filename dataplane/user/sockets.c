@@ -79,7 +79,7 @@ int rb_socket_listen(const struct rb_listen_config *config, struct rb_address ad
 
 struct rb_address rb_socket_local(int fd)
 {
-	struct sockaddr_in name;
+	struct sockaddr_in name = {0};
 	socklen_t length = sizeof(name);
 	int result = getsockname(fd, (struct sockaddr *)&name, &length);
 	RB_ASSERT_EQ(result, 0); /* cannot fail for a socket we own */

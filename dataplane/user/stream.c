@@ -73,7 +73,7 @@ static void issue_open(struct rb_stream *stream)
 	if (stream->output.unqueued > 0)
 		return; /* closing waits for it; SENT brings us back */
 	if (stream->wants_close) {
-		rb_context_close(context, stream->handle, 0);
+		rb_context_close(context, stream->handle, RB_CLOSE_ORDERLY);
 		stream->closed = true;
 	} else if (stream->wants_shutdown && !stream->shut_down) {
 		rb_context_close(context, stream->handle, RB_CLOSE_WRITE);
