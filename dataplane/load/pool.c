@@ -197,9 +197,7 @@ static struct rb_address pick_source(struct rb_pool *pool)
 
 static void open_one(struct rb_pool *pool, struct rb_context *context)
 {
-	struct rb_list *node = rb_list_pop(&pool->free);
-	RB_ASSERT(node != NULL); /* wants_open() */
-	struct rb_connection *c = RB_CONTAINER_OF(node, struct rb_connection, work);
+	struct rb_connection *c = pop_work(&pool->free);
 
 	c->state = RB_CONNECTION_CONNECTING;
 	c->close_wanted = false;
