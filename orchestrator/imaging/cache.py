@@ -11,8 +11,9 @@ from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.errors import BuildError, HostError
+from orchestrator.host import trees
 from orchestrator.imaging import build, model
-from orchestrator.imaging.build import Progress, Trees
+from orchestrator.imaging.build import Progress
 from orchestrator.imaging.declaration import read_declaration
 from orchestrator.imaging.identity import image_hash, source_hash
 from orchestrator.imaging.model import GuestImage
@@ -33,31 +34,32 @@ def ensure_image(
     Raises UsageError for a name or a declaration, BuildError, ProvisionError, HostError.
     """
     declaration = read_declaration(paths.project("images"), name)
-    trees = Trees(locked=locked, archive=archive)
-    found = _cached(name, trees)
+    found = _cached(name, locked)
     if found is not None:
         return found
     with _only_builder(name, progress):
-        found = _cached(name, trees)
+        found = _cached(name, locked)
         if found is not None:
             return found
         sources = source_hash(paths.PROJECT, name)
         with _build_directory(name) as work:
-            release, packages = build.build_image(declaration, work, trees=trees, progress=progress)
+            release, packages = build.build_image(
+                declaration, work, locked=locked, archive=archive, progress=progress
+            )
             if source_hash(paths.PROJECT, name) != sources:
                 raise BuildError(
                     f"what {name} is built from was changed meanwhile", hint="build it again"
                 )
             # Only now is it known which packages were had: fetching may have resolved afresh.
-            lock_lines = trees.lock_lines(name)
+            had = trees.locked_packages(name, locked=locked)
             image = GuestImage(
                 name=name,
-                hash=image_hash(sources, lock_lines),
+                hash=image_hash(sources, had),
                 path=work,
                 kernel_release=release,
                 packages=packages,
                 sha256={file: build.sha256(work / file) for file in model.ARTEFACTS},
-                drifted=lock_lines != _declared_lock(name),
+                drifted=had != trees.read_lock(paths.project("images", f"{name}.lock")),
             )
             model.write_manifest(image)
             final = _place(name, image.hash)
@@ -81,14 +83,12 @@ def list_images() -> list[GuestImage]:
 
 def lock_image(name: str, *, archive: str = "", progress: Progress = logger.info) -> Path:
     """Renew images/<name>.lock from the archive and return its path. Trees can be locked, too."""
-    log = paths.cache("logs", f"{name}-lock.log")
-    build.lock(name, trees=Trees(locked=False, archive=archive), progress=progress, log=log)
-    return paths.project("images", f"{name}.lock")
+    return trees.renew_lock(name, archive=archive, on_line=progress)
 
 
-def _cached(name: str, trees: Trees) -> GuestImage | None:
+def _cached(name: str, locked: bool) -> GuestImage | None:
     sources = source_hash(paths.PROJECT, name)
-    place = _place(name, image_hash(sources, trees.lock_lines(name)))
+    place = _place(name, image_hash(sources, trees.locked_packages(name, locked=locked)))
     try:
         image = model.read_image(place)
     except (OSError, ValueError, KeyError):
@@ -98,11 +98,6 @@ def _cached(name: str, trees: Trees) -> GuestImage | None:
 
 def _place(name: str, digest: str) -> Path:
     return paths.cache("images", f"{name}-{digest}")
-
-
-def _declared_lock(name: str) -> str:
-    text = paths.project("images", f"{name}.lock").read_text(encoding="utf-8")
-    return "".join(line for line in text.splitlines(True) if not line.startswith("#"))
 
 
 @contextmanager

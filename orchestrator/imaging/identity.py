@@ -6,16 +6,19 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from orchestrator.host.trees import Package
+
 DIGITS = 16
 # Tasks that run in guests, and texts for people, do not get into an image.
 NOT_BUILT = ("runtime.yml", "README.md")
 
 
-def image_hash(sources: str, lock_lines: str) -> str:
-    """The hash of an image: of its sources and of the lock in effect, 16 hexadecimal digits."""
+def image_hash(sources: str, packages: Iterable[Package]) -> str:
+    """The hash of an image: of its sources and of the packages in effect, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     _add(digest, "sources", sources.encode())
-    _add(digest, "lock", lock_lines.encode())
+    for package in packages:
+        _add(digest, package.name, package.sha256.encode())
     return digest.hexdigest()[:DIGITS]
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator import paths
 from orchestrator.errors import ProvisionError, SpecError, UsageError
+from orchestrator.host.trees import Package
 from orchestrator.imaging import cache, declared_images, list_images, model
 from orchestrator.imaging.build import _provision_failure
 from orchestrator.imaging.declaration import read_declaration
@@ -51,7 +53,9 @@ def test_a_mode_changes_the_hash(project: Path) -> None:
 
 
 def test_packages_and_sources_both_decide_the_hash() -> None:
-    hashes = {image_hash(sources, lock) for sources in "ab" for lock in "cd"}
+    package = Package(name="busybox", version="1", architecture="amd64", sha256="c" * 64)
+    locks = [(package,), (replace(package, sha256="d" * 64),)]
+    hashes = {image_hash(sources, lock) for sources in "ab" for lock in locks}
     assert len(hashes) == 4
 
 
