@@ -4,6 +4,7 @@
 import signal
 import sys
 import types
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -23,7 +24,9 @@ from orchestrator.cli import (
     test,
     vm,
 )
-from orchestrator.errors import ExitCode, Interrupted, RingbedError
+from orchestrator.errors import ExitCode, Interrupted, RingbedError, UsageError
+
+PROGRAM = "./ringbed"
 
 app = typer.Typer(
     name="ringbed",
@@ -80,22 +83,55 @@ def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
+_EVERYWHERE = {"-v", "-vv", "--verbose", "-q", "--quiet"}
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """The command line with options that hold for every verb moved before the verb.
+
+    What follows "--", or a machine to run a command in, belongs to that command.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if list(arguments[:2]) == ["vm", "ssh"]:
+        end = 0
+    front = [word for word in arguments[:end] if word in _EVERYWHERE]
+    rest = [word for word in arguments[:end] if word not in _EVERYWHERE]
+    return [*front, *rest, *arguments[end:]]
+
+
+def invoke(arguments: Sequence[str]) -> ExitCode | int:
+    """Run a command line; errors are printed, and the exit code is returned."""
+    try:
+        return app(hoisted(arguments), prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK
+    except RingbedError as error:
+        output.show_error(error)
+        return error.exit_code
+    except typer.Exit as request:
+        return request.exit_code
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except typer.TyperException as error:
+        _show_usage(error)
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
+        sys.stderr.close()
+        return ExitCode.OK
+
+
+def _show_usage(error: typer.TyperException) -> None:
+    message = error.format_message()
+    if not message:
+        # Called without arguments: the help has been printed, there is nothing to add.
+        return
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else PROGRAM
+    output.show_error(UsageError(message, hint=f"{command} --help"))
+
+
 def entry() -> None:
     """Run the command line; ends the process with one of the exit codes of `ExitCode`."""
     signal.signal(signal.SIGINT, _on_signal)
     signal.signal(signal.SIGTERM, _on_signal)
     output.set_up(verbosity=0, quiet=False)
-    try:
-        code = app(standalone_mode=False) or ExitCode.OK
-    except RingbedError as error:
-        output.show_error(error)
-        code = error.exit_code
-    except typer.Exit as request:
-        code = request.exit_code
-    except typer.Abort:
-        code = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
-        sys.stderr.close()
-        code = ExitCode.OK
-    sys.exit(int(code))
+    sys.exit(int(invoke(sys.argv[1:])))

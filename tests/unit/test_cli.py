@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import main, output
+from orchestrator.errors import ExitCode
+from orchestrator.run import directory
+from orchestrator.run.journal import Journal
+
+VERBS = [
+    *("run", "plan", "resume", "status", "logs", "report", "compare", "doctor", "clean", "schema"),
+    *("test", "image build", "image list", "image lock"),
+    *("vm up", "vm ssh", "vm console", "vm down", "vm list"),
+]
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(output.out, "_width", 200)
+    monkeypatch.setattr(output.err, "_width", 200)
+    monkeypatch.setenv("COLUMNS", "200")
+    yield
+    output.set_up(verbosity=0, quiet=False)
+
+
+def call(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main.invoke(words)
+    out, err = capfd.readouterr()
+    return int(code), out, err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, *verb.split(), "--help")
+    assert code == ExitCode.OK
+    assert f"Example: ./ringbed {verb}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("frobnicate",), "No such command 'frobnicate'", "./ringbed --help"),
+        (("run",), "Missing argument", "./ringbed run --help"),
+        (("run", "quickstart", "--repeat", "x"), "valid integer", "./ringbed run --help"),
+        (("run", "quickstart", "--nonsense"), "No such option", "./ringbed run --help"),
+        (("run", "quickstat"), "there is no experiment quickstat", "did you mean quickstart?"),
+        (("vm", "upp"), "No such command 'upp'", "./ringbed vm --help"),
+    ],
+)
+def test_wrong_usage_says_what_and_what_to_do(
+    words: tuple[str, ...], message: str, hint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capfd, *words)
+    assert code == ExitCode.USAGE
+    assert f"error: {message}" in err or message in err
+    assert f"hint: {hint}" in err
+
+
+def test_options_for_every_verb_may_stand_anywhere() -> None:
+    assert main.hoisted(["run", "x", "-q", "--set", "a=b"]) == ["-q", "run", "x", "--set", "a=b"]
+    assert main.hoisted(["run", "x", "--", "-q"]) == ["run", "x", "--", "-q"]
+    assert main.hoisted(["vm", "ssh", "server", "ls", "-v"]) == ["vm", "ssh", "server", "ls", "-v"]
+
+
+def test_version(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, "--version")
+    assert code == ExitCode.OK
+    assert out.startswith("ringbed ")
+
+
+def test_schema_is_json(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, "schema")
+    assert code == ExitCode.OK
+    assert json.loads(out)["type"] == "object"
+
+
+def test_status_of_no_runs_says_how_to_start_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capfd, "status", "--runs-dir", str(tmp_path))
+    assert (code, out) == (ExitCode.OK, "")
+    assert "./ringbed run quickstart" in err
+
+
+def make_run(root: Path) -> directory.RunDirectory:
+    run = directory.create(root, "demo")
+    run.plan.write_text(json.dumps({"trials": [{}, {}, {}]}))
+    with Journal(run.journal) as journal:
+        journal.append("run-start")
+        journal.append("trial-start", trial="a")
+        journal.append("trial-end", trial="a", outcome="ok")
+        journal.append("trial-start", trial="b")
+        journal.append("trial-end", trial="b", outcome="failed", reason="server: no answer")
+        journal.append("trial-start", trial="c")
+    return run
+
+
+def test_status_tells_a_crashed_run_and_its_failures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    code, out, _ = call(capfd, "status", run.name, "--runs-dir", str(tmp_path))
+    assert code == ExitCode.OK
+    assert "crashed" in out
+    assert "1/3" in out
+    assert "b: server: no answer" in out
+    code, out, _ = call(capfd, "status", run.name, "--runs-dir", str(tmp_path), "--json")
+    data = json.loads(out)
+    assert (data["done"], data["failed"], data["trials"]) == (1, 1, 3)
+    assert data["under_way"] == ["c"]
+
+
+def test_logs_print_steps_and_messages(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path)
+    lines = [
+        {"time": 0, "edge": "begin", "step": "guests"},
+        {"time": 61, "edge": "end", "step": "guests", "seconds": 61.0},
+        {"time": 62, "level": "warning", "module": "orchestrator.vm", "message": "slow"},
+    ]
+    run.log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, out, _ = call(capfd, "logs", run.name, "--runs-dir", str(tmp_path))
+    assert code == ExitCode.OK
+    assert out.splitlines() == [
+        "00:00:00 … guests",
+        "00:01:01 ✓ guests  1 min 01 s",
+        "00:01:02 W orchestrator.vm: slow",
+    ]
+
+
+def test_logs_of_a_machine_that_is_not_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    (run.machines / "server").mkdir(parents=True)
+    (run.machines / "server" / "console.log").write_text("ringbed: ready\r\n")
+    code, out, _ = call(capfd, "logs", "-m", "server", run.name, "--runs-dir", str(tmp_path))
+    assert (code, out) == (ExitCode.OK, "ringbed: ready\n")
+    code, _, err = call(capfd, "logs", "-m", "sever", run.name, "--runs-dir", str(tmp_path))
+    assert code == ExitCode.USAGE
+    assert "it has: server" in err
+
+
+def test_clean_removes_unfinished_runs_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CACHE", "STATE", "DATA"):
+        monkeypatch.setenv(f"RINGBED_{name}", str(tmp_path / name.lower()))
+    run = make_run(tmp_path / "runs")
+    arguments = ("--runs-dir", str(tmp_path / "runs"))
+    assert call(capfd, "clean", *arguments)[0] == ExitCode.OK
+    assert run.path.exists()
+    _, out, _ = call(capfd, "clean", "--runs", "--dry-run", *arguments)
+    assert "would remove" in out
+    assert run.path.exists()
+    call(capfd, "clean", "--runs", *arguments)
+    assert not run.path.exists()
+
+
+def test_clean_keeps_packages_and_python_unless_all_is_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CACHE", "STATE", "DATA"):
+        monkeypatch.setenv(f"RINGBED_{name}", str(tmp_path / name.lower()))
+    for place in ("packages/a.deb", "venv/x", "trees/tools-1", "trees/build-1", "images/guest-1"):
+        (tmp_path / "cache" / place).mkdir(parents=True)
+    call(capfd, "clean", "--caches")
+    left = {path.parent.name + "/" + path.name for path in (tmp_path / "cache").glob("*/*")}
+    assert left == {"packages/a.deb", "venv/x", "trees/tools-1"}
+    call(capfd, "clean", "--all")
+    assert not list((tmp_path / "cache").glob("*/*"))
