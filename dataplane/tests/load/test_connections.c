@@ -135,7 +135,7 @@ static void resets_are_counted_and_replaced(void **state)
 	f->config.depth = 4;
 	f->config.rate_rps = 30000;
 	f->config.queue_limit = 10000;
-	f->sim->service_ns = 16000;
+	f->sim->service_ns = 30000;
 	fixture_run(f);
 	assert_true(counters(f)->errors[RB_LOAD_ERROR_RESET] > 50);
 	assert_int_equal(counters(f)->errors[RB_LOAD_ERROR_SHORT], 0);
@@ -152,7 +152,7 @@ static void early_fin_is_a_short_reply(void **state)
 	f->sim->fin_after = 300;
 	f->config.depth = 4;
 	f->config.rate_rps = 30000;
-	f->sim->service_ns = 16000;
+	f->sim->service_ns = 30000;
 	fixture_run(f);
 	assert_true(counters(f)->errors[RB_LOAD_ERROR_SHORT] > 50);
 	assert_int_equal(counters(f)->errors[RB_LOAD_ERROR_RESET], 0);
