@@ -94,6 +94,7 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
         slo=formats.slo,
         at_least=formats.at_least,
         repetitions=_repetitions(results),
+        several=formats.several_workloads(results.summaries),
         groups=[(group, [_drawn(results, one, svgs) for one in group.charts]) for group in groups],
         colours=_colours(results),
         balances=_balances(results.summaries),

@@ -15,7 +15,10 @@ type TextTable = tuple[list[str], list[list[str]]]
 def summary_rows(results: Results) -> TextTable:
     """Headers and one row per variant and workload."""
     slo = formats.objective(results.objective)
+    several = formats.several_workloads(results.summaries)
     headers = ["variant", "max requests/s>", "p50 unloaded>", "p99 unloaded>"]
+    if several:
+        headers.insert(1, "workload")
     if slo:
         headers.append(f"max load, {slo}>")
     headers += ["calls/request>", "packets/poll>", "accept evenness>", "void>"]
@@ -27,6 +30,8 @@ def summary_rows(results: Results) -> TextTable:
             formats.estimate(summary.unloaded_p50, "us"),
             formats.estimate(summary.unloaded_p99, "us"),
         ]
+        if several:
+            row.insert(1, summary.series.workload)
         if slo:
             row.append(formats.slo(summary.slo))
         row += [

@@ -131,20 +131,19 @@ def test_no_banner_where_the_processor_is_real(tmp_path: Path) -> None:
     assert "functional evidence only" not in text
 
 
-def test_the_same_run_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
+def test_the_same_run_gives_the_same_page(run: Path, html: str, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("figures", "report.html"))
-    report.write_report(copy, build_results(copy))
-    names = sorted(path.name for path in (run / "figures").iterdir())
-    assert sorted(path.name for path in (copy / "figures").iterdir()) == names
-    for name in ("report.html", *(f"figures/{name}" for name in names)):
-        assert (copy / name).read_bytes() == (run / name).read_bytes(), name
+    found = build_results(copy)
+    svgs = {path.stem: path.read_bytes() for path in (run / "figures").glob("*.svg")}
+    assert page.page(found, catalogue.groups(found), svgs) == html
 
 
-def test_one_figure_alone_is_the_same_figure(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["echo-ccdf", "memcached-latency-p99"])
+def test_the_same_run_gives_the_same_figures(run: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("figures"))
-    paths = report.write_figure(copy, build_results(copy), "echo-ccdf")
+    paths = report.write_figure(copy, build_results(copy), name)
     assert [path.suffix for path in paths] == [".csv", ".pdf", ".png", ".svg"]
     for path in paths:
         assert path.read_bytes() == (run / "figures" / path.name).read_bytes()
@@ -216,6 +215,9 @@ def test_a_closed_loop_is_drawn_over_what_was_varied(tmp_path: Path) -> None:
     assert list(dict.fromkeys(row["connections"] for row in rows)) == ["1", "4", "16", "64"]
     assert all(summary.slo is None for summary in results.summaries)
     assert all(summary.saturated for summary in results.summaries)
+    headers, cells = report.summary_rows(results)
+    assert headers[1] == "workload" and "4 connections" in cells[2][1]
+    assert "echo closed, 4 connections" in page_of(root)
 
 
 def test_figures_use_the_titles_of_variants(run: Path) -> None:
