@@ -14,11 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from orchestrator.analysis import Histogram, Point
 from orchestrator.report import theme
-from orchestrator.report.formats import significant
 from orchestrator.report.theme import GRID, INK, MUTED, Style
 
 LEFT, BOTTOM, RIGHT = 0.165, 0.155, 0.975
@@ -298,15 +297,32 @@ def _load_axis(axes: Axes, curves: Curves, axis: Axis) -> None:
 
 
 def _log_ticks(axes: Axes, which: str = "y") -> None:
-    """Ticks at 1, 2, 5 of a decade when there are few decades, at powers of ten otherwise."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     low, high = axes.get_ylim() if which == "y" else axes.get_xlim()
-    decades = math.log10(high / low) if low > 0 else 3.0
-    subs = (1.0, 2.0, 5.0) if decades < 2.6 else (1.0,)
-    axis.set_major_locator(LogLocator(base=10, subs=subs))
+    axis.set_major_locator(FixedLocator(log_ticks(low, high)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.grid(True, axis="both", color=GRID)
+
+
+# Ticks of a decade, for axes that span at most so many decades.
+_STEPS = (
+    (0.9, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)),
+    (3.0, (1.0, 2.0, 5.0)),
+    (math.inf, (1.0,)),
+)
+_NARROW_DECADES = 0.4
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round places on a logarithmic axis from low to high (both above 0): as many as it needs."""
+    decades = math.log10(high / low)
+    if decades < _NARROW_DECADES:
+        return [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    steps = next(steps for span, steps in _STEPS if decades <= span)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _thousands(value: float, _: object) -> str:

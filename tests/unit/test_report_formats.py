@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis import Estimate, MaxLoad, Objective, SloResult, State
 from orchestrator.report import formats, theme
+from orchestrator.report.figures import log_ticks
 
 NAN = float("nan")
 
@@ -88,3 +89,18 @@ def test_styles_differ_in_more_than_colour() -> None:
     assert len({style.colour for style in found.values()}) == 7
     assert len({style.marker for style in found.values()}) == 7
     assert list(theme.styles(["a", "b", "a"])) == ["a", "b"]
+
+
+@given(st.floats(1e-3, 1e6), st.floats(0.02, 6.0))
+def test_ticks_of_a_logarithmic_axis_can_be_told_apart(low: float, decades: float) -> None:
+    high = low * 10.0**decades
+    ticks = log_ticks(low, high)
+    assert 1 <= len(ticks) <= 10 and all(low <= tick <= high for tick in ticks)
+    labels = [f"{tick:,.10g}" for tick in ticks]
+    assert len(set(labels)) == len(labels)
+
+
+def test_ticks_are_round() -> None:
+    assert log_ticks(0.15, 90.0) == [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+    assert log_ticks(0.5, 5e4) == [1.0, 10.0, 100.0, 1000.0, 10000.0]
+    assert log_ticks(1.2, 5.2) == [1.5, 2.0, 3.0, 4.0, 5.0]
