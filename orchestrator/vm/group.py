@@ -18,7 +18,7 @@ from orchestrator.vm.snapshots import MEMORY, Snapshot, SnapshotCache
 logger = logging.getLogger(__name__)
 
 COLD_BOOT_S = 120.0
-RESTORE_S = 30.0
+RESTORE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,7 @@ ip link set "$port" vf 0 mac "$mac" spoofchk off
 ip link set "$port" vf 0 trust on
 await 'has_carrier "$port" 2>/dev/null'
 name=$(readlink "$device/virtfn0")
+echo 1 >"$device/sriov_drivers_autoprobe"
 echo "${name##*/}" >/sys/bus/pci/drivers/igbvf/bind
 await 'ls "$device"/virtfn0/net/* >/dev/null 2>&1'
 for entry in "$device"/virtfn0/net/*; do ip link set "${entry##*/}" name "$vf"; done

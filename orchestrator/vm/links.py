@@ -129,8 +129,8 @@ def _device(machine: MachineConfig, index: int, nic: Nic) -> dict[str, object]:
         device |= {"romfile": "", "rx_queue_size": 1024}
         if nic.queues > 1:
             # A vector for each RX and TX queue, one for control, one for configuration changes.
-            # No rss=on: the tap already spreads flows over its queues, and QEMU's own RSS on top
-            # of it left frames lying in a queue that the guest was never told about.
+            # No rss=on: the tap already spreads flows over its queues, and with QEMU's own RSS on
+            # a tap without offload headers most frames never reached the guest.
             device |= {"mq": True, "vectors": 2 * nic.queues + 2}
         if machine.viommu:
             device |= {"iommu_platform": True, "disable-legacy": "on"}

@@ -17,7 +17,7 @@ from orchestrator.vm.keys import Keys
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 3.0
-HANDSHAKE_S = 10.0
+HANDSHAKE_S = 20.0
 RETRY_S = 0.05
 SSH_ERRORS = (paramiko.SSHException, EOFError, OSError, CommandTimedOut)
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every NIC model: the guest has the queues it was given, and traffic uses each of them."""
+
+import re
+import shlex
+
+import pytest
+
+from orchestrator.vm import guest
+from orchestrator.vm.group import Group
+from orchestrator.vm.machine import Machine
+
+pytestmark = pytest.mark.vm
+
+FLOWS = 32
+SINK = """
+import socket, threading
+server = socket.create_server(("", 7), backlog=64)
+def echo(peer):
+    while data := peer.recv(65536):
+        peer.sendall(data)
+while True:
+    threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
+"""
+SOURCE = """
+import socket, sys
+peers = [socket.create_connection((sys.argv[1], 7), timeout=20) for _ in range(int(sys.argv[2]))]
+for peer in peers:
+    peer.sendall(b"x" * 20000)
+for peer in peers:
+    left = 20000
+    while left:
+        left -= len(peer.recv(65536))
+print("echoed", len(peers))
+"""
+
+
+@pytest.fixture(scope="module")
+def echo(pair: Group) -> Group:
+    pair["server"].run(
+        f"nohup python3 -c {shlex.quote(SINK)} >/dev/null 2>&1 </dev/null & sleep 1"
+    )
+    return pair
+
+
+def interrupts(machine: Machine, pattern: str) -> dict[str, int]:
+    """Interrupts of each queue whose name matches, over all CPUs."""
+    counts: dict[str, int] = {}
+    for line in machine.run(["cat", "/proc/interrupts"]).splitlines():
+        words = line.split()
+        if words and re.fullmatch(pattern, words[-1]):
+            counts[words[-1]] = sum(int(word) for word in words[1:] if word.isdecimal())
+    return counts
+
+
+def exchange(group: Group, address: str) -> None:
+    words = ["python3", "-c", SOURCE, address, str(FLOWS)]
+    assert group["client"].run(words, deadline_s=60) == f"echoed {FLOWS}\n"
+
+
+def facts(machine: Machine, ifname: str) -> guest.NicFacts:
+    return next(fact for fact in guest.facts(machine) if fact.ifname == ifname)
+
+
+def packets(machine: Machine, ifname: str) -> dict[str, int]:
+    text = machine.run(["ethtool", "-S", ifname])
+    return {name: int(n) for name, n in re.findall(r"([rt]x_queue_\d+_packets): (\d+)", text)}
+
+
+def test_igb_uses_every_queue_in_both_directions(echo: Group) -> None:
+    before = {machine.name: packets(machine, "igb0") for machine in echo}
+    exchange(echo, "10.1.0.2")
+    for machine in echo:
+        fact = facts(machine, "igb0")
+        assert (fact.driver, fact.queues, fact.rx_ring, fact.up) == ("igb", 2, 4096, True)
+        now = packets(machine, "igb0")
+        assert len(now) == 4
+        assert all(now[queue] - before[machine.name][queue] > FLOWS for queue in now), now
+
+
+def test_an_igb_vf_carries_traffic_on_its_queue(echo: Group) -> None:
+    before = {machine.name: interrupts(machine, r"vf0-[rt]x-\d+") for machine in echo}
+    exchange(echo, "10.2.0.2")
+    for machine in echo:
+        fact = facts(machine, "vf0")
+        assert (fact.driver, fact.queues, fact.up) == ("igbvf", 1, True)
+        now = interrupts(machine, r"vf0-[rt]x-\d+")
+        assert sorted(now) == ["vf0-rx-0", "vf0-tx-0"]
+        assert all(now[queue] > before[machine.name][queue] for queue in now), now
+
+
+def test_virtio_uses_every_queue_in_both_directions(echo: Group) -> None:
+    pattern = r"virtio\d+-(in|out)put\.\d+"
+    before = {machine.name: interrupts(machine, pattern) for machine in echo}
+    exchange(echo, "10.3.0.2")
+    for machine in echo:
+        fact = facts(machine, "vnet0")
+        assert (fact.driver, fact.queues, fact.rx_ring, fact.up) == ("virtio_net", 2, 1024, True)
+        name = machine.run("basename $(readlink -f /sys/class/net/vnet0/device)").strip()
+        used = {
+            queue: count - before[machine.name][queue]
+            for queue, count in interrupts(machine, pattern).items()
+            if queue.startswith(f"{name}-")
+        }
+        assert len(used) == 4
+        assert all(used[queue] > 0 for queue in used if "input" in queue), used
+
+
+def test_a_link_is_impaired_on_request(echo: Group) -> None:
+    client = echo["client"]
+    client.run("tc qdisc replace dev igb0 root netem limit 1000 delay 200ms")
+    try:
+        assert "delay 200ms" in facts(client, "igb0").qdisc
+        text = client.run(["ping", "-c", "2", "10.1.0.2"])
+        times = [float(found) for found in re.findall(r"time=([\d.]+)", text)]
+        assert len(times) == 2
+        assert min(times) >= 200
+    finally:
+        client.run(["tc", "qdisc", "del", "dev", "igb0", "root"])
