@@ -114,6 +114,8 @@ def _compile(
         build.mkdir()
         out.mkdir(mode=0o755)
         setup = ["meson", "setup", str(_BUILD), str(_SOURCE), f"--buildtype={build_type}"]
+        if build_type == "release":
+            setup.append("-Db_ndebug=true")
         for argv in ([*setup, "-Dtests=disabled"], ["ninja", "-C", str(_BUILD)]):
             process.stream(
                 tree.command(argv, binds=_binds(source, build), cwd=_BUILD),

@@ -4,8 +4,11 @@
 from collections.abc import Mapping
 
 from orchestrator.workloads.base import Generator, Load
+from orchestrator.workloads.memcslap import Memcslap
 from orchestrator.workloads.rbload import Rbload
 
-GENERATORS: Mapping[str, Generator] = {driver.offer.name: driver for driver in (Rbload(),)}
+GENERATORS: Mapping[str, Generator] = {
+    driver.offer.name: driver for driver in (Rbload(), Memcslap())
+}
 
 __all__ = ["GENERATORS", "Generator", "Load"]

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from orchestrator.errors import StepError
+from orchestrator.spec.workload import Workload
+from orchestrator.stacks.base import Endpoint, Served
+from orchestrator.steps.model import Collect, Put, Run, Step
+from orchestrator.workloads import GENERATORS, Load, memcslap
+
+CLIENT = Endpoint(
+    machine="client", cpus=2, device="link0", queues=1, addresses=("10.0.0.2", "10.0.0.130")
+)
+SERVED = Served(address="10.0.0.1", port=7000, up=(), down=())
+
+
+def load(protocol: str, offered: float | None = 1000.0, **workload: object) -> Load:
+    return Load(
+        workload=Workload.model_validate(workload),
+        protocol=protocol,
+        offered_rps=offered,
+        seed=7,
+        warmup_ns=100,
+        duration_ns=1_000_000_000,
+        trace="0\n5\n",
+    )
+
+
+def argv(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    (run,) = [step for step in steps if isinstance(step, Run)]
+    return run.argv
+
+
+def rbload(made: Load) -> tuple[str, ...]:
+    return argv(GENERATORS["rbload"].drive(made, {}, SERVED, CLIENT))
+
+
+def test_every_generator_collects_what_it_wrote_on_the_client() -> None:
+    for name, generator in GENERATORS.items():
+        made = load("memcached-text", None, mode="closed")
+        steps = generator.drive(made, {}, SERVED, CLIENT)
+        assert {step.machine for step in steps} == {"client"}, name
+        assert isinstance(steps[-1], Collect)
+
+
+def test_open_loop_is_paced_and_seeded() -> None:
+    words = rbload(load("echo", arrival="fixed", message="128B", depth=4))
+    assert {
+        "--rate=1000.0",
+        "--arrival=fixed",
+        "--seed=7",
+        "--message-bytes=128",
+        "--depth=4",
+        "--source=10.0.0.2,10.0.0.130",
+        "--target=10.0.0.1:7000",
+    } <= set(words)
+
+
+def test_closed_loop_has_no_rate() -> None:
+    words = rbload(load("echo", None, mode="closed", think_time="5us"))
+    assert "--mode=closed" in words
+    assert "--think-time=5000ns" in words
+    assert not any(word.startswith("--rate") for word in words)
+
+
+def test_a_trace_is_put_beside_the_generator() -> None:
+    made = load("echo", None, arrival="trace", trace={"file": "a.trace", "period": "1ms"})
+    steps = GENERATORS["rbload"].drive(made, {}, SERVED, CLIENT)
+    put = steps[0]
+    assert isinstance(put, Put)
+    assert put.text == "0\n5\n"
+    assert f"--trace={put.path}" in argv(steps)
+    assert "--trace-period=1000000ns" in argv(steps)
+
+
+def test_service_times_go_to_spin_only() -> None:
+    service = {"distribution": "exponential", "mean": "20us"}
+    assert "--service-mean=20000ns" in rbload(load("spin", service_time=service))
+    assert not any("service" in word for word in rbload(load("echo", service_time=service)))
+
+
+def test_memcached_profile_and_share() -> None:
+    words = rbload(load("memcached-binary", memcached={"profile": "usr", "get_share": "90%"}))
+    assert {"--protocol=memcached-binary", "--workload=usr", "--get-share=0.9"} <= set(words)
+    assert not any(word.startswith("--message-bytes") for word in words)
+
+
+def test_generator_threads_are_pinned_within_the_client() -> None:
+    assert "--cpus=0,1,0" in rbload(load("echo", threads=3, connections=3))
+
+
+MEMCSLAP = """\
+Time to generate       2000 test keys:                0.010 seconds.
+Time to set            2000 keys:                     0.067 seconds.
+Time to start             4 threads:                  0.000 seconds.
+--------------------------------------------------------------------
+Time to get            8000 keys by    4 threads:     0.200 seconds.
+--------------------------------------------------------------------
+Time total:                                           0.290 seconds.
+"""
+
+
+def test_memcslap_result() -> None:
+    found = memcslap.parse(MEMCSLAP)
+    assert found["achieved_rps"] == 40_000
+    assert found["latency_ns"] == {"mean": pytest.approx(100_000)}
+
+
+@pytest.mark.parametrize("text", ["", "Time to get 0 keys by 4 threads: 0.000 seconds."])
+def test_memcslap_without_a_result(text: str) -> None:
+    with pytest.raises(StepError, match="no result"):
+        memcslap.parse(text)
