@@ -107,6 +107,8 @@ def _hook(request: Path) -> str:
     words = [
         "env",
         f"PYTHONPATH={paths.PROJECT}",
+        # A build that is killed must leave nothing outside its directory.
+        f"TMPDIR={request.parent}",
         "PYTHONDONTWRITEBYTECODE=1",
         sys.executable,
         "-m",

@@ -146,13 +146,26 @@ def _ssh_variables(login: Login) -> dict[str, Any]:
 def _read_back(result: TaskResult) -> Any:
     text = str(result.result.get("stdout", ""))
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         raise ProvisionError(
             f"{result.host}: {result.role} printed no JSON: {error}",
             details=text,
             hint="the image and the playbooks do not belong together: ./ringbed image build",
         ) from error
+    if result.role == "linux_stack":
+        return {name: _simplify(parts) for name, parts in found.items()}
+    return found
+
+
+def _simplify(parts: dict[str, Any]) -> dict[str, Any]:
+    """Undo ethtool's wrapping: a list of one object that repeats the name of the interface."""
+    plain = dict(parts)
+    for key in ("coalesce", "rings", "features"):
+        for only in parts[key] or ():
+            plain[key] = {name: value for name, value in only.items() if name != "ifname"}
+    plain["features"] = {name: state["active"] for name, state in (plain["features"] or {}).items()}
+    return plain
 
 
 def _expect_all(

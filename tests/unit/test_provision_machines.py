@@ -75,3 +75,19 @@ def test_a_failed_module_is_told_by_what_it_printed() -> None:
     result = {"msg": "non-zero return code", "stderr": "vfio: no IOMMU\n", "stdout": ""}
     assert failure_text(result) == "vfio: no IOMMU\nnon-zero return code"
     assert failure_text({}) == "no message"
+
+
+def test_what_ethtool_prints_is_unwrapped() -> None:
+    printed = """{"eth1": {"driver": "igb", "queues": {"rx": 2, "tx": 2}, "rings": null,
+        "coalesce": [{"ifname": "eth1", "rx-usecs": 0}],
+        "features": [{"ifname": "eth1", "rx-gro": {"active": true, "fixed": false}}]}}"""
+    result = TaskResult(host="server", role="linux_stack", task="t", result={"stdout": printed})
+    assert machines._read_back(result) == {
+        "eth1": {
+            "driver": "igb",
+            "queues": {"rx": 2, "tx": 2},
+            "rings": None,
+            "coalesce": {"rx-usecs": 0},
+            "features": {"rx-gro": True},
+        }
+    }
