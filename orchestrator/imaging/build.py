@@ -107,8 +107,9 @@ def _hook(request: Path) -> str:
     words = [
         "env",
         f"PYTHONPATH={paths.PROJECT}",
-        # A build that is killed must leave nothing outside its directory.
-        f"TMPDIR={request.parent}",
+        # The build sandbox's own, so that a killed build leaves nothing, and short enough for the
+        # sockets that Ansible makes.
+        "TMPDIR=/dev/shm",
         "PYTHONDONTWRITEBYTECODE=1",
         sys.executable,
         "-m",

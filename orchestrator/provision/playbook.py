@@ -23,6 +23,7 @@ from orchestrator.process import tail
 
 logger = logging.getLogger(__name__)
 
+SHORT = 40
 FAILURES = ("runner_on_failed", "runner_on_unreachable", "runner_item_on_failed")
 RESULTS = ("runner_on_ok", "runner_item_on_ok")
 
@@ -110,7 +111,10 @@ def play(
 
 @contextmanager
 def _private_directory() -> Iterator[tuple[Path, dict[str, str]]]:
-    with tempfile.TemporaryDirectory(prefix="rb-") as name:
+    # Sockets are made below it, and the path of a socket may have 107 bytes.
+    usual = tempfile.gettempdir()
+    place = usual if len(usual) <= SHORT else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="rb-", dir=place) as name:
         private = Path(name)
         (private / "project").mkdir()
         yield (
@@ -121,6 +125,7 @@ def _private_directory() -> Iterator[tuple[Path, dict[str, str]]]:
                 "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
                 "ANSIBLE_NOCOLOR": "1",
+            "TMPDIR": name,
                 "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 # The tools tree brings no locale but this one, and Ansible insists on UTF-8.
