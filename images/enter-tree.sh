@@ -46,6 +46,18 @@ cover "$tree/etc/alternatives" /etc/alternatives
 for directory in bin sbin lib lib64; do
     [[ -L /$directory ]] || cover "$tree/usr/$directory" "/$directory"
 done
+# libvirt looks up this user and this group whenever it runs as root, and nothing else does: the
+# host's lists, with the tree's entry behind them. The files live as long as the mounts.
+if [[ $as == root ]]; then
+    for list in passwd group; do
+        grep -q '^libvirt-qemu:' "/etc/$list" && continue
+        merged=$(mktemp)
+        { cat "/etc/$list"; grep '^libvirt-qemu:' "$tree/etc/$list"; } >"$merged"
+        chmod 644 "$merged"
+        mount --bind "$merged" "/etc/$list"
+        rm "$merged"
+    done
+fi
 mount --rbind "$tree/usr" /usr
 hash -r
 cd "$PWD"

@@ -3,6 +3,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +14,19 @@ from rich.text import Text
 
 from orchestrator.errors import RingbedError
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+WIDTH_OF_A_FILE = 160
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console as wide as its terminal; a file or a pipe has room for whole tables."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
+    return console
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 STATUS_STYLE = {
     "ok": "green",
@@ -88,8 +100,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
     for column in columns:
         right = column.endswith(">")
         made.add_column(
-            column.rstrip(">"), justify="right" if right else "left", header_style="bold dim"
+            column.rstrip(">"),
+            justify="right" if right else "left",
+            header_style="bold dim",
+            overflow="fold",
         )
+    if made.columns:
+        made.columns[0].no_wrap = True
     for row in rows:
         made.add_row(*row)
     return made

@@ -39,8 +39,12 @@ class _Pace:
         self._estimate = 0.0
         self._begin = 0.0
 
-    def begin(self, total: int, seconds_each: float) -> None:
-        self.total, self._estimate, self._begin = total, seconds_each, time.monotonic()
+    def announce(self, total: int, seconds_each: float) -> None:
+        self.total, self._estimate = total, seconds_each
+
+    def started(self) -> None:
+        # The clock starts with the first trial: guests come up between the announcement and it.
+        self._begin = self._begin or time.monotonic()
 
     def left(self) -> float:
         each = self._estimate
@@ -86,10 +90,11 @@ class Plain:
                 pass
 
     def trials(self, total: int, seconds_each: float) -> None:
-        self._pace.begin(total, seconds_each)
+        self._pace.announce(total, seconds_each)
         self._line(f"{total} trials, about {seconds(total * seconds_each)}")
 
-    def trial_started(self, label: str) -> None: ...
+    def trial_started(self, label: str) -> None:
+        self._pace.started()
 
     def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None:
         self._pace.done += 1
@@ -140,7 +145,7 @@ class Live:
         self._console.print(Text.assemble(indent, mark, f" {event.title}  ", (took, "dim")))
 
     def trials(self, total: int, seconds_each: float) -> None:
-        self._pace.begin(total, seconds_each)
+        self._pace.announce(total, seconds_each)
         self.bar.update(self._task, total=total, completed=0)
         self._count()
 
@@ -153,6 +158,7 @@ class Live:
         )
 
     def trial_started(self, label: str) -> None:
+        self._pace.started()
         self._trial = label
         self._describe()
 

@@ -26,7 +26,7 @@ from orchestrator.cli.options import (
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, write
 from orchestrator.errors import ExitCode, Interrupted, RingbedError
-from orchestrator.run import directory
+from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 
 Jobs = Annotated[
@@ -131,7 +131,7 @@ def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) 
             raise
         except RingbedError as error:
             failure = error
-        if watch.run is not None and watch.run.manifest.exists():
+        if watch.run is not None and journal.progress(watch.run.journal).outcomes:
             shown = write(watch.run)
     if shown is not None:
         shown.print(as_json=as_json)

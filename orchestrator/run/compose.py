@@ -80,7 +80,11 @@ def record(trial: Trial) -> dict[str, Any]:
     }
     if trial.protocol == "spin":
         service = workload.service_time
-        asked["service_time"] = {"distribution": service.distribution, "mean_ns": service.mean_ns}
+        asked["service_time"] = {
+            "distribution": service.distribution,
+            "mean_ns": service.mean_ns,
+            "sigma": service.sigma,
+        }
     plain = trial.to_json()
     return {
         **{name: value for name, value in plain.items() if value is not None},
