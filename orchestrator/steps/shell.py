@@ -5,12 +5,13 @@ A run of steps for one machine becomes one script, so that a trial costs a few r
 not one per step: under emulation each costs a tenth of a second. The script reports every step
 by a record on standard output, and a failed step with the end of what the command had printed.
 Whatever executes the script (ssh now; a runner inside the guest needs no more than `sh`) reads
-the same records.
+the same records. Collected files travel between the records, in base64.
 
 Files of a process `NAME` in the trial's directory: NAME.log (output), NAME.pid, and NAME.status
 (its exit status, which exists as soon as it has ended, however it ended).
 """
 
+import base64
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from typing import Literal, assert_never
 from orchestrator.steps.model import Collect, Put, Run, Start, Step, Stop, WaitFor
 
 RECORD = "@ringbed"
+FILE = "@ringbed-file"
 POLL_S = 0.02
 KILL_GRACE_S = 5.0
 
 _PRELUDE = """\
+exec 3>&1
 say() { printf '\\n%s %s\\n' '@ringbed' "$*"; }
 evidence() { [ -f "$1" ] && tail -n 20 -- "$1" | sed 's/^/  /'; }
 left() { _n=$((_n - 1)); [ "$_n" -gt 0 ]; }
@@ -59,13 +62,17 @@ def describe(step: Step) -> str:
             assert_never(step)
 
 
-def script(steps: Sequence[tuple[int, Step]], out: str, *, keep_going: bool = False) -> str:
-    """One script for the numbered steps of one machine; Collect steps do not belong in it.
+def script(
+    steps: Sequence[tuple[int, Step]], out: str, *, keep_going: bool = False, fresh: bool = False
+) -> str:
+    """One script for the numbered steps of one machine.
 
-    out: the trial's directory in the guest, which must exist. With keep_going a failed step does
-    not end the script: teardown must always reach its last step.
+    out: the trial's directory in the guest; `fresh` empties it first. With keep_going a failed
+    step does not end the script: teardown must always reach its last step.
     """
     parts = [_PRELUDE, f"out={shlex.quote(out)}\ncd / && keep={int(keep_going)}\n"]
+    if fresh:
+        parts.append('rm -rf "$out" && mkdir -p "$out"\n')
     for index, step in steps:
         parts.append(_function(index, step, out))
         parts.append(
@@ -116,6 +123,16 @@ def records(output: str) -> list[Record]:
     return found
 
 
+def files(output: str) -> dict[int, bytes]:
+    """The collected files in a script's standard output, by the index of their step."""
+    found = {}
+    for line in output.splitlines():
+        words = line.split(" ")
+        if len(words) == 3 and words[0] == FILE:
+            found[int(words[1])] = base64.b64decode(words[2])
+    return found
+
+
 def _short(argv: Sequence[str], width: int = 100) -> str:
     text = shlex.join(argv)
     return text if len(text) <= width else text[: width - 1] + "…"
@@ -134,7 +151,7 @@ def _function(index: int, step: Step, out: str) -> str:
         case Stop():
             body = _stop(step)
         case Collect():
-            raise ValueError("Collect is executed by the transport, not by the script")
+            body = _collect(index, step, out)
         case _:
             assert_never(step)
     # A subshell, so that a body may end itself with `exit` and change no state of the next.
@@ -175,6 +192,15 @@ def _run(index: int, step: Run, out: str) -> str:
         f"{accepted}) exit 0 ;;\n"
         f"124|137) {_fail(f'did not end within {step.deadline_s:g} s', err)} 124 ;;\n"
         f'*) {_fail("ended with status $status", err)} "$status" ;;\nesac\n'
+    )
+
+
+def _collect(index: int, step: Collect, out: str) -> str:
+    path = _quote(step.path, out)
+    absent = "exit 0" if step.optional else "{ echo 'is not there to be collected'; exit 1; }"
+    return (
+        f"[ -f {path} ] || {absent}\n"
+        f"{{ printf '\\n%s %s ' '{FILE}' {index}; base64 -w0 {path}; echo; }} >&3\n"
     )
 
 

@@ -6,15 +6,13 @@ Neighbouring steps of one machine travel as one script (see `steps.shell`). Whil
 command that took too long.
 """
 
-import base64
-import io
+import itertools
 import logging
 import shlex
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import paramiko
 from fabric import Connection
@@ -45,6 +43,8 @@ class SshExecutor:
 
     def __init__(self, guests: Mapping[str, Guest]) -> None:
         self._guests = guests
+        # Machines whose trial directory still holds the previous trial.
+        self._fresh: set[str] = set()
 
     def execute(self, script: Script, into: Path) -> None:
         """Run one trial; collected files go to the directory `into`.
@@ -52,11 +52,10 @@ class SshExecutor:
         Raises StepError or MachineError for the first step that failed. Teardown runs in any case
         where a guest still answers, and its own failures count only when all went well before.
         """
-        steps = (*script.setup, *script.measure)
-        for machine in {step.machine for step in (*steps, *script.teardown)}:
-            self._shell(machine, f"rm -rf {GUEST_OUT} && mkdir -p {GUEST_OUT}", 10.0)
+        self._fresh = {step.machine for step in (*script.setup, *script.measure, *script.teardown)}
+        into.mkdir(parents=True, exist_ok=True)
         try:
-            self._run_all(steps, into, keep_going=False)
+            self._run_all((*script.setup, *script.measure), into, keep_going=False)
         except (StepError, MachineError):
             self._teardown_quietly(script.teardown, into)
             raise
@@ -72,10 +71,7 @@ class SshExecutor:
         failure: StepError | None = None
         for machine, group in _groups(steps):
             try:
-                if isinstance(group[0][1], Collect):
-                    self._collect(machine, [step for _, step in group], into)
-                else:
-                    self._run_script(machine, group, keep_going=keep_going)
+                self._run_script(machine, group, into, keep_going=keep_going)
             except StepError as error:
                 if not keep_going:
                     raise
@@ -83,10 +79,18 @@ class SshExecutor:
         if failure is not None:
             raise failure
 
-    def _run_script(self, machine: str, group: list[tuple[int, Step]], *, keep_going: bool) -> None:
+    def _run_script(
+        self, machine: str, group: list[tuple[int, Step]], into: Path, *, keep_going: bool
+    ) -> None:
         steps = dict(group)
-        text = shell.script(group, GUEST_OUT, keep_going=keep_going)
+        fresh = machine in self._fresh
+        text = shell.script(group, GUEST_OUT, keep_going=keep_going, fresh=fresh)
+        self._fresh.discard(machine)
         output = self._shell(machine, text, shell.deadline(list(steps.values())))
+        for index, content in shell.files(output).items():
+            step = steps[index]
+            assert isinstance(step, Collect)
+            (into / step.into).write_bytes(content)
         found = shell.records(output)
         for record in found:
             if record.outcome == "failed":
@@ -106,28 +110,6 @@ class SshExecutor:
                 step=missing,
                 details=output[-1000:],
             )
-
-    def _collect(self, machine: str, steps: Sequence[Step], into: Path) -> None:
-        wanted = [step for step in steps if isinstance(step, Collect)]
-        paths = {step.path.replace("{out}", GUEST_OUT): step for step in wanted}
-        # One tar stream in one round trip; base64 because the channel decodes text.
-        names = " ".join(shlex.quote(path) for path in paths)
-        text = (
-            f'set --; for f in {names}; do [ -f "$f" ] && set -- "$@" "$f"; done\n'
-            f'[ $# = 0 ] || tar cPf - "$@" | base64 -w0\n'
-        )
-        archive = self._shell(machine, text, 30.0)
-        files = _untar(archive)
-        into.mkdir(parents=True, exist_ok=True)
-        for path, step in paths.items():
-            if path in files:
-                (into / step.into).write_bytes(files[path])
-            elif not step.optional:
-                raise StepError(
-                    f"{machine}: {step.path} is not there to be collected",
-                    machine=machine,
-                    step=shell.describe(step),
-                )
 
     def _shell(self, machine: str, text: str, deadline_s: float) -> str:
         """Standard output of a script in the guest, while watching that the guest lives."""
@@ -169,32 +151,7 @@ class SshExecutor:
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[tuple[str, list[tuple[int, Step]]]]:
-    """Neighbouring steps of one machine; Collect steps never share a group with others."""
-    group: list[tuple[int, Step]] = []
-
-    def same(step: Step) -> bool:
-        before = group[-1][1]
-        return before.machine == step.machine and isinstance(before, Collect) == isinstance(
-            step, Collect
-        )
-
-    for index, step in enumerate(steps):
-        if group and not same(step):
-            yield group[-1][1].machine, group
-            group = []
-        group.append((index, step))
-    if group:
-        yield group[-1][1].machine, group
-
-
-def _untar(encoded: str) -> dict[str, bytes]:
-    data = base64.b64decode(encoded)
-    if not data:
-        return {}
-    files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for member in archive.getmembers():
-            content = archive.extractfile(member)
-            if content is not None:
-                files[str(PurePosixPath(member.name))] = content.read()
-    return files
+    """Neighbouring steps of one machine, with their indices."""
+    numbered = enumerate(steps)
+    for machine, group in itertools.groupby(numbered, key=lambda entry: entry[1].machine):
+        yield machine, list(group)

@@ -155,9 +155,34 @@ def test_wait_for_needs_exactly_one_condition(tmp_path: Path) -> None:
             shell.script([(0, step)], str(tmp_path))
 
 
-def test_collect_is_no_shell_step(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="transport"):
-        shell.script([(0, Collect(machine=M, path="/a", into="a"))], str(tmp_path))
+def test_collected_files_come_back_byte_for_byte(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 300
+    (tmp_path / "raw").write_bytes(content)
+    steps = [(3, Collect(machine=M, path="{out}/raw", into="raw"))]
+    done = subprocess.run(
+        ["sh", "-c", shell.script(steps, str(tmp_path))], capture_output=True, text=True, timeout=30
+    )
+    assert shell.files(done.stdout) == {3: content}
+    assert [record.outcome for record in shell.records(done.stdout)] == ["ok"]
+
+
+def test_a_missing_file_fails_unless_it_is_optional(tmp_path: Path) -> None:
+    missing = Collect(machine=M, path="{out}/absent", into="a")
+    optional = Collect(machine=M, path="{out}/absent", into="a", optional=True)
+    found = execute(tmp_path, optional, missing)
+    assert [record.outcome for record in found] == ["ok", "failed"]
+    assert found[1].reason == "is not there to be collected"
+
+
+def test_a_fresh_script_empties_the_directory_of_the_trial(tmp_path: Path) -> None:
+    out = tmp_path / "trial"
+    out.mkdir()
+    (out / "old").touch()
+    steps = [(0, Run(machine=M, argv=("true",)))]
+    text = shell.script(steps, str(out), fresh=True)
+    subprocess.run(["sh", "-c", text], check=True, timeout=30, capture_output=True)
+    assert not (out / "old").exists()
+    assert out.is_dir()
 
 
 def test_every_step_can_be_described() -> None:
