@@ -4,16 +4,16 @@
     RingbedError
     ├── UsageError               the user asked for something that cannot be       exit 2
     │   └── SpecError            … in an experiment file: file, line, key
-    ├── InfrastructureError      something could not be measured                   exit 3
-    │   ├── HostError            the host lacks something (packages, memory, disk)
-    │   ├── ArchiveError         packages could not be had
-    │   ├── CommandError         a command on the host failed
-    │   ├── BuildError           a tree, an image or the C code did not build
-    │   ├── ProvisionError       a playbook failed
-    │   ├── MachineError         a guest: did not boot, crashed, hung
-    │   ├── StepError            a step inside a guest failed
-    │   └── DeadlineError        something took longer than it may
-    └── Interrupted              SIGINT or SIGTERM                                 exit 130
+    └── InfrastructureError      something could not be measured                   exit 3
+        ├── HostError            the host lacks something (packages, memory, disk)
+        ├── ArchiveError         packages could not be had
+        ├── CommandError         a command on the host failed
+        ├── BuildError           a tree, an image or the C code did not build
+        ├── ProvisionError       a playbook failed
+        ├── MachineError         a guest: did not boot, crashed, hung
+        ├── StepError            a step inside a guest failed
+        └── DeadlineError        something took longer than it may
+    Interrupted                  SIGINT, SIGTERM or SIGHUP                         exit 130
 
 Libraries raise; only `orchestrator.cli` prints an error and chooses the exit code. Each error
 says what happened and where (`message`, `details`), and what to do (`hint`).
@@ -160,9 +160,16 @@ class DeadlineError(InfrastructureError):
     pass
 
 
-class Interrupted(RingbedError):
+class Interrupted(BaseException):
+    """A signal asks for the end; raised once, in the main thread, wherever it happens to be.
+
+    Not an Exception: libraries that shrug off any Exception (logging does, and every callback of
+    a library in C) must not shrug off this one.
+    """
+
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, signal_name: str) -> None:
         super().__init__(f"interrupted by {signal_name}")
+        self.message = f"interrupted by {signal_name}"
         self.signal_name = signal_name

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -224,6 +225,41 @@ def end_group(process: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.wait()
+
+
+@contextmanager
+def deferred_signals() -> Iterator[threading.Event]:
+    """Keep SIGINT, SIGTERM and SIGHUP waiting until the context ends; then they do what they do.
+
+    For work that must not be cut short: making something that has to be removed again, and
+    removing it. The event tells the work that a signal waits. In a thread other than the main one,
+    where no signal is handled, nothing changes.
+    """
+    waits = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield waits
+        return
+    caught: list[tuple[int, types.FrameType | None]] = []
+
+    def note(number: int, frame: types.FrameType | None) -> None:
+        caught.append((number, frame))
+        waits.set()
+
+    handlers = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if callable(handler := signal.getsignal(number))
+    }
+    try:
+        for name in handlers:
+            signal.signal(name, note)
+        yield waits
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+        if caught:
+            number, frame = caught[0]
+            handlers[signal.Signals(number)](number, frame)
 
 
 def replace(argv: Argv, *, env: Mapping[str, str] | None = None) -> None:

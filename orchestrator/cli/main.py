@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `ringbed` command: puts the verbs together, prints errors, chooses the exit code."""
 
+import errno
+import logging
 import signal
 import sys
+import traceback
 import types
 from collections.abc import Sequence
 from typing import Annotated
@@ -24,7 +27,9 @@ from orchestrator.cli import (
     test,
     vm,
 )
-from orchestrator.errors import ExitCode, Interrupted, RingbedError, UsageError
+from orchestrator.errors import ExitCode, HostError, Interrupted, RingbedError, UsageError
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = "./ringbed"
 
@@ -76,10 +81,14 @@ app.add_typer(image.app, name="image")
 app.add_typer(vm.app, name="vm")
 
 
+# SIGHUP: the terminal was closed. Guests must not stay because their window went away.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     # Once is enough: a second Ctrl-C must not cut the clean-up short.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for name in _SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
     raise Interrupted(signal.Signals(number).name)
 
 
@@ -106,8 +115,11 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
-    except typer.Exit as request:
+    except Interrupted as request:
+        output.err.print(request.message)
         return request.exit_code
+    except typer.Exit as wanted:
+        return wanted.exit_code
     except typer.Abort:
         return ExitCode.INTERRUPTED
     except typer.TyperException as error:
@@ -117,6 +129,24 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         # The reader of our output went away (`ringbed status | head`): nothing to complain of.
         sys.stderr.close()
         return ExitCode.OK
+    except OSError as error:
+        logger.debug("the host refused", exc_info=True)
+        output.show_error(_host_error(error))
+        return ExitCode.NOT_MEASURED
+    except Exception:
+        # A fault of ringbed itself. Python's own status 1 would say "not reproduced".
+        traceback.print_exc()
+        output.err.print("this is a fault of ringbed; please report it with the lines above")
+        return ExitCode.NOT_MEASURED
+
+
+def _host_error(error: OSError) -> HostError:
+    """What the host refused: no space, no permission, no file."""
+    file = f": {error.filename}" if error.filename else ""
+    hint = ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "./ringbed clean --caches makes room; or use --runs-dir and RINGBED_CACHE"
+    return HostError(f"{error.strerror or error}{file}", hint=hint)
 
 
 def _show_usage(error: typer.TyperException) -> None:
@@ -131,7 +161,9 @@ def _show_usage(error: typer.TyperException) -> None:
 
 def entry() -> None:
     """Run the command line; ends the process with one of the exit codes of `ExitCode`."""
-    signal.signal(signal.SIGINT, _on_signal)
-    signal.signal(signal.SIGTERM, _on_signal)
+    for name in _SIGNALS:
+        # nohup asks to live on without the terminal.
+        if name is not signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:
+            signal.signal(name, _on_signal)
     output.set_up(verbosity=0, quiet=False)
     sys.exit(int(invoke(sys.argv[1:])))
