@@ -23,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 FIRST_PORT = 20_000
 LAST_PORT = 31_999
 ATTEMPTS = 2_000
+PORTS = "ports"
 
 
 class PortLease:
@@ -68,8 +69,20 @@ def lease_port() -> PortLease:
     )
 
 
+def remove_stale_leases(state: Path | None = None) -> None:
+    """Remove the files of leases whose owners were killed."""
+    directory = (state or paths.state()) / PORTS
+    if not directory.is_dir():
+        return
+    for path in directory.iterdir():
+        descriptor = try_lock(path)
+        if descriptor is not None:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
 def _lock_path(port: int) -> Path:
-    return paths.state("ports", str(port))
+    return paths.state(PORTS, str(port))
 
 
 def _is_free(port: int) -> bool:

@@ -97,12 +97,17 @@ type ReadBack = dict[str, Any]
 
 
 def configure_machines(
-    machines: Mapping[str, tuple[Login, Settings]], *, deadline_s: float, log: Path
+    machines: Mapping[str, tuple[Login, Settings]],
+    *,
+    deadline_s: float,
+    log: Path,
+    scratch: Path | None = None,
 ) -> dict[str, ReadBack]:
     """Give each named guest its settings, all at the same time, and return what each has then.
 
-    The result maps machine to mechanism (role) to what its program printed; a mechanism that was
-    not asked for is absent. Raises ProvisionError or DeadlineError.
+    scratch: where a temporary directory is made; a directory with a short name. The result maps
+    machine to mechanism (role) to what its program printed; a mechanism that was not asked for is
+    absent. Raises ProvisionError or DeadlineError.
     """
     asked = {
         name: {**_ssh_variables(login), **settings.variables()}
@@ -112,7 +117,13 @@ def configure_machines(
     found: dict[str, ReadBack] = {name: {} for name in machines}
     if asked:
         results = play(
-            "runtime.yml", asked, group="machines", variables={}, deadline_s=deadline_s, log=log
+            "runtime.yml",
+            asked,
+            group="machines",
+            variables={},
+            deadline_s=deadline_s,
+            log=log,
+            scratch=scratch,
         )
         for result in results:
             if result.role:

@@ -19,7 +19,7 @@ import ansible_runner
 
 from orchestrator import paths
 from orchestrator.errors import DeadlineError, ProvisionError
-from orchestrator.process import tail
+from orchestrator.process import deferred_signals, tail
 
 logger = logging.getLogger(__name__)
 
@@ -73,16 +73,18 @@ def play(
     variables: Mapping[str, Any],
     deadline_s: float,
     log: Path,
+    scratch: Path | None = None,
 ) -> list[TaskResult]:
     """Run playbooks/<name> on `hosts` (host name to its variables), all in `group`.
 
-    log: appended with Ansible's own output. Returns the result of every task that ran.
+    log: appended with Ansible's own output. scratch: where the temporary directory is made; with a
+    short name, because sockets are in it. Returns the result of every task that ran.
     Raises ProvisionError with host, task and message of what failed first, DeadlineError after
-    `deadline_s` seconds.
+    `deadline_s` seconds. A signal ends Ansible and all it has started, and then takes effect.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     events = _Events(log)
-    with _private_directory() as (private, environment):
+    with deferred_signals() as signalled, _private_directory(scratch) as (private, environment):
         inventory = {group: {"hosts": {host: dict(values) for host, values in hosts.items()}}}
         runner = ansible_runner.run(
             private_data_dir=str(private),
@@ -93,8 +95,8 @@ def play(
             envvars=environment,
             settings={"job_timeout": int(deadline_s) or 1, "pexpect_timeout": 1},
             event_handler=events.receive,
-            # Without one, ansible-runner would take SIGINT and SIGTERM away from us.
-            cancel_callback=lambda: False,
+            # Cut short, ansible-runner would leave its children alone. So it is asked to stop.
+            cancel_callback=signalled.is_set,
             quiet=True,
             suppress_env_files=True,
         )
@@ -110,9 +112,9 @@ def play(
 
 
 @contextmanager
-def _private_directory() -> Iterator[tuple[Path, dict[str, str]]]:
+def _private_directory(scratch: Path | None) -> Iterator[tuple[Path, dict[str, str]]]:
     # Sockets are made below it, and the path of a socket may have 107 bytes.
-    usual = tempfile.gettempdir()
+    usual = str(scratch or tempfile.gettempdir())
     place = usual if len(usual) <= SHORT else "/tmp"
     with tempfile.TemporaryDirectory(prefix="rb-", dir=place) as name:
         private = Path(name)
@@ -125,7 +127,7 @@ def _private_directory() -> Iterator[tuple[Path, dict[str, str]]]:
                 "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
                 "ANSIBLE_NOCOLOR": "1",
-            "TMPDIR": name,
+                "TMPDIR": name,
                 "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 # The tools tree brings no locale but this one, and Ansible insists on UTF-8.

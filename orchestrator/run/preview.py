@@ -2,9 +2,7 @@
 """What a run would do, down to the command lines of QEMU. Starts nothing."""
 
 import shlex
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.run import session
 from orchestrator.run.plan import Plan
@@ -25,12 +23,10 @@ def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
     _, found, plan = session.prepare(name, selection, settings)
     commands: dict[str, str] = {}
-    with (
-        tempfile.TemporaryDirectory(prefix="ringbed-plan-") as scratch,
-        open_hypervisor(settings.connect) as hypervisor,
-    ):
+    with open_hypervisor(settings.connect) as hypervisor:
+        scratch = hypervisor.state_directory / "machines"
         for topology in plan.topologies:
-            group = hypervisor.define(vm_topology(topology, found), Path(scratch))
+            group = hypervisor.define(vm_topology(topology, found), scratch)
             for machine in group:
                 several = len(plan.topologies) > 1
                 key = f"{machine.name} ({topology.id})" if several else machine.name

@@ -14,12 +14,11 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     """Start the machines of an experiment's first topology as a run would, and leave them to a
     lease: they stay until `vm down`."""
     session.sweep()
-    settings = Settings(
-        runs_dir=paths.cache("standing"), locked=locked, archive=archive, connect=connect
-    )
+    settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive, connect=connect)
     _, found, plan = session.prepare(name, Selection(overrides=tuple(overrides)), settings)
     with open_hypervisor(connect) as hypervisor:
-        directory = paths.cache("standing", hypervisor.token)
+        # Their logs go with them.
+        directory = hypervisor.state_directory / "machines"
         testbed = Testbed(hypervisor, plan.topologies[0], found, directory)
         testbed.up()
         return hypervisor.lease(name)

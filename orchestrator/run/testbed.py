@@ -52,6 +52,7 @@ class Testbed:
         self._traces = traces or {}
         self._supplies = supplies
         self._directory = directory
+        self._scratch = hypervisor.state_directory
         self._names = {node.name: _slot_name(node.name, slot) for node in topology.nodes}
         self._group: Group = hypervisor.define(
             vm_topology(topology, supplies, self._names), directory
@@ -96,7 +97,11 @@ class Testbed:
             )
             wanted[node.name] = (login, tuning(node))
         self.readback = configure_machines(
-            wanted, deadline_s=PLAYBOOK_DEADLINE_S, log=self._directory / "playbook.log"
+            wanted,
+            deadline_s=PLAYBOOK_DEADLINE_S,
+            log=self._directory / "playbook.log",
+            # Whoever sweeps up after a kill looks there.
+            scratch=self._scratch,
         )
 
     def execute(self, trial: Trial, into: Path) -> None:

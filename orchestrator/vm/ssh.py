@@ -42,6 +42,8 @@ def connection(keys: Keys, port: int, gateway: Connection | None = None) -> Conn
             "look_for_keys": False,
             "banner_timeout": HANDSHAKE_S,
             "auth_timeout": HANDSHAKE_S,
+            # Otherwise a guest that hangs makes each command wait for an hour.
+            "channel_timeout": HANDSHAKE_S,
         },
     )
     key = paramiko.PKey.from_path(keys.host)

@@ -3,8 +3,8 @@
 
 Stale is a state directory whose owner lock nobody holds and that has no lease. Its guests are
 ended through libvirt, in a process of its own because a process can open one embedded driver; what
-libvirt does not know any more is found by the pid files in the directory, and is ended only when
-its command line names that directory.
+libvirt does not know (passt, a playbook under way) is found by its command line, which names that
+directory.
 """
 
 import json
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from orchestrator import paths, process
 from orchestrator.errors import HostError, InfrastructureError
+from orchestrator.host.ports import remove_stale_leases
 from orchestrator.vm.connection import EMBED, libvirt_module, open_daemon, open_embedded
 from orchestrator.vm.snapshots import SnapshotCache
 from orchestrator.vm.state import FRESH_SUFFIX, LEASE, OWNER, OwnerLock, remove_tree
@@ -57,6 +58,7 @@ def sweep_stale(state: Path | None = None) -> list[str]:
             lock.release()
         what = f", ended {ended} processes" if ended else ""
         done.append(f"removed what run {directory.name} had left behind{what}")
+    remove_stale_leases(root)
     return done
 
 
@@ -108,7 +110,7 @@ def _clean(directory: Path) -> int:
                 timeout=REAP_S,
                 env={"PYTHONPATH": str(paths.PROJECT)},
             )
-    _end(pids, directory)
+    _end(directory)
     SnapshotCache().remove_scratch(directory.name)
     remove_tree(directory)
     return len(pids)
@@ -124,29 +126,25 @@ def _connect(directory: Path) -> str:
 
 
 def _pids(directory: Path) -> list[int]:
-    """The processes that pid files in the directory name, as far as they are what they were."""
-    found = []
-    for file in (directory / "v" / "run").rglob("*.pid"):
-        with suppress(OSError, ValueError):
-            pid = int(file.read_text(encoding="utf-8"))
-            if process_belongs(pid, directory) and pid != os.getpid():
-                found.append(pid)
-    return found
+    """The processes whose command lines name something in the directory."""
+    found = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in found if pid != os.getpid() and process_belongs(pid, directory)]
 
 
-def _end(pids: list[int], directory: Path) -> None:
-    end = time.monotonic() + END_S
+def _end(directory: Path) -> None:
+    """Looks again and again: what is being ended may still start something."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in pids:
-            if process_belongs(pid, directory):
-                with suppress(ProcessLookupError):
+        end = time.monotonic() + END_S / 2
+        told: set[int] = set()
+        while pids := set(_pids(directory)):
+            for pid in pids - told:
+                with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
-        while any(process_belongs(pid, directory) for pid in pids):
-            if time.monotonic() > end - (END_S / 2 if number == signal.SIGTERM else 0):
+            told |= pids
+            if time.monotonic() > end:
                 break
             time.sleep(0.02)
-    left = [pid for pid in pids if process_belongs(pid, directory)]
-    if left:
+    if left := _pids(directory):
         raise HostError(f"processes {left} of {directory} do not end")
 
 
