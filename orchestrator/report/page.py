@@ -2,7 +2,7 @@
 """The report as one HTML file: no network, no other file, readable without JavaScript."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from orchestrator import __version__
 from orchestrator.analysis import Balance, Estimate, Outcome, Results, Summary
-from orchestrator.analysis.raw import Record
+from orchestrator.analysis.raw import Crosscheck, Record
+from orchestrator.analysis.statistics import median_interval
 from orchestrator.report import formats, provenance, theme
 from orchestrator.report.catalogue import Chart, Group
 from orchestrator.report.render import inline
@@ -54,6 +55,7 @@ class CheckRow:
     """One point as two generators saw it."""
 
     variant: str
+    workload: str
     generator: str
     offered: str
     metric: str
@@ -215,41 +217,54 @@ def _cell(value: float, text: formats.Formatter) -> Cell:
 
 
 def crosschecks(results: Results) -> list[CheckRow]:
-    """Where a second generator drove the same point: its figures beside ours."""
-    rows = []
+    """Where a second generator drove the same point: medians of its figures beside ours."""
+    found: dict[tuple[str, str, float, str], list[Crosscheck]] = {}
     for record in results.records:
-        seen = record.crosscheck
-        if seen is None:
-            continue
-        trial = record.trial
-        ours = _our_estimates(results, trial.subject, trial.offered_rps)
-        pairs = [("achieved_rps", "requests/s", seen.achieved_rps)]
-        pairs.append(("latency_mean", "us", seen.mean_ns / 1e3))
-        pairs += [(f"latency_{key}", "us", v / 1e3) for key, v in sorted(seen.percentiles.items())]
-        for metric, unit, theirs in pairs:
-            own = ours.get(metric)
-            ratio = theirs / own.value if own is not None and own.value else float("nan")
-            rows.append(
-                CheckRow(
-                    variant=trial.subject,
-                    generator=seen.generator,
-                    offered=formats.rate(trial.offered_rps),
-                    metric=metric,
-                    ours=formats.estimate(own, unit),
-                    theirs=formats.quantity(theirs, unit),
-                    ratio=formats.significant(ratio),
-                )
-            )
-    return rows
+        if record.crosscheck is not None:
+            trial = record.trial
+            # NaN is not equal to itself: a closed loop, which offers nothing, counts as 0 here.
+            offered = 0.0 if math.isnan(trial.offered_rps) else trial.offered_rps
+            key = (trial.subject, trial.workload.label, offered, record.crosscheck.generator)
+            found.setdefault(key, []).append(record.crosscheck)
+    return [row for key, seen in found.items() for row in _check_rows(results, key, seen)]
 
 
-def _our_estimates(results: Results, subject: str, offered: float) -> dict[str, Estimate]:
+def _check_rows(
+    results: Results, key: tuple[str, str, float, str], seen: Sequence[Crosscheck]
+) -> Iterator[CheckRow]:
+    subject, workload, offered, generator = key
+    ours = _our_estimates(results, subject, workload, offered)
+    theirs = {
+        "achieved_rps": ("requests/s", [one.achieved_rps for one in seen]),
+        "latency_mean": ("us", [one.mean_ns / 1e3 for one in seen]),
+    }
+    for name in sorted(seen[0].percentiles):
+        values = [one.percentiles[name] / 1e3 for one in seen if name in one.percentiles]
+        theirs[f"latency_{name}"] = ("us", values)
+    for metric, (unit, values) in theirs.items():
+        own = ours.get(metric)
+        their = median_interval(values)
+        ratio = their.value / own.value if own is not None and own.value else float("nan")
+        yield CheckRow(
+            variant=subject,
+            workload=workload,
+            generator=generator,
+            offered=formats.rate(offered) if offered else formats.NOTHING,
+            metric=metric,
+            ours=formats.estimate(own, unit),
+            theirs=formats.estimate(their, unit),
+            ratio=formats.significant(ratio),
+        )
+
+
+def _our_estimates(
+    results: Results, subject: str, workload: str, offered: float
+) -> dict[str, Estimate]:
     return {
         point.metric: point.estimate
         for point in results.points
         if point.series.variant == subject
+        and point.series.workload == workload
         and point.estimate is not None
-        and (
-            point.offered_rps == offered or (math.isnan(point.offered_rps) and math.isnan(offered))
-        )
+        and (point.offered_rps == offered or (math.isnan(point.offered_rps) and not offered))
     }
