@@ -60,11 +60,22 @@ class ConsoleLog:
 
     def tail(self, lines: int = 25) -> str:
         """The last lines, without what is meant for a terminal."""
+        return tail(self._text(), lines)
+
+    def excerpt(self, before: int = 8, after: int = 17) -> str:
+        """The lines around the last panic; the end of the log when there was none."""
+        lines = self._text().splitlines()
+        panics = [number for number, line in enumerate(lines) if PANIC.search(line)]
+        if not panics:
+            return self.tail()
+        return "\n".join(lines[max(0, panics[-1] - before) : panics[-1] + after])
+
+    def _text(self) -> str:
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-        return tail(CONTROL.sub("", text.replace("\r\n", "\n")), lines)
+        return CONTROL.sub("", text.replace("\r\n", "\n"))
 
     def _read(self, text: str) -> None:
         *lines, self._rest = (self._rest + text).split("\n")

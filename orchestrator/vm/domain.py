@@ -44,7 +44,7 @@ class Place:
     console_socket: Path
     console_log: Path
     ssh_port: int
-    run_as: str = ""
+    run_as: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def render(topology: Topology, config: MachineConfig, place: Place) -> str:
         ssh_port=place.ssh_port,
         console_socket=place.console_socket,
         console_log=place.console_log,
-        run_as=place.run_as,
+        run_as="" if place.run_as is None else f"+{place.run_as[0]}:+{place.run_as[1]}",
         qemu_arguments=tuple(links.arguments(config, plugs)),
     )
     return _template().render(d=document) + "\n"

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import platform
+import pwd
 import shutil
 import threading
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from orchestrator.errors import HostError, RingbedError, UsageError
+from orchestrator.errors import HostError, Interrupted, RingbedError, UsageError
 from orchestrator.host.ports import PortLease, lease_port
+from orchestrator.process import deferred_signals
 from orchestrator.vm import connection as libvirt_connection
 from orchestrator.vm import lease as leases
 from orchestrator.vm import links, netns
@@ -68,9 +70,10 @@ class Hypervisor:
 
     def __enter__(self) -> "Hypervisor":
         with ExitStack() as stack:
-            stack.enter_context(self._state)
-            self._connection = self._open()
-            stack.callback(self._close)
+            with deferred_signals():
+                stack.enter_context(self._state)
+                self._connection = self._open()
+                stack.callback(self._close)
             self._stack = stack.pop_all()
         return self
 
@@ -80,6 +83,16 @@ class Hypervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            with deferred_signals():
+                self._leave()
+        except Interrupted:
+            # It may have come before signals were deferred; no second one will come.
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Doing it twice does no harm."""
         if not self._leased:
             self._stack.callback(self._destroy_all)
         self._stack.close()
@@ -197,7 +210,7 @@ class Hypervisor:
             sockets=group,
             keys=guest_keys(),
             emulator=emulator,
-            run_as="" if self.embedded else f"+{os.getuid()}:+{os.getgid()}",
+            run_as=None if self.embedded else _daemon_user(),
             domain_name=self._domain_name,
             lease_port=self.options.lease_port,
             cancelled=self._cancelled,
@@ -244,6 +257,21 @@ class Hypervisor:
                 "working igb VFs",
                 hint="QEMU 10.0.3 has; the connection embed brings it",
             )
+
+
+def _daemon_user() -> tuple[int, int]:
+    """As whom a daemon is to run QEMU and passt: this user, who owns the image and the sockets.
+
+    Not as root, because passt can not do without root's capabilities then; libvirt's own user
+    gets the directories of the machines instead, and must be able to read the image.
+    """
+    if os.geteuid() != 0:
+        return os.getuid(), os.getgid()
+    try:
+        entry = pwd.getpwnam(libvirt_connection.LIBVIRT_USER)
+    except KeyError:
+        entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
 
 
 def _preferred_emulator(connection: Any) -> str:

@@ -7,6 +7,7 @@ guests, and the sweeper of stale state that they are meant to live on without an
 
 import json
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from fabric import Connection
 from orchestrator import paths
 from orchestrator.errors import UsageError
 from orchestrator.vm import keys, ssh
+from orchestrator.vm.connection import EMBED
 from orchestrator.vm.machine import Machine
 from orchestrator.vm.state import LEASE, RunState
 from orchestrator.vm.sweep import end_run, process_belongs
@@ -25,7 +27,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedMachine:
-    """How to reach one guest of a lease. pid: of its QEMU."""
+    """How to reach one guest of a lease. pid: of its QEMU; 0 when a daemon keeps it to itself."""
 
     name: str
     ssh_port: int
@@ -41,7 +43,10 @@ class LeasedMachine:
         return ssh.connection(keys.guest_keys(), self.ssh_port)
 
     def alive(self) -> bool:
-        """Whether its QEMU still runs."""
+        """Whether its QEMU still runs; without a pid, whether its ssh port is open."""
+        if not self.pid:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.ssh_port)) == 0
         return process_belongs(self.pid, self.console_socket.parent.parent)
 
 
@@ -67,7 +72,7 @@ class Lease:
                 LeasedMachine(
                     name=machine.name,
                     ssh_port=machine.ssh_port,
-                    pid=machine.pid,
+                    pid=machine.pid if state.connect == EMBED else 0,
                     console_log=machine.console_log,
                     console_socket=machine.console_socket,
                 )

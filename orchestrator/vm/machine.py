@@ -6,6 +6,7 @@ of it afterwards, until it is destroyed or started anew.
 """
 
 import logging
+import os
 import shlex
 import threading
 import time
@@ -56,7 +57,8 @@ class Services:
 
     connection: libvirt's. sockets: the directory for the links of the machine's group.
     cancelled: set when waiting has no purpose any more. qemu_log: libvirt's log of a domain, or
-    None where it cannot be read from here. gateway: ssh to the host on which the guest runs.
+    None where it cannot be read from here. run_as: user and group of QEMU, when a daemon starts it
+    for us. gateway: ssh to the host on which the guest runs.
     """
 
     connection: Any
@@ -64,7 +66,7 @@ class Services:
     sockets: Path
     keys: keys.Keys
     emulator: str
-    run_as: str
+    run_as: tuple[int, int] | None
     domain_name: Callable[[str], str]
     lease_port: Callable[[], PortLease]
     cancelled: threading.Event
@@ -300,7 +302,10 @@ class Machine:
         verdict = self._console.scan()
         if verdict.panic:
             self._wait_for_last_words()
-            self._fail(f"{self.name}: the guest's kernel panicked: {verdict.panic}")
+            self._fail(
+                f"{self.name}: the guest's kernel panicked: {verdict.panic}",
+                details=self._console.excerpt(),
+            )
         if verdict.failure:
             self._wait_for_last_words()
             self._fail(f"{self.name}: the guest gave up: {verdict.failure}")
@@ -348,6 +353,18 @@ class Machine:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         for key, text in self.firmware().items():
             (directory / key).write_text(text, encoding="utf-8")
+        self._hand_over(directory)
+
+    def _hand_over(self, firmware: Path) -> None:
+        """Give QEMU's user, when that is not ours, what it has to read and write."""
+        if self._services.run_as is None or self._services.run_as[0] == os.geteuid():
+            return
+        self.console_log.touch()
+        own = [firmware, *firmware.iterdir(), self.console_log]
+        places = [firmware.parent, self._services.sockets, self._services.sockets.parent,
+                  self.console_socket.parent]
+        for path in (*own, *places):
+            os.chown(path, *self._services.run_as)
 
     def _check_files(self) -> None:
         boot = self.config.boot

@@ -57,6 +57,15 @@ def test_the_tail_is_short(tmp_path: Path) -> None:
     assert ConsoleLog(path).tail(2) == "line 98\nline 99"
 
 
+def test_an_excerpt_shows_what_led_to_the_panic(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    before = "".join(f"before {n}\n" for n in range(50))
+    after = "".join(f"after {n}\n" for n in range(50))
+    path.write_text(f"{before}{PANIC}{after}", encoding="utf-8")
+    lines = ConsoleLog(path).excerpt(before=2, after=3).splitlines()
+    assert lines == ["before 48", "before 49", PANIC.rstrip(), "after 0", "after 1"]
+
+
 def test_nobody_at_the_console_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="no console"):
         console.attach(tmp_path / "absent")
