@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator import paths
 from orchestrator.errors import HostError, UsageError
+from orchestrator.host.locks import try_lock
 from orchestrator.vm import lease, sweep
 from orchestrator.vm.snapshots import CONTENTS, MEMORY, Snapshot, SnapshotCache
 from orchestrator.vm.state import OWNER, OwnerLock, RunState, new_token
@@ -81,10 +82,21 @@ def test_what_a_killed_process_left_is_removed(
 
 
 def test_other_directories_are_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "ports").mkdir()
-    (tmp_path / "ports" / "20000").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
     assert sweep.sweep_stale(tmp_path) == []
-    assert (tmp_path / "ports" / "20000").exists()
+    assert (tmp_path / "other" / "file").exists()
+
+
+def test_leases_of_ports_go_with_their_owners(tmp_path: Path) -> None:
+    ports = tmp_path / "ports"
+    ports.mkdir()
+    (ports / "20000").touch()
+    held = try_lock(ports / "20001")
+    assert held is not None
+    assert sweep.sweep_stale(tmp_path) == []
+    assert [path.name for path in ports.iterdir()] == ["20001"]
+    os.close(held)
 
 
 def test_only_our_own_processes_are_ours() -> None:
