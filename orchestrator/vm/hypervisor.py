@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import platform
+import pwd
 import shutil
 import threading
 from collections.abc import Callable
@@ -209,7 +210,7 @@ class Hypervisor:
             sockets=group,
             keys=guest_keys(),
             emulator=emulator,
-            run_as="" if self.embedded else f"+{os.getuid()}:+{os.getgid()}",
+            run_as=None if self.embedded else _daemon_user(),
             domain_name=self._domain_name,
             lease_port=self.options.lease_port,
             cancelled=self._cancelled,
@@ -256,6 +257,21 @@ class Hypervisor:
                 "working igb VFs",
                 hint="QEMU 10.0.3 has; the connection embed brings it",
             )
+
+
+def _daemon_user() -> tuple[int, int]:
+    """As whom a daemon is to run QEMU and passt: this user, who owns the image and the sockets.
+
+    Not as root, because passt can not do without root's capabilities then; libvirt's own user
+    gets the directories of the machines instead, and must be able to read the image.
+    """
+    if os.geteuid() != 0:
+        return os.getuid(), os.getgid()
+    try:
+        entry = pwd.getpwnam(libvirt_connection.LIBVIRT_USER)
+    except KeyError:
+        entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
 
 
 def _preferred_emulator(connection: Any) -> str:
