@@ -32,6 +32,8 @@ class Check:
     timeout: float = 600
     shows: bool = False
     """Print the last lines of output even when all is well: a test runner's own summary."""
+    live: bool = False
+    """Print every line as it comes: for what takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +103,9 @@ def _guests() -> list[Check]:
     return [
         Check(
             name="tests with real guests",
-            argv=_pytest("-m", "vm or browser or slow", "tests/vm"),
+            argv=_pytest("-v", "-m", "vm or browser or slow", "tests/vm"),
             timeout=3600,
-            shows=True,
+            live=True,
         )
     ]
 
@@ -113,7 +115,12 @@ def _run(check: Check, logs: Path) -> Verdict:
     log = logs / f"{check.name.replace(' ', '-')}.log"
     try:
         done = process.stream(
-            check.argv(), timeout=check.timeout, log=log, cwd=paths.project(), env=_clean_env()
+            check.argv(),
+            timeout=check.timeout,
+            log=log,
+            cwd=paths.project(),
+            env=_clean_env(),
+            on_line=_print_line if check.live else None,
         )
         passed, text = True, done.stdout
     except CommandError:
@@ -122,6 +129,10 @@ def _run(check: Check, logs: Path) -> Verdict:
         passed, text = False, str(error)
     seconds = time.monotonic() - begin
     return Verdict(check=check, passed=passed, seconds=seconds, output=text)
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)
 
 
 def _clean_env() -> dict[str, str]:
@@ -139,6 +150,8 @@ def _show(verdict: Verdict) -> None:
     mark = ("ok    ", "green") if verdict.passed else ("FAILED", "bold red")
     took = (f"  {output.seconds(verdict.seconds)}", "dim")
     output.out.print(Text.assemble(mark, f" {verdict.check.name}", took))
+    if verdict.check.live:
+        return
     if not verdict.passed:
         print(process.tail(verdict.output, 60), flush=True)
     elif verdict.check.shows:
