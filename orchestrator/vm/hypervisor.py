@@ -22,10 +22,12 @@ from orchestrator.vm import connection as libvirt_connection
 from orchestrator.vm import lease as leases
 from orchestrator.vm import links, netns
 from orchestrator.vm.connection import EMBED, libvirt_module
+from orchestrator.vm.files import Files, LocalFiles
 from orchestrator.vm.group import Group, destroy_all
 from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.machine import Machine, Services
 from orchestrator.vm.model import Accelerator, NicModel, Topology
+from orchestrator.vm.remote import RemoteFiles, is_remote
 from orchestrator.vm.state import RunState
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,8 @@ class Hypervisor:
                 raise UsageError(f"this hypervisor already has a machine {config.name}")
         self._check_support(topology)
         place = self._state.new_group()
-        services = self._services(place, self._enter_namespace(topology, place))
+        emulator = self._enter_namespace(topology, place)
+        services = self._services(self._files(place), emulator)
         machines = [
             Machine(services, topology, config, directory.resolve() / config.name)
             for config in topology.machines
@@ -137,8 +140,13 @@ class Hypervisor:
     def lease(self, purpose: str) -> leases.Lease:
         """Hand the running machines to a lease: they outlive this context and this process.
 
-        Raises MachineError when one of them is not usable.
+        Raises MachineError when one of them is not usable, UsageError on a remote host.
         """
+        if is_remote(self.options.connect):
+            raise UsageError(
+                "machines on another host end with the process that started them",
+                hint="log in there and use ringbed on that host",
+            )
         for machine in self._machines:
             machine.check()
         lease = leases.Lease.of(self._state, purpose, self._machines)
@@ -199,7 +207,16 @@ class Hypervisor:
             self._state.keep()
             raise
 
-    def _services(self, group: Path, emulator: str) -> Services:
+    def _files(self, group: Path) -> Files:
+        if self.embedded:
+            return LocalFiles(self._state, group, None)
+        if not is_remote(self.options.connect):
+            return LocalFiles(self._state, group, _daemon_user())
+        files = RemoteFiles(self._state, int(group.name))
+        self._stack.callback(files.remove)
+        return files
+
+    def _services(self, files: Files, emulator: str) -> Services:
         state = self._state
         where = state.libvirt_root if self.embedded else Path("/")
         run = where / "run" / "qemu" if self.embedded else Path("/run/libvirt/qemu")
@@ -207,10 +224,9 @@ class Hypervisor:
         return Services(
             connection=self._connection,
             state=state,
-            sockets=group,
+            files=files,
             keys=guest_keys(),
             emulator=emulator,
-            run_as=None if self.embedded else _daemon_user(),
             domain_name=self._domain_name,
             lease_port=self.options.lease_port,
             cancelled=self._cancelled,

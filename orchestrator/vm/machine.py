@@ -6,13 +6,12 @@ of it afterwards, until it is destroyed or started anew.
 """
 
 import logging
-import os
 import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from orchestrator.process import tail
 from orchestrator.vm import domain, keys, ssh
 from orchestrator.vm.connection import libvirt_module, mapped
 from orchestrator.vm.console import ConsoleLog
+from orchestrator.vm.files import Files
 from orchestrator.vm.model import MachineConfig, Topology
 from orchestrator.vm.state import RunState
 
@@ -55,24 +55,21 @@ ALIVE = (MachineState.RUNNING, MachineState.READY)
 class Services:
     """What a machine needs from the hypervisor it lives on.
 
-    connection: libvirt's. sockets: the directory for the links of the machine's group.
-    cancelled: set when waiting has no purpose any more. qemu_log: libvirt's log of a domain, or
-    None where it cannot be read from here. run_as: user and group of QEMU, when a daemon starts it
-    for us. gateway: ssh to the host on which the guest runs.
+    connection: libvirt's. files: where the machine's files are on its host.
+    cancelled: set when waiting has no purpose any more. pid_file, qemu_log: of a domain, by its
+    name; they exist only where machines run on this host.
     """
 
     connection: Any
     state: RunState
-    sockets: Path
+    files: Files
     keys: keys.Keys
     emulator: str
-    run_as: tuple[int, int] | None
     domain_name: Callable[[str], str]
     lease_port: Callable[[], PortLease]
     cancelled: threading.Event
     pid_file: Callable[[str], Path]
     qemu_log: Callable[[str], Path]
-    gateway: Connection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +100,7 @@ class Machine:
         self._domain: Any = None
         self._died = threading.Event()
         self._ssh: Connection | None = None
+        self._tether = ExitStack()
         self._how: Literal["cold", "snapshot"] = "cold"
         self._began = 0.0
 
@@ -133,24 +131,26 @@ class Machine:
 
     @property
     def console_socket(self) -> Path:
-        return self._services.state.console(self.name)
+        """Where the console listens, on the machine's host."""
+        return self._services.files.console_socket(self.name)
 
     @property
     def domain_xml(self) -> str:
         """The definition as it is (or would be) given to libvirt."""
-        state = self._services.state
+        files = self._services.files
         place = domain.Place(
             domain_name=self.domain_name,
-            title=f"ringbed {state.token} {self.name}",
+            title=f"ringbed {self._services.state.token} {self.name}",
             emulator=self._services.emulator,
-            firmware=state.firmware(self.name),
-            sockets=self._services.sockets,
+            firmware=files.firmware(self.name),
+            sockets=files.sockets(),
             console_socket=self.console_socket,
-            console_log=self.console_log,
+            console_log=files.console_log(self.name, self.console_log),
             ssh_port=self.ssh_port,
-            run_as=self._services.run_as,
+            run_as=files.run_as,
         )
-        return domain.render(self.topology, self.config, place)
+        config = replace(self.config, boot=files.boot(self.config.boot))
+        return domain.render(self.topology, config, place)
 
     def firmware(self) -> dict[str, str]:
         """What the guest reads from fw_cfg: contents by key."""
@@ -212,6 +212,7 @@ class Machine:
         }
         with mapped(f"{self.name} cannot be saved", machine=self.name):
             self._domain.saveParams(parameters, 0)
+        self._tether.close()
         self._domain = None
         self._state = MachineState.SAVED
 
@@ -224,7 +225,7 @@ class Machine:
         end = time.monotonic() + deadline_s
         if self._how == "cold":
             self._wait_for_console(end, deadline_s)
-        connection = ssh.connection(self._services.keys, self.ssh_port, self._services.gateway)
+        connection = ssh.connection(self._services.keys, self.ssh_port)
         try:
             ssh.open_until(connection, machine=self.name, end=end, check=self.check)
         except MachineError as error:
@@ -240,6 +241,7 @@ class Machine:
     def destroy(self) -> None:
         """End the guest at once, whatever it does. Does nothing when there is none."""
         self._close_ssh()
+        self._tether.close()
         libvirt = libvirt_module()
         if self._domain is not None:
             try:
@@ -265,7 +267,7 @@ class Machine:
         self.check()
         if self._ssh is None or not self._ssh.is_connected:
             self._ssh = ssh.connection(
-                self._services.keys, self.ssh_port, self._services.gateway
+                self._services.keys, self.ssh_port
             )
             ssh.open_until(
                 self._ssh, machine=self.name, end=time.monotonic() + COMMAND_S, check=self.check
@@ -326,7 +328,8 @@ class Machine:
     def _launch(self, begin: Callable[[str], Any]) -> None:
         """Start QEMU with a fresh ssh port, again with another one when passt lost the race."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._write_firmware()
+        files = self._services.files
+        files.prepare(self.name, self.config.boot, self.firmware(), self.console_log)
         self._began = time.monotonic()
         libvirt = libvirt_module()
         for attempt in range(PORT_ATTEMPTS):
@@ -345,26 +348,9 @@ class Machine:
                             raise
                         logger.info("%s: port %d was taken", self.name, self.ssh_port)
                         continue
+            self._tether.enter_context(files.attach(self.name, self.ssh_port, self.console_log))
             self._state = MachineState.RUNNING
             return
-
-    def _write_firmware(self) -> None:
-        directory = self._services.state.firmware(self.name)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for key, text in self.firmware().items():
-            (directory / key).write_text(text, encoding="utf-8")
-        self._hand_over(directory)
-
-    def _hand_over(self, firmware: Path) -> None:
-        """Give QEMU's user, when that is not ours, what it has to read and write."""
-        if self._services.run_as is None or self._services.run_as[0] == os.geteuid():
-            return
-        self.console_log.touch()
-        own = [firmware, *firmware.iterdir(), self.console_log]
-        places = [firmware.parent, self._services.sockets, self._services.sockets.parent,
-                  self.console_socket.parent]
-        for path in (*own, *places):
-            os.chown(path, *self._services.run_as)
 
     def _check_files(self) -> None:
         boot = self.config.boot

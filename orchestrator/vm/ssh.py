@@ -22,18 +22,14 @@ RETRY_S = 0.05
 SSH_ERRORS = (paramiko.SSHException, EOFError, OSError, CommandTimedOut)
 
 
-def connection(keys: Keys, port: int, gateway: Connection | None = None) -> Connection:
-    """A connection to the sshd behind a port of 127.0.0.1; not yet opened.
-
-    gateway: a connection to the host on whose 127.0.0.1 the port is, when that is not this host.
-    """
+def connection(keys: Keys, port: int) -> Connection:
+    """A connection to the sshd behind a port of 127.0.0.1; not yet opened."""
     # paramiko logs each refused attempt with a traceback; attempts are ours to report.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     made = Connection(
         "127.0.0.1",
         user="root",
         port=port,
-        gateway=gateway,
         connect_timeout=CONNECT_S,
         config=Config(overrides={"load_ssh_configs": False}, lazy=True),
         connect_kwargs={

@@ -20,6 +20,7 @@ from orchestrator import paths, process
 from orchestrator.errors import HostError, InfrastructureError
 from orchestrator.host.ports import remove_stale_leases
 from orchestrator.vm.connection import EMBED, libvirt_module, open_daemon, open_embedded
+from orchestrator.vm.remote import forget, is_remote
 from orchestrator.vm.snapshots import SnapshotCache
 from orchestrator.vm.state import FRESH_SUFFIX, LEASE, OWNER, OwnerLock, remove_tree
 
@@ -29,6 +30,7 @@ REAP_S = 60.0
 END_S = 10.0
 # A directory without a lock may belong to a process that is about to take it.
 FRESH_S = 10.0
+_PYTHON = {"PYTHONPATH": str(paths.PROJECT)}
 
 
 def sweep_stale(state: Path | None = None) -> list[str]:
@@ -102,14 +104,14 @@ def _is_fresh(directory: Path) -> bool:
 def _clean(directory: Path) -> int:
     """End what runs there and remove the directory; returns how many processes were ended."""
     pids = _pids(directory)
-    if pids or _connect(directory) != EMBED:
+    argv = (sys.executable, "-m", "orchestrator.vm.sweep", directory)
+    if _connect(directory) != EMBED:
+        # Without the daemon's help nothing can be ended there, so the directory has to stay.
+        process.run(argv, timeout=REAP_S, env=_PYTHON)
+    elif pids:
         # What libvirt cannot end is ended below; why it could not is in the log.
         with suppress(InfrastructureError):
-            process.run(
-                (sys.executable, "-m", "orchestrator.vm.sweep", directory),
-                timeout=REAP_S,
-                env={"PYTHONPATH": str(paths.PROJECT)},
-            )
+            process.run(argv, timeout=REAP_S, env=_PYTHON)
     _end(directory)
     SnapshotCache().remove_scratch(directory.name)
     remove_tree(directory)
@@ -162,6 +164,8 @@ def _reap(directory: Path) -> None:
         with suppress(libvirt_module().libvirtError):
             domain.destroy()
     connection.close()
+    if is_remote(connect):
+        forget(connect, directory.name)
 
 
 if __name__ == "__main__":
