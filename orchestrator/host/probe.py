@@ -9,10 +9,9 @@ import shutil
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
-
-import libvirt
 
 from orchestrator import paths, process
 from orchestrator.errors import CommandError, DeadlineError
@@ -341,8 +340,9 @@ def _passt_version() -> str:
 
 
 def _libvirt_version() -> str:
-    number = libvirt.getVersion()
-    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+    # Not by importing the binding: the first import decides where libvirt's own warnings go, and
+    # that is for whoever opens a connection to say. Library and binding are of one version.
+    return metadata.version("libvirt-python")
 
 
 def _versions() -> dict[str, str]:
