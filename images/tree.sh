@@ -82,6 +82,7 @@ stop() {
     exit 130
 }
 trap stop INT TERM HUP
+trap 'rm -rf "${scratch:-}" "${download:-}"' EXIT
 
 # shellcheck source-path=SCRIPTDIR source=archive.sh
 source "$here/archive.sh"
@@ -319,7 +320,7 @@ resolve_drift() {
 
 # fetch: afterwards every package of the effective lock is in the cache.
 fetch() {
-    local lock root=$cache/apt/$suite temporary fresh=
+    local lock root=$cache/apt/$suite fresh=
     lock=$(effective_lock)
     [[ -n $(missing_packages "$lock") ]] || return 0
     need_disk $(($(lock_field "$lock" download-bytes) / 1024)) "fetching the packages of $name"
@@ -327,24 +328,24 @@ fetch() {
     exec 8>"$root/lock"
     flock 8
     rm -rf "$cache"/packages/.fetch-"$name".*
-    temporary=$(mktemp -d "$cache/packages/.fetch-$name.XXXXXX")
-    missing_packages "$lock" >"$temporary/missing"
-    if [[ -s $temporary/missing ]]; then
+    download=$(mktemp -d "$cache/packages/.fetch-$name.XXXXXX")
+    missing_packages "$lock" >"$download/missing"
+    if [[ -s $download/missing ]]; then
         refresh_apt_root "$root" && fresh=1
-        split_offered "$root" "$temporary/missing"
-        if [[ -s $temporary/missing.gone && -z $fresh ]]; then
-            rm -f "$temporary"/missing.* "$root/updated"
+        split_offered "$root" "$download/missing"
+        if [[ -s $download/missing.gone && -z $fresh ]]; then
+            rm -f "$download"/missing.* "$root/updated"
             refresh_apt_root "$root"
-            split_offered "$root" "$temporary/missing"
+            split_offered "$root" "$download/missing"
         fi
-        if [[ -s $temporary/missing.gone ]]; then
-            fetch_drifted "$temporary/missing.gone"
-            rm -rf "$temporary"
+        if [[ -s $download/missing.gone ]]; then
+            fetch_drifted "$download/missing.gone"
+            rm -rf "$download"
             return 0
         fi
-        download "$root" "$temporary"
+        download "$root" "$download"
     fi
-    rm -rf "$temporary"
+    rm -rf "$download"
     exec 8>&-
 }
 
@@ -466,7 +467,6 @@ enter_build() {
     rm -rf "$cache"/trees/.build-"$name".*
     scratch=$(mktemp -d "$cache/trees/.build-$name.XXXXXX")
     chmod 755 "$scratch"
-    trap 'rm -rf "$scratch"' EXIT
 }
 
 prepare() {
