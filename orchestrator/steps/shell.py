@@ -24,6 +24,7 @@ FILE = "@ringbed-file"
 POLL_S = 0.02
 KILL_GRACE_S = 5.0
 
+# What a command inherits of 3 is closed: a server that kept it would keep the ssh channel open.
 _PRELUDE = """\
 exec 3>&1
 say() { printf '\\n%s %s\\n' '@ringbed' "$*"; }
@@ -187,7 +188,7 @@ def _run(index: int, step: Run, out: str) -> str:
     err = f'"$out/{index}.err"'
     return (
         f"timeout -k {KILL_GRACE_S:g} {step.deadline_s:g} "
-        f"{_command(step.argv, step.env, out)} >{stdout} 2>{err} </dev/null\n"
+        f"{_command(step.argv, step.env, out)} >{stdout} 2>{err} 3>&- </dev/null\n"
         f"status=$?\ncase $status in\n"
         f"{accepted}) exit 0 ;;\n"
         f"124|137) {_fail(f'did not end within {step.deadline_s:g} s', err)} 124 ;;\n"
@@ -213,7 +214,7 @@ def _start(step: Start, out: str) -> str:
     return (
         f'[ ! -e "$out/{name}.pid" ] || {{ echo "{name} has been started already"; exit 1; }}\n'
         f'out="$out" setsid sh -c {shlex.quote(outer)} sh {_command(step.argv, step.env, out)}'
-        f' >"$out/{name}.log" 2>&1 </dev/null &\n'
+        f' >"$out/{name}.log" 2>&1 3>&- </dev/null &\n'
     )
 
 

@@ -127,17 +127,18 @@ class SshExecutor:
             while not promise.runner.process_is_finished:
                 guest.alive()
                 if time.monotonic() > end + shell.KILL_GRACE_S:
-                    raise StepError(
-                        f"{machine}: no answer over ssh for {deadline_s:.0f} s",
-                        machine=machine,
-                        hint="the guest's console log in the run's directory may tell why",
-                    )
+                    raise TimeoutError
                 time.sleep(TICK_S)
             result = promise.join()
         except SSH_ERRORS as error:
+            # What comes next begins with a connection of its own.
+            guest.connection.close()
             guest.alive()
+            what = f"the ssh connection was lost: {str(error) or type(error).__name__}"
+            if isinstance(error, CommandTimedOut | TimeoutError):
+                what = f"no answer over ssh for {deadline_s:.0f} s"
             raise StepError(
-                f"{machine}: the ssh connection was lost: {error or type(error).__name__}",
+                f"{machine}: {what}",
                 machine=machine,
                 hint="the guest's console log in the run's directory may tell why",
             ) from error

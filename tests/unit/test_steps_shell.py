@@ -3,6 +3,7 @@
 
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,14 @@ def test_process_is_started_awaited_and_stopped(tmp_path: Path) -> None:
     assert [r.outcome for r in found] == ["ok", "ok", "ok"]
     assert (tmp_path / "server.status").read_text() == "0\n"
     assert "bye" in (tmp_path / "server.log").read_text()
+
+
+def test_a_script_ends_while_what_it_started_runs(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    start = Start(machine="m", name="server", argv=("sleep", "60"))
+    assert execute(tmp_path, start)[0].outcome == "ok"
+    assert time.monotonic() - begin < 10
+    execute(tmp_path, Stop(machine="m", name="server", signal="KILL"))
 
 
 def test_server_that_dies_is_told_while_waiting(tmp_path: Path) -> None:
