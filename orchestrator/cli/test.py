@@ -141,6 +141,7 @@ def _clean_env() -> dict[str, str]:
     return {
         "RUFF_CACHE_DIR": str(cache / "ruff"),
         "MYPY_CACHE_DIR": str(cache / "mypy"),
+        "ANSIBLE_HOME": str(cache / "ansible"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NO_COLOR": "1",
     }
