@@ -84,11 +84,13 @@ def _check_queues(draft: Draft, loc: Loc, link: int, number: int) -> Iterator[Fa
     cpus = draft.experiment.machines[end.machine].cpus
     if end.queues > most:
         wider = " (igb has up to 8)" if end.nic == "igb-vf" else ""
-        yield draft.fault((*loc, "queues"), f"{end.nic} has {most} queues, not {end.queues}{wider}")
+        have = "1 queue" if most == 1 else f"{most} queues"
+        yield draft.fault((*loc, "queues"), f"{end.nic} has {have}, not {end.queues}{wider}")
     elif end.queues > cpus:
-        yield draft.warning(
+        yield draft.fault(
             (*loc, "queues"),
-            f"{end.queues} queues on {end.machine}, which has {cpus} CPUs: some CPU serves several",
+            f"{end.queues} queues on {end.machine}, which has {cpus} CPUs: "
+            "Linux's drivers use at most one queue per CPU",
         )
 
 

@@ -32,8 +32,8 @@ MIB = 2**20
 
 type Nic = Literal["igb", "igb-vf", "virtio"]
 type Role = Literal["client", "server"]
-# Linux's igb driver serves at most 8 queue pairs of the 82576's 16; a VF has two.
-NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 2, "virtio": 64}
+# What Linux's drivers use: igb at most 8 queue pairs of the 82576's 16, igbvf one of a VF's two.
+NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 1, "virtio": 64}
 _NAMED_ROLES: Mapping[str, Role] = {"client": "client", "server": "server"}
 
 
@@ -66,12 +66,12 @@ class End(SpecModel):
     nic: Nic = Field(
         "igb",
         description="NIC model: `igb` has up to 8 queues with RSS, `igb-vf` (a virtual "
-        "function of an igb) has 2, `virtio` has up to 64.",
+        "function of an igb) has one under Linux's driver, `virtio` has up to 64.",
     )
     queues: Count | None = Field(
         None,
-        description="Receive and transmit queue pairs; left out: as many as the machine has "
-        "CPUs, up to what the NIC has.",
+        description="Receive and transmit queue pairs, at most one per CPU; left out: as many as "
+        "the machine has CPUs, up to what the NIC has.",
     )
 
 

@@ -34,7 +34,7 @@ machines:
 links:                         # addresses are derived, none is written here
   - ends:
       - {machine: client, nic: igb}
-      - {machine: server, nic: igb, queues: 2}
+      - {machine: server, nic: igb}   # as many queues as CPUs
     delay: 20us
     loss: 0%
     rate: 1Gbit

@@ -112,7 +112,7 @@ def test_the_good_file_is_good() -> None:
         (
             "nic: igb, queues: 2",
             "nic: igb-vf, queues: 4",
-            "x.yml:10:48: links.0.ends.1.queues: igb-vf has 2 queues, not 4 (igb has up to 8)",
+            "x.yml:10:48: links.0.ends.1.queues: igb-vf has 1 queue, not 4 (igb has up to 8)",
         ),
         (
             "nic: igb, queues: 2",
@@ -269,13 +269,10 @@ def test_both_ends_at_one_machine() -> None:
     )
 
 
-def test_more_queues_than_cpus_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    path = Path("x.yml")
-    path.write_text(GOOD.replace("queues: 2", "queues: 4"), encoding="utf-8")
-    load_experiment(path)
-    assert caplog.messages == [
+def test_more_queues_than_cpus_are_refused() -> None:
+    assert changed("queues: 2", "queues: 4") == [
         "x.yml:10:45: links.0.ends.1.queues: 4 queues on server, which has 2 CPUs: "
-        "some CPU serves several"
+        "Linux's drivers use at most one queue per CPU"
     ]
 
 

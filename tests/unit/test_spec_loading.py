@@ -103,7 +103,7 @@ def test_addresses_queues_and_roles_are_derived() -> None:
     topology = make_topology(minimal())
     client, server = topology.node("client"), topology.node("server")
     assert (client.name, server.name) == ("load", "server")
-    assert [port.queues for port in server.ports] == [2, 4]
+    assert [port.queues for port in server.ports] == [1, 4]
     assert [port.ifname for port in server.ports] == ["link0", "link1"]
     assert server.ports[0].cidr() == "198.18.0.2/24"
     assert client.ports[1].address() == "198.18.1.2"
