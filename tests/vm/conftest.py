@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from leftovers import Places, Ringbed, new_places
 
 from orchestrator.imaging import ensure_image
 from orchestrator.vm.group import Group
@@ -90,3 +91,55 @@ def pair(hypervisor: Hypervisor, boot: Boot, own_places: Path) -> Group:
     group = hypervisor.define(every_nic(boot), own_places / "pair")
     group.up(deadline_s=300)
     return group
+
+
+TINY = """\
+schema: 1
+name: tiny
+title: The smallest run there is
+clock: wall
+seed: 1
+repetitions: 1
+warmup: 100ms
+duration: 300ms
+accounting: false
+machines:
+  client: {cpus: 1, memory: 256MiB}
+  server: {cpus: 1, memory: 256MiB}
+links:
+  - ends:
+      - {machine: client, nic: igb}
+      - {machine: server, nic: igb}
+variants:
+  echo: {stack: linux, app: echo}
+workload:
+  mode: open
+  arrival: poisson
+  connections: 4
+  message: 64B
+  # A busy host makes the client late, which is no fault of what is tested.
+  adherence: {late_after: 10s, min_on_time: 0.1%}
+matrix:
+  load: [200]
+metrics: [achieved_rps, latency_p50]
+"""
+
+
+@pytest.fixture(scope="session")
+def places() -> Iterator[Places]:
+    """Where the command line works in tests of whole runs; they share its snapshots."""
+    with new_places() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def ringbed(places: Places) -> Ringbed:
+    return Ringbed(places)
+
+
+@pytest.fixture(scope="session")
+def tiny(places: Places) -> str:
+    """An experiment of one trial on two small guests: the path of its file."""
+    file = places.root / "tiny.yml"
+    file.write_text(TINY, encoding="utf-8")
+    return str(file)
