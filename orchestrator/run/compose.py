@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,12 +45,18 @@ def script(trial: Trial, topology: Topology, trace: str = "") -> Script:
         trace=trace,
     )
     generator = GENERATORS[trial.generator]
-    drive = generator.drive(load, trial.generator_options, served, site.client)
+    options = trial.generator_options
+    setup = (*served.up, *_client_addresses(trial, topology, site.client))
     if trial.kind == "accounting":
-        drive = (*served.count_begin, *drive, *served.count_end)
+        setup += generator.populate(load, served, site.client)
+        load = replace(load, populated=True)
+        drive = generator.drive(load, options, served, site.client)
+        measure = (*served.count_begin, *drive, *served.count_end)
+    else:
+        measure = generator.drive(load, options, served, site.client)
     return Script(
-        setup=(*served.up, *_client_addresses(trial, topology, site.client)),
-        measure=drive,
+        setup=setup,
+        measure=measure,
         teardown=served.down,
     )
 

@@ -21,6 +21,7 @@ class Load:
     """The load of one trial. protocol: as on the wire (echo, spin, memcached-text, …).
 
     offered_rps: requests per second, None in a closed loop. trace: text of the trace file.
+    populated: the server already holds what requests ask for (see Generator.populate).
     """
 
     workload: Workload
@@ -30,12 +31,18 @@ class Load:
     warmup_ns: int
     duration_ns: int
     trace: str = ""
+    populated: bool = False
 
 
 class Generator(Protocol):
     """A load generator's driver."""
 
     offer: Offer
+
+    def populate(self, load: Load, served: Served, client: Endpoint) -> tuple[Step, ...]:
+        """Steps that only store what the requests of `load` will ask for; none if they ask for
+        nothing. For trials that count the server's work and must not count this."""
+        ...
 
     def drive(
         self, load: Load, options: Mapping[str, object], served: Served, client: Endpoint

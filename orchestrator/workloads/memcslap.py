@@ -44,6 +44,10 @@ class Memcslap:
         options=MemcslapOptions,
     )
 
+    def populate(self, load: Load, served: Served, client: Endpoint) -> tuple[Step, ...]:
+        """It always stores its own keys first, in `drive`."""
+        return ()
+
     def drive(
         self, load: Load, options: Mapping[str, object], served: Served, client: Endpoint
     ) -> tuple[Step, ...]:

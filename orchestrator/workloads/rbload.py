@@ -13,6 +13,9 @@ from orchestrator.workloads.base import Load
 CONNECT_TIMEOUT_S = 10.0
 FILL_TIMEOUT_S = 60.0
 SECOND_NS = 1_000_000_000
+POPULATE_NS = 100_000_000
+# Its status when nothing was answered: a void point with its reason in load.json, like any other.
+UNANSWERED = 3
 
 
 class Rbload:
@@ -24,6 +27,24 @@ class Rbload:
         protocols=frozenset({"echo", "spin", "memcached"}),
         modes=frozenset({"open", "closed"}),
     )
+
+    def populate(self, load: Load, served: Served, client: Endpoint) -> tuple[Step, ...]:
+        if not load.protocol.startswith("memcached"):
+            return ()
+        # The keys are stored before a short closed loop, whose result nobody reads.
+        argv = (
+            f"{BIN}/rbload",
+            f"--target={served.address}:{served.port}",
+            "--mode=closed",
+            *_connections(load, client),
+            *_payload(load),
+            "--warmup=0s",
+            f"--duration={POPULATE_NS}ns",
+            f"--seed={load.seed}",
+            f"--fill-timeout={FILL_TIMEOUT_S:g}s",
+            "--output={out}/populate.json",
+        )
+        return (Run(machine=client.machine, argv=argv, deadline_s=FILL_TIMEOUT_S + 20),)
 
     def drive(
         self, load: Load, options: Mapping[str, object], served: Served, client: Endpoint
@@ -46,14 +67,16 @@ class Rbload:
         measured_s = phases_ns / SECOND_NS
         overhead_s = CONNECT_TIMEOUT_S + 10.0
         if load.protocol.startswith("memcached"):
-            argv.append(f"--fill-timeout={FILL_TIMEOUT_S:g}s")
+            argv.append("--fill=no" if load.populated else f"--fill-timeout={FILL_TIMEOUT_S:g}s")
             overhead_s += FILL_TIMEOUT_S
         if load.workload.poll:
             argv.append("--poll")
         steps: list[Step] = []
         if load.workload.trace is not None:
             steps.append(Put(machine=machine, path="{out}/arrivals.trace", text=load.trace))
-        steps.append(Run(machine=machine, argv=tuple(argv), deadline_s=measured_s + overhead_s))
+        deadline_s = measured_s + overhead_s
+        run = Run(machine=machine, argv=tuple(argv), deadline_s=deadline_s, accept=(0, UNANSWERED))
+        steps.append(run)
         steps.append(Collect(machine=machine, path="{out}/load.json", into="load.json"))
         return tuple(steps)
 

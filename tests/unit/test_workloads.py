@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import StepError
@@ -82,6 +84,16 @@ def test_memcached_profile_and_share() -> None:
     words = rbload(load("memcached-binary", memcached={"profile": "usr", "get_share": "90%"}))
     assert {"--protocol=memcached-binary", "--workload=usr", "--get-share=0.9"} <= set(words)
     assert not any(word.startswith("--message-bytes") for word in words)
+
+
+def test_keys_can_be_stored_apart_from_the_load() -> None:
+    generator = GENERATORS["rbload"]
+    made = load("memcached-text", memcached={"keys": 50})
+    words = argv(generator.populate(made, SERVED, CLIENT))
+    assert {"--keys=50", "--mode=closed", "--seed=7"} <= set(words)
+    assert generator.populate(load("echo"), SERVED, CLIENT) == ()
+    assert "--fill=no" not in rbload(made)
+    assert "--fill=no" in rbload(replace(made, populated=True))
 
 
 def test_generator_threads_are_pinned_within_the_client() -> None:
