@@ -40,8 +40,9 @@ class Files(Protocol):
     def prepare(self, machine: str, boot: Boot, contents: Mapping[str, str], log: Path) -> None:
         """Put everything in place, before the machine starts."""
 
-    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[object]:
-        """Make the machine's ssh port one of this host's 127.0.0.1, and let `log` grow."""
+    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[int]:
+        """Let `log` grow, and lead to `port` of the machine's host; the context's value is the
+        port of this host's 127.0.0.1 that does. Raises HostError."""
 
     def remove(self) -> None:
         """Remove what `prepare` made, except the image."""
@@ -81,8 +82,8 @@ class LocalFiles:
             (directory / key).write_text(text, encoding="utf-8")
         self._hand_over(machine, log)
 
-    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[object]:
-        return nullcontext()
+    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[int]:
+        return nullcontext(port)
 
     def remove(self) -> None:
         """The state directory goes with the run."""

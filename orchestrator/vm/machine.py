@@ -92,6 +92,7 @@ class Machine:
         self.directory = directory
         self.console_log = directory / "console.log"
         self.ssh_port = NO_PORT
+        self._forwarded = NO_PORT
         self.boot: BootRecord | None = None
         self._services = services
         self._state = MachineState.DEFINED
@@ -146,7 +147,7 @@ class Machine:
             sockets=files.sockets(),
             console_socket=self.console_socket,
             console_log=files.console_log(self.name, self.console_log),
-            ssh_port=self.ssh_port,
+            ssh_port=self._forwarded,
             run_as=files.run_as,
         )
         config = replace(self.config, boot=files.boot(self.config.boot))
@@ -335,7 +336,7 @@ class Machine:
         for attempt in range(PORT_ATTEMPTS):
             # The lease lasts until passt has bound the port.
             with self._services.lease_port() as lease:
-                self.ssh_port = lease.port
+                self._forwarded = lease.port
                 xml = self.domain_xml
                 (self.directory / "domain.xml").write_text(xml, encoding="utf-8")
                 self._console.start_here()
@@ -346,9 +347,10 @@ class Machine:
                     except libvirt.libvirtError as error:
                         if attempt + 1 == PORT_ATTEMPTS or not _port_taken(str(error)):
                             raise
-                        logger.info("%s: port %d was taken", self.name, self.ssh_port)
+                        logger.info("%s: port %d was taken", self.name, lease.port)
                         continue
-            self._tether.enter_context(files.attach(self.name, self.ssh_port, self.console_log))
+            tether = files.attach(self.name, self._forwarded, self.console_log)
+            self.ssh_port = self._tether.enter_context(tether)
             self._state = MachineState.RUNNING
             return
 

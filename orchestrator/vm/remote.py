@@ -8,6 +8,9 @@ this host's 127.0.0.1, so that nothing else has to know where a machine is.
 """
 
 import shlex
+import socket
+import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from orchestrator import process
 from orchestrator.errors import CommandError, HostError
+from orchestrator.host.ports import lease_port
 from orchestrator.vm.files import User
 from orchestrator.vm.model import Boot
 from orchestrator.vm.state import RunState
@@ -31,15 +35,17 @@ def is_remote(connect: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteHost:
-    """A host as its libvirt URI names it. options: of ssh and scp alike."""
+    """A host as its libvirt URI names it. program: ssh, or what the URI wants in its place.
+    options: of ssh and scp alike."""
 
     destination: str
     port: int
+    program: str
     options: tuple[str, ...]
 
     @classmethod
     def of(cls, uri: str) -> "RemoteHost":
-        """libvirt's own URI parameters keyfile and no_verify count here too."""
+        """libvirt's own URI parameters command, keyfile and no_verify count here too."""
         parts = urlsplit(uri)
         query = parse_qs(parts.query)
         options = ["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
@@ -51,6 +57,7 @@ class RemoteHost:
         return cls(
             destination=f"{parts.username}@{host}" if parts.username else host,
             port=parts.port or 22,
+            program=query.get("command", ["ssh"])[0],
             options=tuple(options),
         )
 
@@ -58,7 +65,7 @@ class RemoteHost:
         """Standard output of a shell script there. Raises HostError when it fails."""
         try:
             done = process.run(
-                ("ssh", *self.options, "-p", str(self.port), self.destination, script),
+                (self.program, *self.options, "-p", str(self.port), self.destination, script),
                 timeout=COMMAND_S,
                 input_text=input_text,
             )
@@ -72,7 +79,7 @@ class RemoteHost:
         """Copy a file there; it appears complete or not at all."""
         scratch = f"{target}.part"
         process.run(
-            ("scp", *self.options, "-q", "-P", str(self.port), source,
+            ("scp", *self.options, "-q", "-S", self.program, "-P", str(self.port), source,
              f"{self.destination}:{scratch}"),
             timeout=COPY_S,
             hint=HINT,
@@ -134,7 +141,7 @@ class RemoteFiles:
             self._host.run(f"umask 077; cat >{directory}/{key}", input_text=text)
         self._host.run(f'[ "$(id -u)" != 0 ] || chown -R {owner} {run}')
 
-    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[object]:
+    def attach(self, machine: str, port: int, log: Path) -> AbstractContextManager[int]:
         return self._tether(machine, port, log)
 
     def remove(self) -> None:
@@ -151,18 +158,35 @@ class RemoteFiles:
                 self._host.copy(source, target)
 
     @contextmanager
-    def _tether(self, machine: str, port: int, log: Path) -> Iterator[None]:
+    def _tether(self, machine: str, port: int, log: Path) -> Iterator[int]:
         """An ssh that forwards the port and prints the console. A terminal is asked for only so
         that the other side ends with it. Its log's name tells the sweeper whose it is."""
         console = shlex.quote(str(self.console_log(machine, log)))
-        argv = (
-            "ssh", *self._host.options, "-tt", "-E", str(self._state.path / f"{machine}.ssh"),
-            "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=5",
-            "-p", str(self._host.port), "-L", f"127.0.0.1:{port}:127.0.0.1:{port}",
-            self._host.destination, f"exec tail -n +1 -F {console}",
-        )  # fmt: skip
-        with process.background(argv, log=log):
-            yield
+        own_log = self._state.path / f"{machine}.ssh"
+        options = ("-tt", "-E", str(own_log), "-p", str(self._host.port))
+        safety = ("-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=5")
+        # The lease lasts as long as the port is used: ssh must bind it, and may do so late.
+        with lease_port() as lease:
+            forward = ("-L", f"127.0.0.1:{lease.port}:127.0.0.1:{port}")
+            argv = (
+                self._host.program, *self._host.options, *options, *safety, *forward,
+                self._host.destination, f"exec tail -n +1 -F {console}",
+            )  # fmt: skip
+            with process.background(argv, log=log) as child:
+                _await_port(lease.port, child, own_log)
+                yield lease.port
+
+
+def _await_port(port: int, child: subprocess.Popen[str], log: Path) -> None:
+    end = time.monotonic() + COMMAND_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if child.poll() is not None or time.monotonic() > end:
+            text = log.read_text("utf-8", "replace") if log.exists() else ""
+            raise HostError("ssh does not forward a guest's port", details=text, hint=HINT)
+        time.sleep(0.05)
 
 
 def forget(connect: str, token: str) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests through a libvirt daemon, as with qemu:///system.
+"""Guests through a libvirt daemon: here as with qemu:///system, and elsewhere by qemu+ssh.
 
-The daemon runs in a mount namespace in which /etc, /run and /var are empty, so that it neither
-finds nor leaves anything on this host.
+Daemon and sshd run in a mount namespace in which /etc, /run and /var are their own. So they find
+and leave nothing on this host, and what a "remote" guest needs has to be brought there.
 """
 
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,52 +16,99 @@ import pytest
 from conftest import every_nic
 
 from orchestrator import process
-from orchestrator.errors import HostError
+from orchestrator.errors import HostError, UsageError
+from orchestrator.host.ports import lease_port
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
+from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.model import Boot, Topology
 from orchestrator.vm.state import new_token
 
 pytestmark = pytest.mark.vm
 
-READ = ("passwd", "group", "nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
+LINKED = ("nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
+SSHD_USER = "sshd:x:64056:65534::/run/sshd:/usr/sbin/nologin\n"
+QEMU_CONF = """
+stdio_handler = "file"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+"""
+SSHD_CONF = """
+ListenAddress 127.0.0.1:{port}
+HostKey {keys.host}
+AuthorizedKeysFile {places}/authorized_keys
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+Subsystem sftp internal-sftp
+"""
 
 
-def private_mounts(places: Path) -> list[str]:
+def begin(places: Path, port: int) -> list[str]:
+    """The command that runs libvirtd and sshd, having written their configuration."""
+    keys = guest_keys()
+    users = Path("/etc/passwd").read_text(encoding="utf-8")
+    more = "" if "\nsshd:" in users else SSHD_USER
+    (places / "passwd").write_text(users + more, encoding="utf-8")
+    shutil.copy("/etc/group", places / "group")
+    (places / "qemu.conf").write_text(QEMU_CONF, encoding="utf-8")
+    (places / "authorized_keys").write_text(keys.authorized_key, encoding="utf-8")
+    (places / "libvirtd.conf").write_text('auth_unix_rw = "none"\n', encoding="utf-8")
+    sshd = SSHD_CONF.format(port=port, keys=keys, places=places)
+    (places / "sshd_config").write_text(sshd, encoding="utf-8")
     words = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent"]
     for empty in ("/etc", "/run", "/var"):
-        words += ["--tmpfs", empty]
-    for name in READ:
+        words += ["--perms", "0755", "--tmpfs", empty]
+    for name in LINKED:
         if Path("/etc", name).exists():
             words += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
-    return [*words, "--ro-bind", str(places / "qemu.conf"), "/etc/libvirt/qemu.conf"]
+    for name in ("passwd", "group"):
+        words += ["--ro-bind", str(places / name), f"/etc/{name}"]
+    words += ["--ro-bind", str(places / "qemu.conf"), "/etc/libvirt/qemu.conf"]
+    words += ["--bind", str(places / "run"), "/run/libvirt"]
+    script = (
+        "mkdir -m 755 /run/sshd; mkdir -m 1777 /var/tmp; ln -s /run /var/run; "
+        f"{shutil.which('sshd')} -D -e -f {places}/sshd_config & "
+        f"exec libvirtd -f {places}/libvirtd.conf"
+    )
+    return [*words, "sh", "-c", script]
 
 
 @pytest.fixture(scope="module")
-def uri(own_places: Path) -> Iterator[str]:
-    daemon = shutil.which("libvirtd")
-    if daemon is None:
-        pytest.skip("the tools tree has no libvirtd")
+def daemon(own_places: Path) -> Iterator[tuple[Path, int]]:
+    """A running daemon: the path of its socket, and the port of the sshd beside it."""
+    if shutil.which("libvirtd") is None or shutil.which("sshd") is None:
+        pytest.skip("the tools tree has no libvirtd or no sshd")
     places = own_places / "daemon"
-    places.mkdir()
-    (places / "qemu.conf").write_text(
-        'stdio_handler = "file"\nsecurity_driver = "none"\nnamespaces = []\n'
-        "cgroup_controllers = []\n",
-        encoding="utf-8",
-    )
-    (places / "libvirtd.conf").write_text(
-        f'unix_sock_dir = "{places}"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n',
-        encoding="utf-8",
-    )
-    argv = [*private_mounts(places), daemon, "-f", str(places / "libvirtd.conf")]
-    with process.background(argv, log=places / "log"):
-        socket = places / "libvirt-sock"
-        end = time.monotonic() + 20
-        while not socket.exists() and time.monotonic() < end:
+    (places / "run").mkdir(parents=True)
+    with (
+        lease_port() as lease,
+        process.background(begin(places, lease.port), log=places / "log"),
+    ):
+        path = places / "run" / "libvirt-sock"
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with socket.socket() as probe:
+                if path.exists() and not probe.connect_ex(("127.0.0.1", lease.port)):
+                    break
             time.sleep(0.05)
-        yield f"qemu:///system?socket={socket}"
+        yield path, lease.port
 
 
-def test_guests_live_through_a_daemon(uri: str, boot: Boot, own_places: Path) -> None:
+def plain_pair(boot: Boot) -> Topology:
+    """Two guests and one igb link."""
+    whole = every_nic(boot)
+    machines = tuple(
+        replace(machine, cpus=1, viommu=False, nics=(replace(machine.nics[0], queues=1),))
+        for machine in whole.machines
+    )
+    return Topology(machines=machines, links=whole.links[:1])
+
+
+def test_guests_live_through_a_daemon(
+    daemon: tuple[Path, int], boot: Boot, own_places: Path
+) -> None:
+    # The daemon's user cannot look into everybody's cache.
     readable = own_places / "image"
     shutil.copytree(boot.root.parent, readable)
     moved = Boot(
@@ -69,18 +117,43 @@ def test_guests_live_through_a_daemon(uri: str, boot: Boot, own_places: Path) ->
         root=readable / boot.root.name,
         image_id=boot.image_id,
     )
-    whole = every_nic(moved)
-    machines = tuple(
-        replace(machine, cpus=1, viommu=False, nics=(replace(machine.nics[0], queues=1),))
-        for machine in whole.machines
-    )
-    topology = Topology(machines=machines, links=whole.links[:1])
     token = new_token()
-    with Hypervisor(token, HypervisorOptions(connect=uri)) as hypervisor:
-        group = hypervisor.define(topology, own_places / "run")
+    options = HypervisorOptions(connect=f"qemu:///system?socket={daemon[0]}")
+    with Hypervisor(token, options) as hypervisor:
+        group = hypervisor.define(plain_pair(moved), own_places / "near")
         group.up(deadline_s=300)
         assert group["client"].run(["ping", "-c", "1", "10.1.0.2"])
         assert f"ringbed-{token}-client" in group["client"].domain_xml
+        state = hypervisor.state_directory
+    assert not state.exists()
+
+
+def test_a_guest_lives_on_another_host(
+    daemon: tuple[Path, int], boot: Boot, own_places: Path
+) -> None:
+    # Nothing of this user's own ssh: neither configuration nor known hosts.
+    ssh = own_places / "ssh"
+    known = own_places / "known_hosts"
+    keys = guest_keys()
+    known.write_text(f"[127.0.0.1]:{daemon[1]} {keys.host_public}\n", encoding="utf-8")
+    ssh.write_text(
+        f'#!/bin/sh\nexec ssh -F none -i {keys.user} -o UserKnownHostsFile={known} "$@"\n',
+        encoding="utf-8",
+    )
+    ssh.chmod(0o755)
+    uri = f"qemu+ssh://root@127.0.0.1:{daemon[1]}/system?command={ssh}"
+    client = replace(plain_pair(boot).machines[0], nics=())
+    with Hypervisor(new_token(), HypervisorOptions(connect=uri)) as hypervisor:
+        group = hypervisor.define(Topology(machines=(client,)), own_places / "far")
+        group.up(deadline_s=300)
+        machine = group["client"]
+        assert machine.run(["hostname"]) == "client\n"
+        assert "ringbed: ready" in machine.console_log.read_text("utf-8", "replace")
+        kernel = machine.domain_xml.split("<kernel>")[1].split("<")[0]
+        assert kernel.startswith("/var/tmp/ringbed-")
+        assert not Path(kernel).exists()
+        with pytest.raises(UsageError, match="another host"):
+            hypervisor.lease("test")
         state = hypervisor.state_directory
     assert not state.exists()
 
