@@ -88,9 +88,22 @@ class Places:
                     found.append(int(entry.name))
         return found
 
-    def named(self, program: str) -> list[int]:
-        """The processes of this place that run a program of that name."""
-        return [pid for pid in self.processes() if program in self._words(pid).split(" ")[0]]
+    def running(self, program: str, word: str = "") -> list[int]:
+        """The processes of this place that run a program of that name, with that word among their
+        arguments."""
+
+        def runs_it(pid: int) -> bool:
+            words = self._words(pid).split(" ")
+            # The second word is the program where the first one is an interpreter.
+            return any(Path(name).name == program for name in words[:2]) and any(
+                word in argument for argument in words
+            )
+
+        return [pid for pid in self.processes() if runs_it(pid)]
+
+    def guests(self) -> list[int]:
+        """QEMU's processes that hold guests."""
+        return self.running("qemu-system-x86_64", "guest=")
 
     def clean_within(self, seconds: float = 5.0) -> bool:
         """Whether nothing is left, given a moment: the kernel closes sockets after processes."""
