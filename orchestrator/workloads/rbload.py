@@ -87,7 +87,8 @@ class Rbload:
 def _pace(load: Load) -> list[str]:
     workload = load.workload
     if workload.mode == "closed":
-        return ["--mode=closed", f"--think-time={workload.think_time_ns}ns"]
+        # A closed loop has no schedule of its own that the client could miss.
+        return ["--mode=closed", f"--think-time={workload.think_time_ns}ns", "--min-on-time=0"]
     late = workload.adherence
     argv = [
         "--mode=open",
