@@ -34,12 +34,6 @@ remount_read_only() {
 
 cover() { [[ ! -e $2 ]] || mount --bind "$1" "$2"; }
 
-mount --rbind "$tree/usr" "$tree/usr"
-mount --rbind /usr "$tree/usr/lib/host"
-[[ ! -d /usr/lib/modules ]] || mount --rbind /usr/lib/modules "$tree/usr/lib/modules"
-[[ ! -d /usr/local/share/ca-certificates ]] ||
-    mount --rbind /usr/local/share/ca-certificates "$tree/usr/local/share/ca-certificates"
-remount_read_only "$tree/usr"
 cover "$tree/etc/ld.so.cache" /etc/ld.so.cache
 cover "$tree/etc/alternatives" /etc/alternatives
 # Hosts that still have /bin and /lib as real directories: show the tree's there too.
@@ -58,8 +52,20 @@ if [[ $as == root ]]; then
         rm "$merged"
     done
 fi
-mount --rbind "$tree/usr" /usr
+# The host's /usr is mounted into the mounted tree, never below the tree's own path: whoever
+# removes the tree from the cache must not find the host in it.
+host=$(mktemp -d)
+mount --rbind /usr "$host"
+mount --bind "$tree/usr" /usr
 hash -r
+mount --move "$host" /usr/lib/host
+rmdir "$host"
+[[ ! -d /usr/lib/host/lib/modules ]] || mount --bind /usr/lib/host/lib/modules /usr/lib/modules
+[[ ! -d /usr/lib/host/local/share/ca-certificates ]] ||
+    mount --bind /usr/lib/host/local/share/ca-certificates /usr/local/share/ca-certificates
+for place in /usr /usr/lib/host /usr/lib/modules /usr/local/share/ca-certificates; do
+    ! mountpoint --quiet "$place" || remount_read_only "$place"
+done
 cd "$PWD"
 
 # The virtual environment's own commands first, then the tree's: nothing that the host has in
