@@ -29,9 +29,12 @@ class Shown:
 
     @property
     def exit_code(self) -> ExitCode:
-        """NOT_MET when a claim was not reproduced, INCONCLUSIVE when one was left undecided."""
+        """NOT_MEASURED when no load trial is valid, NOT_MET when a claim was not reproduced,
+        INCONCLUSIVE when one was left undecided."""
         from orchestrator.analysis import Outcome
 
+        if self._void_reasons():
+            return ExitCode.NOT_MEASURED
         if any(claim.outcome is Outcome.NOT_REPRODUCED for claim in self.results.claims):
             return ExitCode.NOT_MET
         if any(claim.undecided for claim in self.results.claims):
@@ -53,9 +56,20 @@ class Shown:
                 [text, output.styled(verdict), why] for text, verdict, why in claims
             ]
             output.out.print(output.table("claims", headers, styled))
+        if reasons := self._void_reasons():
+            output.out.print(Text("\nno load trial is valid:", style="bold yellow"))
+            for reason in reasons[:3]:
+                output.out.print(f"  {reason}", soft_wrap=True)
         output.out.print()
         output.out.print(f"results  {self.run.path / 'results.csv'} (and .parquet)", soft_wrap=True)
         output.out.print(f"report   {self.page}", soft_wrap=True)
+
+    def _void_reasons(self) -> list[str]:
+        """Why, when there are load trials and none of them may be used; else nothing."""
+        load = [record for record in self.results.records if record.trial.kind == "measure"]
+        if not load or any(not record.reason for record in load):
+            return []
+        return list(dict.fromkeys(record.reason for record in load))
 
     def _title(self) -> str:
         accelerator = self.results.manifest.get("accelerator", {}).get("kind", "")
