@@ -125,14 +125,15 @@ def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) 
     with reporter(output.err, silent=silent) as to:
         watch = Watch(to)
         try:
-            work(watch)
+            try:
+                work(watch)
+            except RingbedError as error:
+                failure = error
+            if watch.run is not None and journal.progress(watch.run.journal).outcomes:
+                shown = write(watch.run)
         except Interrupted:
             _tell_interrupted(watch.run)
             raise
-        except RingbedError as error:
-            failure = error
-        if watch.run is not None and journal.progress(watch.run.journal).outcomes:
-            shown = write(watch.run)
     if shown is not None:
         shown.print(as_json=as_json)
     if failure is not None:
@@ -142,13 +143,13 @@ def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) 
 
 
 def _tell_interrupted(run: RunDirectory | None) -> None:
-    if run is not None:
-        output.err.print(
-            f"what was measured is kept in {run.path}\n"
-            f"  ./ringbed resume {run.name}   does the rest\n"
-            f"  ./ringbed report {run.name}   writes the report of what there is",
-            soft_wrap=True,
-        )
+    if run is None:
+        return
+    lines = [f"what was measured is kept in {run.path}"]
+    if run.state() != "finished":
+        lines.append(f"  ./ringbed resume {run.name}   does the rest")
+    lines.append(f"  ./ringbed report {run.name}   writes the report of what there is")
+    output.err.print("\n".join(lines), soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

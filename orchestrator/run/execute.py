@@ -39,6 +39,10 @@ class Bench(Protocol):
         """Make the guests fit for the next trial after one has failed."""
         ...
 
+    def give_up(self) -> None:
+        """Make a trial that is under way in another thread end soon, by a MachineError."""
+        ...
+
 
 class Observer(Protocol):
     """Is told about trials, from one thread at a time."""
@@ -70,6 +74,7 @@ class Executor:
         self._keep_going = keep_going
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._given_up = threading.Event()
         self.tally = Tally()
 
     def run_all(self, trials: Sequence[Trial], benches: Sequence[Bench]) -> Tally:
@@ -85,8 +90,12 @@ class Executor:
             futures = [pool.submit(self._work, bench, waiting) for bench in benches]
             try:
                 _wait_interruptibly(futures)
-            finally:
+            except BaseException:
                 self._stop.set()
+                self._given_up.set()
+                for bench in benches:
+                    bench.give_up()
+                raise
         return self.tally
 
     def _work(self, bench: Bench, waiting: queue.SimpleQueue[Trial]) -> None:
@@ -116,6 +125,8 @@ class Executor:
             bench.execute(trial, directory)
             outcome = "ok"
         except (StepError, MachineError) as failure:
+            if self._given_up.is_set():
+                return True
             outcome, reason, error = "failed", failure.message, failure
             (directory / "failure.txt").write_text(f"{failure}\n", encoding="utf-8")
         finally:

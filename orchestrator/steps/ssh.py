@@ -16,7 +16,6 @@ from pathlib import Path
 
 import paramiko
 from fabric import Connection
-from invoke.exceptions import CommandTimedOut
 
 from orchestrator.errors import MachineError, StepError
 from orchestrator.steps import shell
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 GUEST_OUT = "/run/ringbed/trial"
 TICK_S = 0.01
-SSH_ERRORS = (paramiko.SSHException, EOFError, OSError, CommandTimedOut)
+SSH_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +121,11 @@ class SshExecutor:
                 hide=True,
                 warn=True,
                 in_stream=False,
-                timeout=deadline_s,
             )
+            # Not by a timeout of `run`, whose timer would keep this process alive to its end.
             while not promise.runner.process_is_finished:
                 guest.alive()
-                if time.monotonic() > end + shell.KILL_GRACE_S:
+                if time.monotonic() > end:
                     raise TimeoutError
                 time.sleep(TICK_S)
             result = promise.join()
@@ -135,7 +134,7 @@ class SshExecutor:
             guest.connection.close()
             guest.alive()
             what = f"the ssh connection was lost: {str(error) or type(error).__name__}"
-            if isinstance(error, CommandTimedOut | TimeoutError):
+            if isinstance(error, TimeoutError):
                 what = f"no answer over ssh for {deadline_s:.0f} s"
             raise StepError(
                 f"{machine}: {what}",

@@ -20,7 +20,7 @@ from orchestrator.spec import find_experiment, load_experiment
 class Bench:
     """Does what a script of the test says for each trial."""
 
-    def __init__(self, script: dict[int, Exception] | None = None) -> None:
+    def __init__(self, script: dict[int, BaseException] | None = None) -> None:
         self.script = script or {}
         self.taken: list[str] = []
         self.renewed = 0
@@ -34,6 +34,8 @@ class Bench:
 
     def renew(self) -> None:
         self.renewed += 1
+
+    def give_up(self) -> None: ...
 
 
 class Silent:
@@ -129,6 +131,35 @@ def test_two_benches_share_the_trials(run: RunDirectory, plan: Plan) -> None:
 def test_an_error_of_one_bench_stops_the_other(run: RunDirectory, plan: Plan) -> None:
     with pytest.raises(ValueError, match="a bug"):
         take(run, plan, Bench({0: ValueError("a bug")}), Bench())
+
+
+def test_an_error_ends_the_trials_of_the_other_benches(run: RunDirectory, plan: Plan) -> None:
+    begun = threading.Event()
+
+    class Waiting(Bench):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told = threading.Event()
+
+        def execute(self, trial: Trial, into: Path) -> None:
+            super().execute(trial, into)
+            begun.set()
+            assert self.told.wait(10)
+            raise MachineError("client: the run ends")
+
+        def give_up(self) -> None:
+            self.told.set()
+
+    class Failing(Bench):
+        def execute(self, trial: Trial, into: Path) -> None:
+            assert begun.wait(10)
+            raise ValueError("a bug")
+
+    waiting = Waiting()
+    with pytest.raises(ValueError, match="a bug"):
+        take(run, plan, waiting, Failing())
+    (cut_off,) = waiting.taken
+    assert journal.progress(run.journal).outcomes[cut_off] == "interrupted"
 
 
 def test_every_trial_of_the_quickstart_has_a_script_and_a_record(plan: Plan) -> None:
