@@ -60,6 +60,13 @@ class Fields:
             raise self.error(key, f"is {value!r}, not a whole number >= 0")
         return value
 
+    def signed(self, key: str) -> int:
+        """A whole number of either sign, such as a CPU where -1 says "any"."""
+        value = self.get(key)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.error(key, f"is {value!r}, not a whole number")
+        return value
+
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number >= 0."""
         if default is not None and not self.has(key):

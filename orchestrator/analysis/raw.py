@@ -145,7 +145,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerThread:
-    """One thread of the application; cpu_ns is the processor time it used."""
+    """One thread of the application; cpu is -1 when it is bound to none, cpu_ns is the processor
+    time it used."""
 
     index: int
     cpu: int
@@ -155,6 +156,10 @@ class ServerThread:
     polls: int
     events: int
     cpu_ns: int
+
+    @property
+    def label(self) -> str:
+        return f"cpu {self.cpu}" if self.cpu >= 0 else f"thread {self.index}, any cpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,7 +343,7 @@ def read_server(path: Path) -> Server:
     threads = tuple(
         ServerThread(
             index=thread.integer("index"),
-            cpu=thread.integer("cpu"),
+            cpu=thread.signed("cpu"),
             accepted=thread.integer("accepted"),
             requests=thread.integer("requests"),
             syscalls=sum(thread.counts("syscalls").values()),

@@ -27,7 +27,7 @@ class Balance:
     worst_jain: of the least even trial.
     """
 
-    cpus: tuple[int, ...]
+    threads: tuple[str, ...]
     shares: tuple[float, ...]
     jain: float
     worst_jain: float
@@ -148,14 +148,14 @@ def _syscalls(points: Points, series: Series) -> tuple[tuple[str, float], ...]:
 def _balance(records: Sequence[Record], what: str) -> Balance | None:
     trials = [record.server.threads for record in records if record.server is not None]
     counts = [[_count(thread, what) for thread in threads] for threads in trials]
-    cpus = [tuple(thread.cpu for thread in threads) for threads in trials]
-    usable = [one for one, at in zip(counts, cpus, strict=True) if sum(one) and at == cpus[0]]
+    labels = [tuple(thread.label for thread in threads) for threads in trials]
+    usable = [one for one, at in zip(counts, labels, strict=True) if sum(one) and at == labels[0]]
     if not usable:
         return None
     sums = [sum(column) for column in zip(*usable, strict=True)]
     jains = [jain_index(one) for one in usable]
     return Balance(
-        cpus=cpus[0],
+        threads=labels[0],
         shares=tuple(part / sum(sums) for part in sums),
         jain=median_interval(jains).value,
         worst_jain=min(jains),

@@ -87,8 +87,8 @@ def server_metrics(server: Server) -> Iterator[Value]:
     accepted = [thread.accepted for thread in server.threads]
     served = [thread.requests for thread in server.threads]
     for thread in server.threads:
-        yield f"accepted_cpu{thread.cpu}", float(thread.accepted)
-        yield f"served_cpu{thread.cpu}", float(thread.requests)
+        yield f"accepted_thread{thread.index}", float(thread.accepted)
+        yield f"served_thread{thread.index}", float(thread.requests)
     for name, counts in (("accept", accepted), ("served", served)):
         if sum(counts):
             yield f"{name}_max_min_ratio", max_min_ratio(counts)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tidy table: its columns, its two files, and that they are the same each time."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def test_one_row_per_metric_and_trial(run: Path) -> None:
     assert not table.duplicated(["trial", "metric"]).any()
     assert (table.reason[table.valid] == "").all()
     assert (table.reason[~table.valid] != "").all()
+
+
+def test_threads_without_a_cpu_or_on_the_same_one_stay_apart(tmp_path: Path) -> None:
+    for cpu, labels in ((-1, ("thread 0, any cpu", "thread 1, any cpu")), (0, ("cpu 0", "cpu 0"))):
+        builder = RunBuilder(tmp_path / f"cpu{cpu}")
+        path = builder.trial(QUICKSTART[0], 500.0, 0) / "server.json"
+        server = json.loads(path.read_text())
+        for thread in server["threads"]:
+            thread["cpu"] = cpu
+        path.write_text(json.dumps(server))
+        results = build_results(builder.finish())
+        metrics = list(results.table.metric)
+        assert metrics.count("accepted_thread0") == metrics.count("accepted_thread1") == 1
+        assert len(metrics) == len(set(metrics))
+        accept = results.summaries[0].accept
+        assert accept is not None and accept.threads == labels
 
 
 def test_parquet_and_csv_hold_the_same_table(run: Path) -> None:

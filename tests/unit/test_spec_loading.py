@@ -135,8 +135,8 @@ def test_equal_topologies_have_equal_ids() -> None:
 def test_metrics_are_found_by_name_and_by_family() -> None:
     found = find_metric("errors_reset")
     assert found is not None and found.unit == "requests"
-    assert find_metric("served_cpu1") is not None
-    assert find_metric("served_cpux") is None
+    assert find_metric("served_thread1") is not None
+    assert find_metric("served_threadx") is None
     own = minimal(metrics=["errors", {"name": "steals", "unit": "1/s", "direction": "lower"}])
     steals = own.metric_definition("steals")
     assert steals is not None and steals.direction == "lower"
