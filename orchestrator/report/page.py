@@ -224,7 +224,7 @@ def crosschecks(results: Results) -> list[CheckRow]:
             trial = record.trial
             # NaN is not equal to itself: a closed loop, which offers nothing, counts as 0 here.
             offered = 0.0 if math.isnan(trial.offered_rps) else trial.offered_rps
-            key = (trial.subject, trial.workload.label, offered, record.crosscheck.generator)
+            key = (trial.subject, trial.workload_label, offered, record.crosscheck.generator)
             found.setdefault(key, []).append(record.crosscheck)
     return [row for key, seen in found.items() for row in _check_rows(results, key, seen)]
 
