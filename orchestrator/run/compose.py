@@ -81,7 +81,7 @@ def record(trial: Trial) -> dict[str, Any]:
         "arrival": workload.arrival if workload.mode == "open" else "closed",
         "connections": workload.connections,
         "threads": workload.threads,
-        "message_bytes": 0 if trial.app == "memcached" else workload.message_bytes,
+        "message_bytes": 0 if trial.protocol.startswith("memcached-") else workload.message_bytes,
         "depth": workload.depth,
         "rpcs_per_connection": workload.rpcs_per_connection,
     }
@@ -96,6 +96,8 @@ def record(trial: Trial) -> dict[str, Any]:
     return {
         **{name: value for name, value in plain.items() if value is not None},
         "workload": asked,
+        # `workload` names what analysis compares, with what the protocol makes of it; this is all
+        # that was asked, as the experiment's model has it, to repeat the trial by.
         "workload_exact": plain["workload"],
         "axes": {key: _text(value) for key, value in trial.point.items()},
     }

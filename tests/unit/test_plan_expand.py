@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.run.compose import record
 from orchestrator.run.plan import Costs, Plan, make_plan
 from orchestrator.spec import load_experiment
 from orchestrator.spec.registry import Application, Generator
@@ -109,6 +110,14 @@ def test_a_trial_says_all_that_is_asked(folder: Path) -> None:
     assert entry["workload"]["message_bytes"] == 64
     assert "memcached" not in entry["workload"]
     assert "think_time_ns" not in entry["workload"]
+
+
+def test_a_recorded_message_size_follows_the_protocol(folder: Path) -> None:
+    made = {trial.variant: trial for trial in plan(folder).trials if trial.kind == "measure"}
+    assert record(made["reuse"])["workload"]["message_bytes"] == 64
+    assert record(made["cache"])["workload"]["message_bytes"] == 0
+    renamed = replace(made["cache"], app="another")
+    assert record(renamed)["workload"]["message_bytes"] == 0
 
 
 def test_a_plan_is_json(folder: Path) -> None:
