@@ -11,6 +11,7 @@ import json
 import re
 from pathlib import Path
 
+from orchestrator.errors import StepError
 from orchestrator.steps.model import Collect, Put, Run, Step
 
 _TRACING = "/sys/kernel/tracing/events"
@@ -22,6 +23,7 @@ _SYSCALL_ROW = re.compile(
 )
 # { dev_name: link0, napi: ffff8881013a9010 } hitcount:  9  work:  31  budget:  576
 _NAPI_ROW = re.compile(r"\{ dev_name: (\S+)\s*, napi:\s*\w+ \} hitcount:\s*(\d+)\s+work:\s*(\d+)")
+_DROPPED = re.compile(r"^\s*Dropped:\s*(\d+)", re.MULTILINE)
 
 # The raw tables are kept as the kernel prints them, beside the thread ids that belong to the
 # server: counts of other processes are told apart afterwards, from the raw data.
@@ -91,7 +93,12 @@ def summarize(directory: Path, device: str, requests: int) -> None:
     """Turn the collected tables into syscalls.json and napi.json beside them.
 
     requests: how many the server answered while it was counted.
+    Raises StepError when a table was full: what it does not hold was not counted.
     """
+    for name in ("syscalls.txt", "napi.txt"):
+        dropped = sum(int(n) for n in _DROPPED.findall((directory / name).read_text()))
+        if dropped:
+            raise StepError(f"{name}: the kernel's table was full and dropped {dropped} counts")
     threads = frozenset(int(word) for word in (directory / "threads.txt").read_text().split())
     calls = parse_syscalls((directory / "syscalls.txt").read_text(), threads)
     counted = {"by_syscall": calls, "total": sum(calls.values()), "requests": requests}

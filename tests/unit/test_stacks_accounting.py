@@ -2,6 +2,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from orchestrator.errors import StepError
 from orchestrator.stacks import accounting
 
 SYSCALLS = """\
@@ -55,3 +58,15 @@ def test_the_summary_lies_beside_the_raw_tables(tmp_path: Path) -> None:
     }
     napi = json.loads((tmp_path / "napi.json").read_text())
     assert (napi["polls"], napi["packets"]) == (19, 40)
+
+
+@pytest.mark.parametrize("full", ["syscalls.txt", "napi.txt"])
+def test_counts_that_the_kernel_dropped_fail_the_trial(tmp_path: Path, full: str) -> None:
+    tables = {"syscalls.txt": SYSCALLS, "napi.txt": NAPI + "    Dropped: 0\n"}
+    tables[full] = tables[full].replace("Dropped: 0", "Dropped: 3")
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "threads.txt").write_text("413\n414\n")
+    with pytest.raises(StepError, match=f"{full}.*dropped 3"):
+        accounting.summarize(tmp_path, "link0", 20)
+    assert not (tmp_path / "syscalls.json").exists()
