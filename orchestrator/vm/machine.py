@@ -262,16 +262,14 @@ class Machine:
 
     # -- what one does with it
 
-    def ssh(self) -> Connection:
+    def ssh(self, deadline_s: float = COMMAND_S) -> Connection:
         """The open ssh connection as root; the same one every time. Not for two threads at once
-        unless each uses its own channel, as `Connection.run` does."""
+        unless each uses its own channel, as `Connection.run` does. deadline_s: for opening it."""
         self.check()
         if self._ssh is None or not self._ssh.is_connected:
-            self._ssh = ssh.connection(
-                self._services.keys, self.ssh_port
-            )
+            self._ssh = ssh.connection(self._services.keys, self.ssh_port)
             ssh.open_until(
-                self._ssh, machine=self.name, end=time.monotonic() + COMMAND_S, check=self.check
+                self._ssh, machine=self.name, end=time.monotonic() + deadline_s, check=self.check
             )
         return self._ssh
 
@@ -284,8 +282,9 @@ class Machine:
 
         Raises StepError when it fails or takes longer, MachineError when the guest is gone.
         """
+        connection = self.ssh(min(deadline_s, COMMAND_S))
         return ssh.run(
-            self.ssh(), argv, machine=self.name, deadline_s=deadline_s, check=self.check
+            connection, argv, machine=self.name, deadline_s=deadline_s, check=self.check
         )
 
     def console_tail(self, lines: int = 25) -> str:
