@@ -6,16 +6,20 @@ mandatory. What a command printed is kept (in a file when asked for), and a fail
 command as one can paste it.
 """
 
+import codecs
+import io
 import logging
 import os
+import select
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 TAIL_LINES = 25
 GRACE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+# Children under way, of all threads.
+_children: set[subprocess.Popen[str]] = set()
 
 type Argv = Sequence[str | os.PathLike[str]]
 
@@ -73,12 +80,13 @@ def run(
 
     env: added to the inherited environment. log: appended with the command and all it prints.
     Raises CommandError when it cannot start or (with check) ends with another status than 0,
-    DeadlineError when it runs longer than `timeout` seconds; its whole process group is ended then.
+    DeadlineError when after `timeout` seconds it runs or a process it left behind holds its output;
+    its whole process group is ended then.
     """
     words = tuple(os.fspath(arg) for arg in argv)
     logger.debug("run: %s", shell_form(words, env))
     begin = time.monotonic()
-    process = _popen(
+    with _child(
         words,
         env=env,
         cwd=cwd,
@@ -87,21 +95,18 @@ def run(
         stderr=subprocess.PIPE,
         pass_fds=pass_fds,
         hint=hint,
-    )
-    try:
-        stdout, stderr = process.communicate(input_text, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        end_group(process)
-        stdout, stderr = process.communicate()
-        _append_log(log, words, stdout + stderr)
-        raise DeadlineError(
-            f"{words[0]} did not end within {timeout:g} s",
-            details=f"$ {shell_form(words, env)}\n{tail(stdout + stderr)}",
-            hint=hint,
-        ) from None
-    except BaseException:
-        end_group(process)
-        raise
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(input_text, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            end_group(process)
+            stdout, stderr = _last_words(process)
+            _append_log(log, words, stdout + stderr)
+            raise DeadlineError(
+                f"{words[0]} did not end within {timeout:g} s",
+                details=f"$ {shell_form(words, env)}\n{tail(stdout + stderr)}",
+                hint=hint,
+            ) from None
     _append_log(log, words, stdout + stderr)
     done = Completed(
         argv=words,
@@ -133,37 +138,33 @@ def stream(
     logger.debug("stream: %s", shell_form(words, env))
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    process = _popen(
-        words,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=(),
-        hint=hint,
-    )
-    timer = _Deadline(process, timeout)
     lines: list[str] = []
-    try:
-        with log.open("a", encoding="utf-8") as file, timer:
-            file.write(f"$ {shell_form(words, env)}\n")
-            assert process.stdout is not None
-            for line in process.stdout:
+    expired = False
+    with (
+        log.open("a", encoding="utf-8") as file,
+        _child(
+            words,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(),
+            hint=hint,
+        ) as process,
+    ):
+        file.write(f"$ {shell_form(words, env)}\n")
+        try:
+            for line in _lines(process, timeout):
                 file.write(line)
                 file.flush()
                 lines.append(line)
                 if on_line is not None:
                     on_line(line.rstrip("\n"))
-            process.wait()
-    except BaseException:
-        end_group(process)
-        raise
-    finally:
-        if process.stdout is not None:
-            process.stdout.close()
+        except subprocess.TimeoutExpired:
+            expired = True
     output = "".join(lines)
-    if timer.expired:
+    if expired:
         raise DeadlineError(
             f"{words[0]} did not end within {timeout:g} s", details=tail(output), hint=f"read {log}"
         )
@@ -194,7 +195,7 @@ def background(
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {shell_form(words, env)}\n")
         file.flush()
-        process = _popen(
+        with _child(
             words,
             env=env,
             cwd=cwd,
@@ -203,28 +204,51 @@ def background(
             stderr=subprocess.STDOUT,
             pass_fds=pass_fds,
             hint="",
-        )
-    try:
-        yield process
-    finally:
-        end_group(process)
+            bound=False,
+        ) as process:
+            try:
+                yield process
+            finally:
+                end_group(process)
 
 
 def end_group(process: subprocess.Popen[str]) -> None:
-    """End a child that leads its own group: TERM, five seconds of grace, KILL. Reaps it."""
+    """End a child that leads its own group, and all the group, even if the child itself ended
+    before: TERM, five seconds of grace, KILL. Reaps the child; takes no more than ten seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None and number is signal.SIGTERM:
-            return
-        try:
+        end = time.monotonic() + GRACE_SECONDS
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(GRACE_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait()
+        while process.poll() is None or _group_lives(process.pid):
+            if time.monotonic() > end:
+                break
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+def end_children() -> None:
+    """End every child that this process has under way, in whichever thread: what a thread that
+    must leave does for the threads that wait for those children."""
+    for process in tuple(_children):
+        end_group(process)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process group has a member that runs: one that only waits to be reaped does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # After the name, which may hold blanks and brackets: state, parent, group.
+            state, _, of = entry.read_text(errors="replace").rpartition(") ")[2].split()[:3]
+            if int(of) == group and state not in "ZX":
+                return True
+    return False
 
 
 @contextmanager
@@ -268,24 +292,103 @@ def replace(argv: Argv, *, env: Mapping[str, str] | None = None) -> None:
     os.execvpe(words[0], words, environment(env))
 
 
-class _Deadline:
-    """Ends a process group when its time is over, while another thread reads its output."""
+def _lines(process: subprocess.Popen[str], timeout: float) -> Iterator[str]:
+    """Each line of a child's output as it comes, until the child has ended.
 
-    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
-        self.expired = False
-        self._process = process
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
+    When `timeout` seconds are over, the group is ended, the lines it still said follow, and then
+    comes TimeoutExpired. Output that a process outside the group holds open is not waited for.
+    """
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+    end = time.monotonic() + timeout
+    expired, rest, chunk = False, "", b"."
+    while chunk:
+        left = end - time.monotonic()
+        if left <= 0 or not poller.poll(left * 1000):
+            if expired:
+                break
+            expired = True
+            end_group(process)
+            end = time.monotonic() + GRACE_SECONDS
+            continue
+        chunk = os.read(descriptor, 1 << 16)
+        *whole, rest = (rest + decoder.decode(chunk, final=not chunk)).split("\n")
+        yield from (line + "\n" for line in whole)
+    if rest:
+        yield rest
+    if not expired:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, end - time.monotonic()))
+            return
+        end_group(process)
+    raise subprocess.TimeoutExpired(process.args, timeout)
 
-    def _expire(self) -> None:
-        self.expired = True
-        end_group(self._process)
 
-    def __enter__(self) -> None:
-        self._timer.start()
+def _last_words(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What an ended child said; waits a little for a pipe that a process outside its group has."""
+    try:
+        return process.communicate(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"", error.stderr or b"")
+        out, err = (
+            part if isinstance(part, str) else part.decode(errors="replace") for part in said
+        )
+        return out, err
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+
+@contextmanager
+def _child(
+    words: tuple[str, ...],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: int,
+    stdout: int | IO[str],
+    stderr: int | IO[str],
+    pass_fds: Sequence[int],
+    hint: str,
+    bound: bool = True,
+) -> Iterator[subprocess.Popen[str]]:
+    """A child that end_children() knows of. An exception ends its group; pipes are closed."""
+    process = _popen(
+        words,
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        hint=hint,
+        bound=bound,
+    )
+    _children.add(process)
+    try:
+        yield process
+    except BaseException:
+        end_group(process)
+        raise
+    finally:
+        _children.discard(process)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def _bound_to_us(words: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """The command, to be killed by the kernel when the thread that starts it is gone: a killed
+    ringbed leaves no child. Only for children that their thread waits for: a background process may
+    outlive the thread that started it. The process id stays the same, because setpriv becomes the
+    command. A program that is not found stays unwrapped, so that starting it fails as it should."""
+    if words[0] == "setpriv" or not shutil.which("setpriv", path=path):
+        return words
+    if not shutil.which(words[0], path=path):
+        return words
+    return ("setpriv", "--pdeathsig", "KILL", "--", *words)
 
 
 def _popen(
@@ -298,11 +401,13 @@ def _popen(
     stderr: int | IO[str],
     pass_fds: Sequence[int],
     hint: str,
+    bound: bool,
 ) -> subprocess.Popen[str]:
+    settings = environment(env)
     try:
         return subprocess.Popen(
-            words,
-            env=environment(env),
+            _bound_to_us(words, settings.get("PATH", os.defpath)) if bound else words,
+            env=settings,
             cwd=cwd,
             stdin=stdin,
             stdout=stdout,

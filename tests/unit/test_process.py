@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import signal
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from orchestrator import process
+from orchestrator import paths, process
 from orchestrator.errors import CommandError, DeadlineError
 
 
@@ -101,6 +105,96 @@ def test_background_process_that_ignores_term_is_killed(
         while not (tmp_path / "up").exists():
             time.sleep(0.01)
     assert child.returncode == -signal.SIGKILL
+
+
+LEFT_BEHIND = "sleep 60 & echo $! >{pid}; echo said; exit 0"
+
+
+def test_deadline_holds_for_a_process_left_behind(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = ["sh", "-c", LEFT_BEHIND.format(pid=pid)]
+    begin = time.monotonic()
+    with pytest.raises(DeadlineError, match="within 0.3 s") as caught:
+        process.run(script, timeout=0.3)
+    assert "said" in caught.value.details
+    assert gone(int(pid.read_text()))
+    with pytest.raises(DeadlineError, match="within 0.3 s") as caught:
+        process.stream(script, timeout=0.3, log=tmp_path / "log")
+    assert "said" in caught.value.details
+    assert gone(int(pid.read_text()))
+    assert time.monotonic() - begin < 5
+
+
+def test_deadline_holds_for_a_process_that_left_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
+    pid = tmp_path / "pid"
+    script = ["sh", "-c", f"setsid sh -c 'echo $$ >{pid}; exec sleep 60' & echo said"]
+    begin = time.monotonic()
+    try:
+        with pytest.raises(DeadlineError) as caught:
+            process.run(script, timeout=0.5)
+        assert "said" in caught.value.details
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    try:
+        with pytest.raises(DeadlineError) as caught:
+            process.stream(script, timeout=0.5, log=tmp_path / "log")
+        assert "said" in caught.value.details
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_background_process_takes_its_descendants_along(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = ["sh", "-c", LEFT_BEHIND.format(pid=pid)]
+    with process.background(script, log=tmp_path / "log") as child:
+        child.wait(10)
+    assert gone(int(pid.read_text()))
+
+
+def test_stream_joins_what_comes_in_pieces(tmp_path: Path) -> None:
+    lines: list[str] = []
+    script = "printf 'a\\303'; sleep 0.1; printf '\\251\\r\\nb'"
+    process.stream(["sh", "-c", script], timeout=10, log=tmp_path / "log", on_line=lines.append)
+    assert lines == ["aé", "b"]
+
+
+def test_children_of_other_threads_can_be_ended() -> None:
+    with ThreadPoolExecutor() as pool:
+        child = pool.submit(process.run, ["sleep", "60"], timeout=60, check=False)
+        while not child.done():
+            process.end_children()
+            time.sleep(0.05)
+        assert child.result().returncode == -signal.SIGTERM
+
+
+def test_a_child_dies_with_a_killed_parent() -> None:
+    reading, writing = os.pipe()
+    script = f"echo $$ >/proc/self/fd/{writing}; exec sleep 60"
+    code = (
+        "from orchestrator import process\n"
+        f"process.run(['sh', '-c', '{script}'], timeout=60, pass_fds=[{writing}])\n"
+    )
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, cwd=paths.PROJECT, pass_fds=[writing]) as parent:
+        os.close(writing)
+        with open(reading) as pipe:
+            pid = int(pipe.readline())
+        assert alive(pid)
+        parent.kill()
+    assert gone(pid)
+
+
+def test_a_background_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        with ThreadPoolExecutor() as pool:
+            context = process.background(["sleep", "60"], log=tmp_path / "log")
+            child = pool.submit(stack.enter_context, context).result()
+        time.sleep(0.1)
+        assert child.poll() is None
 
 
 def test_tail_takes_the_last_lines() -> None:
