@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -162,12 +162,24 @@ def _show(verdict: Verdict) -> None:
 def _run_all(checks: Sequence[Check]) -> list[Verdict]:
     logs = Path(tempfile.mkdtemp(prefix="ringbed-test-"))
     verdicts = []
+    pool = ThreadPoolExecutor(max_workers=max(1, min(2, os.cpu_count() or 1)))
+    futures: list[Future[Verdict]] = []
     try:
-        with ThreadPoolExecutor(max_workers=max(1, min(2, os.cpu_count() or 1))) as pool:
-            for verdict in pool.map(lambda check: _run(check, logs), checks):
-                _show(verdict)
-                verdicts.append(verdict)
+        for check in checks:
+            futures.append(pool.submit(_run, check, logs))
+        for future in futures:
+            verdict = future.result()
+            _show(verdict)
+            verdicts.append(verdict)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # Again until all have left: one may just have been about to start its child.
+        while not all(future.done() for future in futures):
+            process.end_children()
+            time.sleep(0.05)
+        raise
     finally:
+        pool.shutdown()
         shutil.rmtree(logs)
     return verdicts
 

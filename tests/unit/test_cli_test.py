@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed test` itself: what it checks, and how it ends."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import main
+from orchestrator.cli import test as checks
+from orchestrator.errors import Interrupted
+
+
+def test_a_signal_ends_the_checks_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RINGBED_CACHE", str(tmp_path))
+    pids = tmp_path / "pids"
+    script = f"echo $$ >>{pids}; exec sleep 60"
+    slow = [checks.Check(name=f"slow {i}", argv=lambda: ["sh", "-c", script]) for i in range(4)]
+
+    def interrupt() -> None:
+        while not pids.exists() or not pids.read_text().endswith("\n"):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = {name: signal.getsignal(name) for name in (*main._SIGNALS, signal.SIGINT)}
+    signal.signal(signal.SIGINT, main._on_signal)
+    begin = time.monotonic()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(Interrupted):
+            checks._run_all(slow)
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+        thread.join()
+    assert time.monotonic() - begin < 20
+    for pid in map(int, pids.read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
