@@ -82,6 +82,20 @@ def load_metrics(load: Load) -> Iterator[Value]:
     yield "errors", float(sum(load.errors.values()))
 
 
+def unresolved(load: Load, metric: str) -> str:
+    """Why a percentile of latency may not be used: no request is expected beyond it, so that it
+    is the maximum by another name. Empty when it may, and for other metrics."""
+    family, _, name = metric.rpartition("_")
+    if name not in QUANTILES or not family.endswith("latency"):
+        return ""
+    operation = family.removesuffix("latency").removesuffix("_")
+    count = (load.per_operation[operation] if operation else load.latency).count
+    needed = round(1 / (1 - QUANTILES[name]))
+    if count >= needed:
+        return ""
+    return f"only {count} requests: p{QUANTILES[name] * 100:g} needs {needed}"
+
+
 def server_metrics(server: Server) -> Iterator[Value]:
     """What the application counted over its life, warm-up included: use ratios, not rates."""
     accepted = [thread.accepted for thread in server.threads]
@@ -154,7 +168,7 @@ def _trial_rows(record: Record) -> Iterator[Row]:
 def _measure_rows(record: Record, ended: str) -> Iterator[Row]:
     if record.load is not None:
         for metric, value in load_metrics(record.load):
-            yield "client", metric, value, record.reason
+            yield "client", metric, value, record.reason or unresolved(record.load, metric)
     else:
         yield "client", HEADLINE, float("nan"), record.reason or "load.json: is missing"
     # The application's counts hold even where the client was too slow: they are ratios.

@@ -31,5 +31,6 @@ def make(name: str, selection: Selection, settings: Settings) -> Preview:
                 several = len(plan.topologies) > 1
                 key = f"{machine.name} ({topology.id})" if several else machine.name
                 commands[key] = shlex.join(machine.argv())
+            hypervisor.release(group)
     kind, reason = found.accelerator.kind, found.accelerator.reason
     return Preview(plan=plan, commands=commands, accelerator=f"{kind}: {reason}")

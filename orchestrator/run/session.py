@@ -255,7 +255,8 @@ class _Work:
         ]
         with ExitStack() as stack:
             for bench in benches:
-                stack.callback(bench.down)
+                stack.callback(bench.close)
+            for bench in benches:
                 bench.up()
                 self._manifest.add_testbed(bench)
             with step(f"{len(trials)} trials"):

@@ -52,6 +52,7 @@ class Testbed:
         self._traces = traces or {}
         self._supplies = supplies
         self._directory = directory
+        self._hypervisor = hypervisor
         self._scratch = hypervisor.state_directory
         self._names = {node.name: _slot_name(node.name, slot) for node in topology.nodes}
         self._group: Group = hypervisor.define(
@@ -130,6 +131,10 @@ class Testbed:
 
     def down(self) -> None:
         self._group.destroy()
+
+    def close(self) -> None:
+        """End the guests for good; another testbed may use their names."""
+        self._hypervisor.release(self._group)
 
     def _alive(self, machine: Machine) -> Any:
         def check() -> None:

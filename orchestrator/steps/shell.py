@@ -32,6 +32,19 @@ evidence() { [ -f "$1" ] && tail -n 20 -- "$1" | sed 's/^/  /'; }
 left() { _n=$((_n - 1)); [ "$_n" -gt 0 ]; }
 """
 
+# What a broken-off trial left running must not answer the next one. The pid is of the command;
+# its group is led by the shell that notes the exit status.
+_KILL_STALE = """\
+for _file in "$out"/*.pid; do
+[ -e "$_file" ] && [ ! -e "${_file%.pid}.status" ] || continue
+_pid=$(cat "$_file")
+_group=$(sed 's/^.*) //' "/proc/$_pid/stat" 2>/dev/null | cut -d' ' -f3)
+[ -n "$_group" ] || continue
+kill -KILL -- "-$_group" 2>/dev/null
+_n=100; while kill -0 "$_pid" 2>/dev/null && left; do sleep 0.02; done
+done
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -73,6 +86,7 @@ def script(
     """
     parts = [_PRELUDE, f"out={shlex.quote(out)}\ncd / && keep={int(keep_going)}\n"]
     if fresh:
+        parts.append(_KILL_STALE)
         parts.append('rm -rf "$out" && mkdir -p "$out"\n')
     for index, step in steps:
         parts.append(_function(index, step, out))
@@ -187,11 +201,15 @@ def _run(index: int, step: Run, out: str) -> str:
     accepted = "|".join(str(status) for status in step.accept)
     err = f'"$out/{index}.err"'
     return (
-        f"timeout -k {KILL_GRACE_S:g} {step.deadline_s:g} "
+        f"begin=$(date +%s)\ntimeout -k {KILL_GRACE_S:g} {step.deadline_s:g} "
         f"{_command(step.argv, step.env, out)} >{stdout} 2>{err} 3>&- </dev/null\n"
-        f"status=$?\ncase $status in\n"
+        f"status=$?\n"
+        # 137 is also the status of a command that someone else killed; then it is no deadline.
+        f'[ "$status" != 137 ] || [ $(($(date +%s) - begin)) -lt '
+        f"{int(step.deadline_s + KILL_GRACE_S)} ] || status=124\n"
+        f"case $status in\n"
         f"{accepted}) exit 0 ;;\n"
-        f"124|137) {_fail(f'did not end within {step.deadline_s:g} s', err)} 124 ;;\n"
+        f"124) {_fail(f'did not end within {step.deadline_s:g} s', err)} 124 ;;\n"
         f'*) {_fail("ended with status $status", err)} "$status" ;;\nesac\n'
     )
 

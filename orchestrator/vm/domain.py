@@ -82,9 +82,9 @@ def kernel_command_line(config: MachineConfig) -> str:
     return " ".join((*KERNEL_ARGS, *iommu, *config.kernel_args))
 
 
-def firmware(topology: Topology, config: MachineConfig, authorized_key: str, host_key: str) -> dict[
-    str, str
-]:
+def firmware(
+    topology: Topology, config: MachineConfig, authorized_key: str, host_key: str
+) -> dict[str, str]:
     """The contents of the fw_cfg files from which the guest configures itself.
 
     The port of an igb-vf only gets its name here; its VF does not exist before the guest runs.

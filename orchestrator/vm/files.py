@@ -95,7 +95,12 @@ class LocalFiles:
         log.touch()
         firmware, console = self.firmware(machine), self.console_socket(machine)
         for path in (
-            firmware, *firmware.iterdir(), firmware.parent, log,
-            self._group, self._group.parent, console.parent,
+            firmware,
+            *firmware.iterdir(),
+            firmware.parent,
+            log,
+            self._group,
+            self._group.parent,
+            console.parent,
         ):
             os.chown(path, *self._run_as)

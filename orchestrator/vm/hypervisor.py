@@ -68,7 +68,6 @@ class Hypervisor:
         self._connection: Any = None
         self._machines: list[Machine] = []
         self._leased = False
-        self._cancelled = threading.Event()
 
     def __enter__(self) -> "Hypervisor":
         with ExitStack() as stack:
@@ -122,7 +121,9 @@ class Hypervisor:
         self._check_support(topology)
         place = self._state.new_group()
         emulator = self._enter_namespace(topology, place)
-        services = self._services(self._files(place), emulator)
+        # Of this group only: a failure here is no reason for another group to give up.
+        cancelled = threading.Event()
+        services = self._services(self._files(place), emulator, cancelled)
         machines = [
             Machine(services, topology, config, directory.resolve() / config.name)
             for config in topology.machines
@@ -134,8 +135,13 @@ class Hypervisor:
             token=self.token,
             platform=self.platform(topology),
             can_snapshot=self.embedded,
-            cancelled=self._cancelled,
+            cancelled=cancelled,
         )
+
+    def release(self, group: Group) -> None:
+        """End a group's guests and forget them: their names may be defined again."""
+        group.destroy()
+        self._machines = [machine for machine in self._machines if machine not in group.machines]
 
     def lease(self, purpose: str) -> leases.Lease:
         """Hand the running machines to a lease: they outlive this context and this process.
@@ -216,7 +222,7 @@ class Hypervisor:
         self._stack.callback(files.remove)
         return files
 
-    def _services(self, files: Files, emulator: str) -> Services:
+    def _services(self, files: Files, emulator: str, cancelled: threading.Event) -> Services:
         state = self._state
         where = state.libvirt_root if self.embedded else Path("/")
         run = where / "run" / "qemu" if self.embedded else Path("/run/libvirt/qemu")
@@ -229,7 +235,7 @@ class Hypervisor:
             emulator=emulator,
             domain_name=self._domain_name,
             lease_port=self.options.lease_port,
-            cancelled=self._cancelled,
+            cancelled=cancelled,
             pid_file=lambda name: run / f"{name}.pid",
             qemu_log=lambda name: log / f"{name}.log",
         )

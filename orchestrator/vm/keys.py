@@ -77,8 +77,18 @@ def _make(key: Path) -> None:
     with tempfile.TemporaryDirectory(dir=key.parent) as scratch:
         fresh = Path(scratch) / "key"
         process.run(
-            ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"ringbed {key.name}",
-             "-f", fresh),
+            (
+                "ssh-keygen",
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                f"ringbed {key.name}",
+                "-f",
+                fresh,
+            ),
             timeout=20.0,
             hint="ssh-keygen comes with the tools tree: start ringbed through ./ringbed",
         )

@@ -51,9 +51,7 @@ class Plug:
 
 
 def needs_tap(topology: Topology, link: str) -> bool:
-    return any(
-        nic.model is NicModel.VIRTIO and nic.queues > 1 for _, nic in topology.ends(link)
-    )
+    return any(nic.model is NicModel.VIRTIO and nic.queues > 1 for _, nic in topology.ends(link))
 
 
 def tap_name(link_index: int, side: int) -> str:
@@ -70,9 +68,7 @@ def plugs(topology: Topology, machine: str, sockets: Path) -> dict[str, Plug]:
                 continue
             if needs_tap(topology, link.name):
                 queues = nic.queues if nic.model is NicModel.VIRTIO else 1
-                plug = Plug(
-                    cable=Cable.TAP, side=side, port=tap_name(index, side), queues=queues
-                )
+                plug = Plug(cable=Cable.TAP, side=side, port=tap_name(index, side), queues=queues)
             else:
                 plug = Plug(cable=Cable.STREAM, side=side, port=str(sockets / f"{index}"))
             found[nic.ifname] = plug

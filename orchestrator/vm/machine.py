@@ -283,9 +283,7 @@ class Machine:
         Raises StepError when it fails or takes longer, MachineError when the guest is gone.
         """
         connection = self.ssh(min(deadline_s, COMMAND_S))
-        return ssh.run(
-            connection, argv, machine=self.name, deadline_s=deadline_s, check=self.check
-        )
+        return ssh.run(connection, argv, machine=self.name, deadline_s=deadline_s, check=self.check)
 
     def console_tail(self, lines: int = 25) -> str:
         return self._console.tail(lines)

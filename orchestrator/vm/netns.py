@@ -98,8 +98,20 @@ def setup_commands(topology: Topology) -> list[list[str]]:
         bridge = f"bridge{index}"
         # A cable forwards at once, asks nothing and forgets nothing.
         commands.append(
-            ["ip", "link", "add", bridge, "type", "bridge", "forward_delay", "0", "stp_state",
-             "0", "mcast_snooping", "0"]
+            [
+                "ip",
+                "link",
+                "add",
+                bridge,
+                "type",
+                "bridge",
+                "forward_delay",
+                "0",
+                "stp_state",
+                "0",
+                "mcast_snooping",
+                "0",
+            ]
         )
         for side, (owner, nic) in enumerate(topology.ends(link.name)):
             plug = links.plugs(topology, owner, Path())[nic.ifname]
@@ -110,4 +122,3 @@ def setup_commands(topology: Topology) -> list[list[str]]:
             commands.append(["ip", "link", "set", tap, "up"])
         commands.append(["ip", "link", "set", bridge, "up"])
     return commands
-

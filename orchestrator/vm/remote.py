@@ -79,13 +79,24 @@ class RemoteHost:
         """Copy a file there; it appears complete or not at all."""
         scratch = f"{target}.part"
         process.run(
-            ("scp", *self.options, "-q", "-S", self.program, "-P", str(self.port), source,
-             f"{self.destination}:{scratch}"),
+            (
+                "scp",
+                *self.options,
+                "-q",
+                "-S",
+                self.program,
+                "-P",
+                str(self.port),
+                source,
+                f"{self.destination}:{scratch}",
+            ),
             timeout=COPY_S,
             hint=HINT,
         )
-        self.run(f"chmod 644 {shlex.quote(scratch)} && mv {shlex.quote(scratch)} "
-                 f"{shlex.quote(str(target))}")
+        self.run(
+            f"chmod 644 {shlex.quote(scratch)} && mv {shlex.quote(scratch)} "
+            f"{shlex.quote(str(target))}"
+        )
 
 
 class RemoteFiles:
@@ -151,7 +162,9 @@ class RemoteFiles:
         there = self.boot(boot)
         self._host.run(f"mkdir -p {shlex.quote(str(there.root.parent))}")
         for source, target in (
-            (boot.kernel, there.kernel), (boot.initrd, there.initrd), (boot.root, there.root)
+            (boot.kernel, there.kernel),
+            (boot.initrd, there.initrd),
+            (boot.root, there.root),
         ):
             size = self._host.run(f"stat -c %s {shlex.quote(str(target))} 2>/dev/null || true")
             if size.strip() != str(source.stat().st_size):

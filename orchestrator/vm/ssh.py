@@ -48,9 +48,7 @@ def connection(keys: Keys, port: int) -> Connection:
     return made
 
 
-def open_until(
-    made: Connection, *, machine: str, end: float, check: Callable[[], None]
-) -> None:
+def open_until(made: Connection, *, machine: str, end: float, check: Callable[[], None]) -> None:
     """Open a connection, trying again until time.monotonic() reaches `end`.
 
     `check` is called between attempts and may raise. Raises MachineError when time is over, and at

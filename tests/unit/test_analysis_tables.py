@@ -63,6 +63,22 @@ def test_threads_without_a_cpu_or_on_the_same_one_stay_apart(tmp_path: Path) -> 
         assert accept is not None and accept.threads == labels
 
 
+def test_percentiles_that_the_requests_cannot_resolve_are_kept_but_not_used(tmp_path: Path) -> None:
+    builder = RunBuilder(tmp_path / "run")
+    builder.trial(QUICKSTART[0], 500.0, 0)
+    results = build_results(builder.finish())
+    count = results.records[0].load.latency.count if results.records[0].load else 0
+    rows = results.table.set_index("metric")
+    assert 100 <= count < 1000
+    assert rows.valid["latency_p99"] and rows.valid["latency_max"] and rows.valid["achieved_rps"]
+    assert not rows.valid["latency_p999"] and rows.value["latency_p999"] > 0
+    assert rows.reason["latency_p999"] == f"only {count} requests: p99.9 needs 1000"
+    assert rows.reason["latency_p9999"] == f"only {count} requests: p99.99 needs 10000"
+    assert results.invalid == 0 and results.summaries[0].unloaded_p99 is not None
+    assert results.summaries[0].slo is not None
+    assert results.summaries[0].slo.median.state == "not reached"
+
+
 def test_parquet_and_csv_hold_the_same_table(run: Path) -> None:
     table = build_results(run).table
     parquet = tables.read_parquet(run / "results.parquet")

@@ -34,14 +34,10 @@ PLACE = domain.Place(
 QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 
 
-def topology(
-    model: NicModel = NicModel.IGB, queues: int = 1, link: Link | None = None
-) -> Topology:
+def topology(model: NicModel = NicModel.IGB, queues: int = 1, link: Link | None = None) -> Topology:
     def machine(name: str, address: str) -> MachineConfig:
         nic = Nic(ifname="data0", link="wire", model=model, queues=queues, address=address)
-        return MachineConfig(
-            name=name, cpus=2, memory_bytes=512 * MIB, boot=BOOT, nics=(nic,)
-        )
+        return MachineConfig(name=name, cpus=2, memory_bytes=512 * MIB, boot=BOOT, nics=(nic,))
 
     return Topology(
         machines=(machine("client", "10.1.0.1/24"), machine("server", "10.1.0.2/24")),

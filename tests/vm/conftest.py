@@ -39,8 +39,10 @@ def boot() -> Boot:
 @pytest.fixture(scope="session")
 def own_places(boot: Boot) -> Iterator[Path]:
     """State, snapshots and keys of these tests alone, in a directory with a short name."""
-    with tempfile.TemporaryDirectory(prefix="rbt", dir="/tmp") as name, pytest.MonkeyPatch.context(
-    ) as patch:
+    with (
+        tempfile.TemporaryDirectory(prefix="rbt", dir="/tmp") as name,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         root = Path(name)
         root.chmod(0o711)
         for variable in ("STATE", "CACHE", "DATA"):

@@ -62,8 +62,16 @@ def hold(boot: Boot, own_places: Path) -> Iterator[Hold]:
 
         def begin(token: str, *rest: str) -> subprocess.Popen[str]:
             process = subprocess.Popen(
-                [sys.executable, SCRIPT, token, own_places / token,
-                 boot.kernel, boot.initrd, boot.root, *rest],
+                [
+                    sys.executable,
+                    SCRIPT,
+                    token,
+                    own_places / token,
+                    boot.kernel,
+                    boot.initrd,
+                    boot.root,
+                    *rest,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -37,9 +37,7 @@ print("echoed", len(peers))
 
 @pytest.fixture(scope="module")
 def echo(pair: Group) -> Group:
-    pair["server"].run(
-        f"nohup python3 -c {shlex.quote(SINK)} >/dev/null 2>&1 </dev/null & sleep 1"
-    )
+    pair["server"].run(f"nohup python3 -c {shlex.quote(SINK)} >/dev/null 2>&1 </dev/null & sleep 1")
     return pair
 
 
