@@ -23,7 +23,7 @@ from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.model import Boot, Topology
 from orchestrator.vm.state import new_token
 
-pytestmark = pytest.mark.vm
+pytestmark = pytest.mark.daemon
 
 LINKED = ("nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
 SSHD_USER = "sshd:x:64056:65534::/run/sshd:/usr/sbin/nologin\n"
