@@ -9,10 +9,12 @@ with the largest latency seen so far, which makes the curve monotone.
 
 A point also fails when a larger share of what was sent never came back than the percentile
 leaves above it (1 % for p99): those requests are the tail, and the others would not show it.
-Voided points are no evidence either way and are left out.
+Voided points are no evidence either way. Where one lies between the last passing and the first
+failing load, the knee may be on either side of it: nothing is interpolated over it.
 
-"not reached" (even the highest valid load passes: the answer is a lower bound) and "below the
-first point" (even the lowest fails: an upper bound) are results of their own, not numbers.
+"not reached" (even the highest valid load passes: the answer is a lower bound), "below the first
+point" (even the lowest fails: an upper bound) and "between" (both bounds, with a voided point
+between them) are results of their own, not numbers.
 """
 
 import math
@@ -51,19 +53,22 @@ class State(StrEnum):
     MEASURED = "measured"
     NOT_REACHED = "not reached"
     BELOW_FIRST = "below the first point"
+    BETWEEN = "between, with a voided point"
     NO_POINTS = "no valid point"
 
 
-_ORDER = {State.BELOW_FIRST: 0, State.MEASURED: 1, State.NOT_REACHED: 2}
+_ORDER = {State.BELOW_FIRST: 0, State.MEASURED: 1, State.BETWEEN: 1, State.NOT_REACHED: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxLoad:
-    """One answer in requests/s. For NOT_REACHED `rps` is a lower bound, for BELOW_FIRST an
-    upper bound, for NO_POINTS it is NaN."""
+    """One answer in requests/s. For NOT_REACHED and BETWEEN `rps` is a lower bound, for
+    BELOW_FIRST an upper bound, for NO_POINTS it is NaN. Only BETWEEN has the upper bound `below`.
+    """
 
     state: State
     rps: float
+    below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,29 +84,36 @@ class SloResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One valid trial: offered load, its latency, and the share of requests that came back."""
+    """One trial: offered load, its latency, and the share of requests that came back."""
 
     offered_rps: float
     latency_ns: float
     returned: float = 1.0
+    void: bool = False
 
 
 def max_load(loads: Sequence[Load], objective: Objective) -> MaxLoad:
     """The answer of one repetition."""
-    if not loads:
+    if all(load.void for load in loads):
         return MaxLoad(state=State.NO_POINTS, rps=float("nan"))
     passing: Load | None = None
+    unknown = False
     worst, limit = 0.0, objective.limit_ns
     for load in sorted(loads, key=lambda load: load.offered_rps):
+        if load.void:
+            unknown = True
+            continue
         lost = load.returned < 1.0 - objective.allowed_loss
         if lost or not load.latency_ns <= limit:
             if passing is None:
                 return MaxLoad(state=State.BELOW_FIRST, rps=load.offered_rps)
+            if unknown:
+                return MaxLoad(state=State.BETWEEN, rps=passing.offered_rps, below=load.offered_rps)
             # What was lost has no latency: where the rest looks fine, nothing can be interpolated.
             failing = load.latency_ns if load.latency_ns > limit else math.inf
             rps = _interpolate(passing.offered_rps, worst, load.offered_rps, failing, limit)
             return MaxLoad(state=State.MEASURED, rps=rps)
-        passing, worst = load, max(worst, load.latency_ns)
+        passing, worst, unknown = load, max(worst, load.latency_ns), False
     assert passing is not None
     return MaxLoad(state=State.NOT_REACHED, rps=passing.offered_rps)
 
@@ -140,13 +152,16 @@ def under_slo(points: Points, series: Series, objective: Objective) -> SloResult
     for point in points.curve(series, objective.metric):
         for sample in (*point.valid, *point.invalid):
             loads = by_repetition.setdefault(sample.repetition, [])
-            if sample.reason or math.isnan(point.offered_rps):
+            if math.isnan(point.offered_rps):
                 continue
             asked = sent.get(sample.trial, 0.0)
             returned = completed.get(sample.trial, 0.0) / asked if asked else 1.0
             loads.append(
                 Load(
-                    offered_rps=point.offered_rps, latency_ns=sample.value * 1e3, returned=returned
+                    offered_rps=point.offered_rps,
+                    latency_ns=sample.value * 1e3,
+                    returned=returned,
+                    void=bool(sample.reason),
                 )
             )
     answers = [max_load(by_repetition[one], objective) for one in sorted(by_repetition)]

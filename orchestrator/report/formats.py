@@ -74,10 +74,19 @@ def slo(result: SloResult | None) -> str:
     """The largest load within the objective, with a sign where it is only a bound."""
     if result is None:
         return NOTHING
-    sign = {State.MEASURED: "", State.NOT_REACHED: "≥ ", State.BELOW_FIRST: "< "}
-    if result.median.state is State.NO_POINTS:
-        return "no valid point"
-    return sign[result.median.state] + rate(result.median.rps)
+    median = result.median
+    match median.state:
+        case State.NO_POINTS:
+            return "no valid point"
+        case State.BETWEEN:
+            assert median.below is not None
+            return f"{rate(median.rps)} – {rate(median.below)}"
+        case State.NOT_REACHED:
+            return f"≥ {rate(median.rps)}"
+        case State.BELOW_FIRST:
+            return f"< {rate(median.rps)}"
+        case State.MEASURED:
+            return rate(median.rps)
 
 
 def objective(value: Objective | None) -> str:

@@ -62,6 +62,28 @@ def test_lost_requests_are_the_tail() -> None:
     assert max_load(kept, strict).state is State.MEASURED
 
 
+def void(rps: float) -> Load:
+    return Load(offered_rps=rps, latency_ns=math.nan, void=True)
+
+
+def test_nothing_is_interpolated_over_a_voided_point() -> None:
+    gap = [*sweep((1000, 10), (4000, 1000)), void(2000)]
+    assert max_load(gap, LIMIT) == MaxLoad(state=State.BETWEEN, rps=1000, below=4000)
+    # A load that passes above it shows that the voided one was no knee.
+    passed = [*sweep((1000, 10), (3000, 10), (4000, 1000)), void(2000)]
+    assert max_load(passed, LIMIT).rps == pytest.approx(3500)
+
+
+def test_voided_points_at_the_ends_change_nothing() -> None:
+    points = sweep((1000, 10), (2000, 1000))
+    assert max_load([void(500), *points, void(3000)], LIMIT) == max_load(points, LIMIT)
+    assert max_load([void(500), *sweep((1000, 1000))], LIMIT).state is State.BELOW_FIRST
+    assert max_load([*sweep((1000, 10)), void(2000)], LIMIT) == MaxLoad(
+        state=State.NOT_REACHED, rps=1000
+    )
+    assert max_load([void(500)], LIMIT).state is State.NO_POINTS
+
+
 def test_order_of_trials_does_not_matter() -> None:
     points = sweep((1000, 10), (2000, 50), (3000, 200))
     assert max_load(points, LIMIT) == max_load(points[::-1], LIMIT)

@@ -68,6 +68,9 @@ def test_bounds_are_marked() -> None:
     assert text(State.NOT_REACHED, 1234) == "≥ 1,234"
     assert text(State.BELOW_FIRST, 1234) == "< 1,234"
     assert text(State.NO_POINTS, NAN) == "no valid point"
+    between = MaxLoad(state=State.BETWEEN, rps=1000, below=2500)
+    bounds = SloResult(objective=objective, median=between, estimate=None, answers=())
+    assert formats.slo(bounds) == "1,000 – 2,500"
     assert formats.slo(None) == "–"
     assert formats.objective(objective) == "p99.9 ≤ 5 ms"
 

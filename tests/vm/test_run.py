@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ pytestmark = pytest.mark.vm
 
 
 @pytest.fixture(scope="module")
-def first(ringbed: Ringbed, tiny: str) -> RunDirectory:
+def first(ringbed: Ringbed, places: Places, tiny: str) -> RunDirectory:
     """The first run, which boots its guests from cold and leaves snapshots of them."""
+    # Other tests may have left snapshots of the same guests.
+    shutil.rmtree(places.cache / "snapshots", ignore_errors=True)
     done = ringbed("run", tiny, "--json", seconds=240)
     assert done.code == 0, done.err
     told = json.loads(done.out)
