@@ -156,7 +156,10 @@ def _latency(
         rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
         notes.append(f"{label} is the ideal server without any overhead: no stack can be below.")
     if any(point.invalid for points in curves.values() for point in points):
-        notes.append("Crossed circles are voided trials; on the axis when they left no value.")
+        notes.append(
+            "Crossed circles do not count: the trial is void, or has too few requests for this "
+            "percentile. They lie on the axis when there is no value."
+        )
     return Chart(
         name=f"{slug}-latency-{key}",
         title=f"{spoken} latency over offered load",

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from orchestrator.analysis import Estimate, Objective, SloResult, State, Summary
+from orchestrator.analysis import Estimate, MaxLoad, Objective, SloResult, State, Summary
 
 NOTHING = "–"
 
@@ -72,21 +72,32 @@ def interval(value: Estimate | None, unit: str) -> str:
 
 def slo(result: SloResult | None) -> str:
     """The largest load within the objective, with a sign where it is only a bound."""
+    return NOTHING if result is None else _answer(result.median)
+
+
+def slo_spread(result: SloResult | None) -> str:
+    """The interval of the answer, or what each repetition said when there is none."""
     if result is None:
-        return NOTHING
-    median = result.median
-    match median.state:
+        return ""
+    if result.estimate is not None:
+        return interval(result.estimate, "requests/s")
+    answers = [_answer(one) for one in result.answers]
+    return " · ".join(answers) if len(set(answers)) > 1 else ""
+
+
+def _answer(answer: MaxLoad) -> str:
+    match answer.state:
         case State.NO_POINTS:
             return "no valid point"
         case State.BETWEEN:
-            assert median.below is not None
-            return f"{rate(median.rps)} – {rate(median.below)}"
+            assert answer.below is not None
+            return f"{rate(answer.rps)} – {rate(answer.below)}"
         case State.NOT_REACHED:
-            return f"≥ {rate(median.rps)}"
+            return f"≥ {rate(answer.rps)}"
         case State.BELOW_FIRST:
-            return f"< {rate(median.rps)}"
+            return f"< {rate(answer.rps)}"
         case State.MEASURED:
-            return rate(median.rps)
+            return rate(answer.rps)
 
 
 def objective(value: Objective | None) -> str:

@@ -94,6 +94,7 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
         headlines=headlines(results),
         objective=formats.objective(results.objective),
         slo=formats.slo,
+        slo_spread=formats.slo_spread,
         at_least=formats.at_least,
         repetitions=_repetitions(results),
         several=formats.several_workloads(results.summaries),

@@ -36,9 +36,9 @@ def facts(manifest: Mapping[str, Any]) -> list[Fact]:
         ("Commit", f"{commit}{dirty}" if commit else None),
         ("Accelerator", _accelerator(manifest)),
         ("Seed", manifest.get("seed")),
-        ("Host CPU", host.get("cpu")),
-        ("Host", _rest(host, ("cpu",))),
-        ("Guest image", _rest(_object(manifest, "image"), ("packages",))),
+        ("Host", _host(host)),
+        ("Programs", _value(host.get("versions"))),
+        ("Guest image", _image(_object(manifest, "image"))),
         ("Inputs (hashes)", _value(manifest.get("inputs"))),
     ]
     return [Fact(label=name, text=str(value or NOT_RECORDED)) for name, value in entries]
@@ -47,9 +47,13 @@ def facts(manifest: Mapping[str, Any]) -> list[Fact]:
 def attachments(manifest: Mapping[str, Any]) -> list[Attachment]:
     """Machines, packages, the experiment and whatever else the manifest holds."""
     found = []
-    for name, machine in sorted(_object(manifest, "machines").items()):
+    machines = _object(manifest, "machines")
+    # Each name begins with its topology, which says nothing where there is only one.
+    several = len({name.partition("/")[0] for name in machines}) > 1
+    for key, machine in sorted(machines.items()):
         if not isinstance(machine, dict):
             continue
+        name = key if several else key.rpartition("/")[2]
         argv = machine.get("qemu_argv")
         if argv:
             found.append(Attachment(title=f"QEMU command line of {name}", text=_argv(argv)))
@@ -67,6 +71,10 @@ def attachments(manifest: Mapping[str, Any]) -> list[Attachment]:
         packages = _object(manifest, where).get("packages")
         if packages:
             found.append(Attachment(title=f"Packages: {where}", text=_packages(packages)))
+    for title, where in (("Host", "host"), ("Guest image", "image")):
+        rest = {key: value for key, value in _object(manifest, where).items() if key != "packages"}
+        if rest:
+            found.append(Attachment(title=title, text=_json(rest)))
     if manifest.get("experiment"):
         found.append(Attachment(title="Experiment", text=_json(manifest["experiment"])))
     rest = {key: value for key, value in manifest.items() if key not in _SHOWN}
@@ -130,8 +138,25 @@ def _object(manifest: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _rest(value: Mapping[str, Any], without: tuple[str, ...]) -> str:
-    return _value({key: item for key, item in value.items() if key not in without})
+def _host(host: Mapping[str, Any]) -> str:
+    cpu, memory = _object(host, "cpu"), host.get("memory_total")
+    parts = [
+        cpu.get("model"),
+        f"{cpu['cores']} cores" if cpu.get("cores") else None,
+        f"{memory / 2**30:.1f} GiB of memory" if isinstance(memory, int) else None,
+        host.get("distribution"),
+        f"kernel {host['kernel']}" if host.get("kernel") else None,
+    ]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _image(image: Mapping[str, Any]) -> str:
+    parts = [
+        f"{image['name']} {image.get('hash', '')}" if image.get("name") else None,
+        f"kernel {image['kernel_release']}" if image.get("kernel_release") else None,
+        "not the locked packages: see the guest image below" if image.get("drifted") else None,
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _value(value: object) -> str:

@@ -117,8 +117,8 @@ def test_the_page_says_what_must_be_known(html: str) -> None:
         "Cross-check with a second generator",
         "System calls per request",
         "0123456789abcdef0123456789abcdef01234567 with uncommitted changes",
-        "Kernel command line of t1/server",
-        "libvirt domain of t1/client",
+        "Kernel command line of server",
+        "libvirt domain of client",
     ):
         assert expected in text, expected
 

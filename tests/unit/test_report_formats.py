@@ -71,6 +71,10 @@ def test_bounds_are_marked() -> None:
     between = MaxLoad(state=State.BETWEEN, rps=1000, below=2500)
     bounds = SloResult(objective=objective, median=between, estimate=None, answers=())
     assert formats.slo(bounds) == "1,000 – 2,500"
+    assert formats.slo_spread(bounds) == ""
+    beyond = MaxLoad(state=State.NOT_REACHED, rps=4000)
+    mixed = SloResult(objective=objective, median=beyond, estimate=None, answers=(between, beyond))
+    assert formats.slo_spread(mixed) == "1,000 – 2,500 · ≥ 4,000"
     assert formats.slo(None) == "–"
     assert formats.objective(objective) == "p99.9 ≤ 5 ms"
 
