@@ -12,25 +12,35 @@ from rich.text import Text
 
 from orchestrator.cli import output
 from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
-from orchestrator.errors import UsageError
-from orchestrator.run import directory, journal
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.run import directory, journal, stored
 from orchestrator.run.directory import RunDirectory
 
 POLL_S = 0.3
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:
-    """How a run stands, as plain data."""
-    progress = journal.progress(run.journal)
+    """How a run stands, as plain data. damaged: what cannot be read of it, a sentence each."""
+    damaged: list[str] = []
+    progress = journal.Progress()
+    trials: int | None = None
+    state = run.state()
+    try:
+        progress = journal.progress(run.journal)
+    except InfrastructureError as error:
+        damaged.append(error.message)
+    # A run that has just begun writes its plan now.
+    if state != "running" or run.plan.exists():
+        try:
+            trials = len(stored.read_plan(run)["trials"])
+        except UsageError as error:
+            damaged.append(error.message)
     outcomes = list(progress.outcomes.values())
-    total = 0
-    if run.plan.exists():
-        total = len(json.loads(run.plan.read_text(encoding="utf-8"))["trials"])
     return {
         "run": run.name,
         "path": str(run.path),
-        "state": run.state(),
-        "trials": total,
+        "state": state,
+        "trials": trials,
         "done": outcomes.count("ok"),
         "failed": outcomes.count("failed"),
         "under_way": sorted(progress.under_way),
@@ -39,13 +49,14 @@ def summary(run: RunDirectory) -> dict[str, Any]:
             for trial, outcome in progress.outcomes.items()
             if outcome == "failed"
         },
+        "damaged": damaged,
         "report": str(run.report) if run.report.exists() else "",
     }
 
 
 def status(
     wanted: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="One run in detail; without it, all.")
+        str, typer.Argument(metavar="RUN", help="One run in detail; without it, all.")
     ] = "",
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
@@ -65,13 +76,16 @@ def status(
         [
             entry["run"],
             output.styled(entry["state"]),
-            f"{entry['done']}/{entry['trials']}",
+            f"{entry['done']}/{'?' if entry['trials'] is None else entry['trials']}",
             str(entry["failed"] or ""),
             entry["report"],
         ]
         for entry in found
     ]
     output.out.print(output.table("", ["run", "state", "done>", "failed>", "report"], rows))
+    for entry in found:
+        for sentence in entry["damaged"]:
+            output.err.print(sentence, soft_wrap=True, markup=False)
     if wanted:
         for trial, reason in found[0]["failures"].items():
             output.out.print(f"  {trial}: {reason}")
@@ -111,12 +125,13 @@ def _human(line: str) -> str:
 
 
 def logs(
-    wanted: Annotated[str, typer.Argument(metavar="[RUN]", help="The run.")] = "latest",
+    wanted: Annotated[str, typer.Argument(metavar="RUN", help="The run.")] = "latest",
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
     ] = False,
     machine: Annotated[
-        str, typer.Option("--machine", "-m", help="The console of this guest instead.")
+        str,
+        typer.Option("--machine", "-m", metavar="NAME", help="The console of this guest instead."),
     ] = "",
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:

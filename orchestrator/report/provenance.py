@@ -27,7 +27,7 @@ def facts(manifest: Mapping[str, Any]) -> list[Fact]:
     """The short facts; what the manifest lacks is said to be not recorded."""
     source, host = _object(manifest, "ringbed"), _object(manifest, "host")
     commit = source.get("commit")
-    dirty = " with uncommitted changes (dirty.diff)" if source.get("dirty") else ""
+    dirty = _changes(source) if source.get("dirty") else ""
     entries = [
         ("Command", manifest.get("command")),
         ("Started (UTC)", manifest.get("started")),
@@ -108,6 +108,14 @@ def accelerator_kind(manifest: Mapping[str, Any]) -> str:
     if isinstance(found, dict):
         found = found.get("kind") or found.get("name")
     return str(found or "").lower()
+
+
+def _changes(source: Mapping[str, Any]) -> str:
+    """That not all was committed; the file with the difference, and files that git does not know."""
+    untracked = source.get("untracked")
+    named = [source.get("diff"), *(untracked if isinstance(untracked, list) else ())]
+    names = ", ".join(str(name) for name in named if name)
+    return " with uncommitted changes" + (f" ({names})" if names else "")
 
 
 def _ended(manifest: Mapping[str, Any]) -> str:

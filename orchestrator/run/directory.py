@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a run: its names, its lock, and how to find one again."""
+"""The directory of a run: its names, its lock, and how to find one again.
 
+The lock is an open file description lock, because whoever only wants to know whether a run lives
+can ask for it without taking it: a look never makes a run fail that begins at that moment.
+"""
+
+import errno
 import fcntl
 import os
 import secrets
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import InfrastructureError, UsageError
+from orchestrator.host import durable
 from orchestrator.run import journal
 
-type RunState = Literal["running", "finished", "failed", "interrupted", "crashed", "new"]
+type RunState = Literal["running", "finished", "failed", "interrupted", "crashed", "damaged", "new"]
+
+# struct flock of fcntl(2): type, whence, start, length, pid; the whole file when all are 0.
+_FLOCK = "hhqqi0q"
+_TAKEN = (errno.EAGAIN, errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +66,28 @@ class RunDirectory:
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def _lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
     def trial(self, trial_id: str) -> Path:
-        return self.path / "trials" / trial_id
+        return self.trials / trial_id
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run: only one process works on it at a time. The kernel drops the lock of a
         process that dies, so a held lock always means a living run."""
-        fd = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
                 raise UsageError(
                     f"{self.name} is being run by another process",
                     hint=f"follow it with: ./ringbed logs -f {self.name}",
@@ -76,38 +97,51 @@ class RunDirectory:
             os.close(fd)
 
     def is_running(self) -> bool:
+        """Whether a process holds the run. Takes no lock, so that it can stand in nobody's way."""
         try:
-            fd = os.open(self.path / "run.lock", os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            asked = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+            found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked)
         finally:
             os.close(fd)
-        return False
+        return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
     def state(self) -> RunState:
-        """How the run stands; `crashed` when it neither ended nor lives."""
+        """How the run stands: `crashed` when it neither ended nor lives, `damaged` when its
+        journal cannot be read."""
         if self.is_running():
             return "running"
-        ended = journal.progress(self.journal).ended
+        try:
+            ended = journal.progress(self.journal).ended
+        except InfrastructureError:
+            return "damaged"
         match ended:
             case "ok":
                 return "finished"
             case "failed" | "interrupted":
                 return ended
             case _:
+                # It may have been resumed between the two looks.
+                if self.is_running():
+                    return "running"
                 return "crashed" if self.journal.exists() else "new"
 
 
-def create(root: Path, experiment_name: str) -> RunDirectory:
-    """Make the directory of a new run below `root`."""
+@contextmanager
+def create(root: Path, experiment_name: str) -> Iterator[RunDirectory]:
+    """Make the directory of a new run below `root`, and hold it. Nobody finds it before it is
+    held, because its trials' directory makes it a run."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    path = root / f"{stamp}-{experiment_name}-{secrets.token_hex(3)}"
-    (path / "trials").mkdir(parents=True)
-    return RunDirectory(path=path)
+    run = RunDirectory(path=root / f"{stamp}-{experiment_name}-{secrets.token_hex(3)}")
+    run.path.mkdir(parents=True)
+    with run.locked():
+        run.trials.mkdir()
+        durable.sync(run.path)
+        durable.sync(root)
+        yield run
 
 
 def list_runs(root: Path) -> list[RunDirectory]:

@@ -5,7 +5,6 @@ A failed trial is a result too: it stays in the run with its reason. Whether the
 worth measuring is the caller's choice (`keep_going`).
 """
 
-import json
 import logging
 import queue
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.errors import MachineError, RingbedError, StepError
+from orchestrator.host import durable
 from orchestrator.run.compose import label, record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.journal import Journal
@@ -116,6 +116,7 @@ class Executor:
         directory.mkdir(parents=True)
         # On disk before anything happens: should ringbed die now, the trial says so itself.
         _write_trial(directory, trial, "interrupted", "the run ended while it was under way")
+        durable.sync(directory.parent)
         with self._lock:
             self._journal.append("trial-start", trial=trial.id)
             self._observer.trial_started(label(trial))
@@ -131,6 +132,8 @@ class Executor:
             (directory / "failure.txt").write_text(f"{failure}\n", encoding="utf-8")
         finally:
             _write_trial(directory, trial, outcome, reason)
+            # The journal says that a trial is done: its raw files must then outlive a crash.
+            durable.sync_tree(directory)
             with self._lock:
                 self._ended(trial, outcome, reason, error, time.monotonic() - begin)
         return outcome != "ok"
@@ -161,6 +164,4 @@ def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
 
 def _write_trial(directory: Path, trial: Trial, status: str, reason: str) -> None:
     entry: dict[str, Any] = {**record(trial), "status": status, "reason": reason}
-    temporary = directory / "trial.json.new"
-    temporary.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(directory / "trial.json")
+    durable.write_json(directory / "trial.json", entry)

@@ -10,12 +10,13 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from orchestrator.errors import InfrastructureError
+from orchestrator.host import durable
 
 type Outcome = Literal["ok", "failed", "interrupted"]
 
@@ -37,6 +38,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        durable.sync(path.parent)
         self._end_cut_line(path)
 
     def _end_cut_line(self, path: Path) -> None:
@@ -72,14 +74,15 @@ def read(path: Path) -> Iterator[Entry]:
             continue
         try:
             fields = json.loads(line)
-        except json.JSONDecodeError:
+            entry = Entry(**{key: value for key, value in fields.items() if key in known})
+        except (ValueError, TypeError, AttributeError):
             if _was_cut_short(lines, number):
                 continue
             raise InfrastructureError(
                 f"{path}:{number}: not a line of a journal: {line[:80]}",
                 hint="the file was changed by something else; the run cannot be resumed from it",
             ) from None
-        yield Entry(**{key: value for key, value in fields.items() if key in known})
+        yield entry
 
 
 def _was_cut_short(lines: list[str], number: int) -> bool:
@@ -93,11 +96,11 @@ class Progress:
     """What a journal says of a run. outcome maps the ids of trials that ended; under_way is the
     set of those that started and did not end."""
 
-    outcomes: dict[str, str]
-    reasons: dict[str, str]
-    seconds: dict[str, float]
-    under_way: frozenset[str]
-    ended: str
+    outcomes: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    under_way: frozenset[str] = frozenset()
+    ended: str = ""
 
     @property
     def done(self) -> frozenset[str]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """manifest.json: everything one must know to judge or repeat a run, beside the raw data."""
 
-import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import orchestrator
 from orchestrator import paths, process
 from orchestrator.errors import CommandError
+from orchestrator.host import durable
 from orchestrator.run.compose import record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.plan import Plan
@@ -21,43 +22,75 @@ from orchestrator.run.testbed import Testbed
 from orchestrator.spec import dump_experiment
 from orchestrator.spec.model import Experiment
 
-FORMAT = 1
+FORMAT = 2
+UNFINISHED = "unfinished"
+_NO_PROSE = (":!docs", ":!*.md")
 
 
 class Manifest:
     """Written before the first trial and again whenever more is known, so that a run that was
-    killed can still be read."""
+    killed can still be read.
+
+    `machines` tells of the guests as they were last; `sessions` has an entry for each process
+    that worked on the run, with every start of a guest in it.
+    """
 
     def __init__(self, run: RunDirectory, data: dict[str, Any]) -> None:
         self._run = run
+        # Testbeds renew their guests in threads of their own.
+        self._lock = threading.Lock()
         self.data = data
 
-    def write(self) -> None:
-        temporary = self._run.manifest.with_suffix(".new")
-        temporary.write_text(
-            json.dumps(self.data, indent=1, ensure_ascii=False, default=str) + "\n",
-            encoding="utf-8",
+    def resume(self, command: Sequence[str]) -> None:
+        """Another process goes on with the run."""
+        for session in self.data["sessions"]:
+            if session["ended"] is None:
+                session["outcome"] = "crashed"
+        self.data |= {"ended": None, "outcome": UNFINISHED}
+        self.begin_session(command, source_state(self._run.path, len(self.data["sessions"]) + 1))
+
+    def begin_session(self, command: Sequence[str], source: Mapping[str, Any]) -> None:
+        self.data["sessions"].append(
+            {
+                "command": process.shell_form(command),
+                "started": _utc(),
+                "ended": None,
+                "outcome": UNFINISHED,
+                "ringbed": source,
+                "machines": [],
+            }
         )
-        temporary.replace(self._run.manifest)
+        self._write()
 
     def add_testbed(self, testbed: Testbed) -> None:
-        """What the guests are, and what the playbook read back in them."""
-        for name, machine in testbed.machines.items():
-            key = f"{testbed.topology.id}/{machine.name}"
-            boot = machine.boot
-            self.data["machines"][key] = {
-                "role": next(n.role for n in testbed.topology.nodes if n.name == name),
-                "qemu_argv": machine.argv(),
-                "domain_xml": machine.domain_xml,
-                "boot": None if boot is None else {"how": boot.how, "seconds": boot.seconds},
-                "readback": testbed.readback.get(name, {}),
-            }
-        self.write()
+        """What the guests are that just came up, and what the playbook read back in them."""
+        with self._lock:
+            for name, machine in testbed.machines.items():
+                key = f"{testbed.topology.id}/{machine.name}"
+                boot = machine.boot
+                started = {
+                    "boot": None if boot is None else {"how": boot.how, "seconds": boot.seconds},
+                    "qemu_argv": machine.argv(),
+                }
+                self.data["machines"][key] = {
+                    "role": next(n.role for n in testbed.topology.nodes if n.name == name),
+                    "domain_xml": machine.domain_xml,
+                    "readback": testbed.readback.get(name, {}),
+                    **started,
+                }
+                starts = self.data["sessions"][-1]["machines"]
+                starts.append({"name": key, "ready": _utc(), **started})
+            self._write()
 
     def end(self, outcome: str) -> None:
-        self.data["ended"] = _utc()
-        self.data["outcome"] = outcome
-        self.write()
+        with self._lock:
+            ending = {"ended": _utc(), "outcome": outcome}
+            self.data |= ending
+            self.data["sessions"][-1] |= ending
+            self._write()
+
+    def _write(self) -> None:
+        durable.write_json(self._run.manifest, self.data)
 
 
 def begin(
@@ -65,9 +98,9 @@ def begin(
     experiment: Experiment,
     plan: Plan,
     supplies: Supplies,
-    command: list[str],
+    command: Sequence[str],
 ) -> Manifest:
-    """The manifest at the start of a run."""
+    """The manifest at the start of a run, written."""
     data: dict[str, Any] = {
         "format": FORMAT,
         "run": run.name,
@@ -76,12 +109,12 @@ def begin(
         "command": process.shell_form(command),
         "started": _utc(),
         "ended": None,
-        "outcome": "unfinished",
+        "outcome": UNFINISHED,
         "clock": plan.clock,
         "seed": plan.seed,
         "repetitions": plan.repetitions,
         "experiment": dump_experiment(experiment),
-        "ringbed": {"version": orchestrator.__version__, **source_state(run.path)},
+        "ringbed": source_state(run.path, 1),
         "inputs": dict(supplies.inputs),
         "accelerator": {
             "kind": supplies.accelerator.kind,
@@ -104,22 +137,31 @@ def begin(
         },
         "estimate_ns": plan.estimate_ns,
         "machines": {},
+        "sessions": [],
         "trials": [record(trial) for trial in plan.trials],
     }
-    return Manifest(run, data)
+    manifest = Manifest(run, data)
+    manifest.begin_session(command, data["ringbed"])
+    return manifest
 
 
-def source_state(into: Path) -> Mapping[str, str | bool]:
-    """Commit of the checkout; uncommitted changes are kept in the run as `dirty.diff`."""
+def source_state(into: Path, session: int) -> dict[str, Any]:
+    """Version and commit of the checkout, and what in it is not committed: the diff is kept in the
+    run as the file `diff`, of files that git does not know the names. Prose does not count."""
+    state: dict[str, Any] = {"version": orchestrator.__version__, "commit": "", "dirty": False}
     try:
-        commit = _git("rev-parse", "HEAD").strip()
-        diff = _git("diff", "HEAD", "--", ":!docs", ":!*.md")
+        state["commit"] = _git("rev-parse", "HEAD").strip()
+        diff = _git("diff", "HEAD", "--", *_NO_PROSE)
+        unknown = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *_NO_PROSE)
     except CommandError:
         # Not a checkout (a release archive): the content hashes in `inputs` still identify it.
-        return {"commit": "", "dirty": False}
+        return state
+    untracked = sorted(name for name in unknown.split("\0") if name)
+    name = ""
     if diff:
-        (into / "dirty.diff").write_text(diff, encoding="utf-8")
-    return {"commit": commit, "dirty": bool(diff)}
+        name = "dirty.diff" if session == 1 else f"dirty-{session}.diff"
+        durable.write_text(into / name, diff)
+    return {**state, "dirty": bool(diff or untracked), "diff": name, "untracked": untracked}
 
 
 def _git(*arguments: str) -> str:

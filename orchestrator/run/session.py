@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run from beginning to end, and the rest of a run that was cut off."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
+from orchestrator.host import durable
 from orchestrator.log import JsonLines, sink, step
-from orchestrator.run import directory, journal, manifest, supplies
+from orchestrator.run import directory, journal, manifest, stored, supplies
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, Observer, Tally
@@ -109,34 +109,35 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     sweep()
     experiment, found, plan = prepare(name, selection, settings)
     _check_host(found, plan, settings)
-    run = directory.create(settings.runs_dir, experiment.name)
-    watcher.created(run)
-    _keep_inputs(run, experiment, plan, selection, settings)
-    with run.locked(), _logged(run), Journal(run.journal) as written_journal:
-        written = manifest.begin(run, experiment, plan, found, list(settings.command))
-        written.write()
-        written_journal.append("run-start")
-        _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
+    with directory.create(settings.runs_dir, experiment.name) as run, _logged(run):
+        watcher.created(run)
+        # The journal comes last: what is in it stands on files that are on disk.
+        _keep_inputs(run, experiment, plan, selection, settings)
+        written = manifest.begin(run, experiment, plan, found, settings.command)
+        with Journal(run.journal) as written_journal:
+            written_journal.append("run-start")
+            _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
     return run
 
 
 def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirectory:
     """Do what is left of a run: trials that never started, were cut off, or failed."""
     sweep()
-    with run.locked(), _logged(run), Journal(run.journal) as written_journal:
-        stored = json.loads(run.plan.read_text(encoding="utf-8"))
-        selection = Selection.from_json(stored["selection"])
+    with run.locked(), _logged(run):
+        asked, written = stored.read_plan(run), manifest.Manifest(run, stored.read_manifest(run))
+        done = journal.progress(run.journal).done
+        selection = Selection.from_json(asked["selection"])
         experiment = load_experiment(run.experiment, selection.overrides)
         found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
         plan = _plan(experiment, selection, found.inputs)
-        _refuse_other_inputs(run, stored, plan)
-        done = journal.progress(run.journal).done
+        _refuse_other_inputs(run, asked, plan)
         left = [trial for trial in plan.trials if trial.id not in done]
         _check_host(found, plan, settings)
-        written = manifest.Manifest(run, json.loads(run.manifest.read_text(encoding="utf-8")))
         watcher.created(run)
-        written_journal.append("run-resume")
-        _Work(run, plan, found, settings, written, written_journal, watcher).do(left)
+        written.resume(settings.command)
+        with Journal(run.journal) as written_journal:
+            written_journal.append("run-resume")
+            _Work(run, plan, found, settings, written, written_journal, watcher).do(left)
     return run
 
 
@@ -179,12 +180,14 @@ def _keep_inputs(
         target = run.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source.parent / name, target)
+    # Whoever finds the plan finds what it was made of.
+    durable.sync_tree(run.path)
     data = {**plan.to_json(), "selection": asdict(selection), "command": settings.command}
-    run.plan.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    durable.write_json(run.plan, data)
 
 
-def _refuse_other_inputs(run: RunDirectory, stored: dict[str, Any], plan: Plan) -> None:
-    before, now = stored["inputs"], plan.inputs
+def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan) -> None:
+    before, now = asked["inputs"], plan.inputs
     changed = sorted(name for name in before if before[name] != now.get(name))
     if changed:
         raise UsageError(
@@ -250,7 +253,15 @@ class _Work:
         slots = range(1, min(self._settings.jobs, len(trials)) + 1)
         directory = self._run.machines
         benches = [
-            Testbed(hypervisor, topology, self._supplies, directory, slot=slot, traces=traces)
+            Testbed(
+                hypervisor,
+                topology,
+                self._supplies,
+                directory,
+                slot=slot,
+                traces=traces,
+                came_up=self._manifest.add_testbed,
+            )
             for slot in slots
         ]
         with ExitStack() as stack:
@@ -258,7 +269,6 @@ class _Work:
                 stack.callback(bench.close)
             for bench in benches:
                 bench.up()
-                self._manifest.add_testbed(bench)
             with step(f"{len(trials)} trials"):
                 self._executor.run_all(trials, benches)
 

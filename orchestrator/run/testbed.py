@@ -5,7 +5,7 @@ import io
 import logging
 import tarfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ PLAYBOOK_DEADLINE_S = 120.0
 class Testbed:
     """One set of guests. `slot` counts from 1; several slots take trials at the same time.
 
-    traces: texts of the experiment's trace files, by the names it has for them.
+    traces: texts of the experiment's trace files, by the names it has for them. came_up: told
+    whenever the guests are ready, for the first time or anew.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Testbed:
         directory: Path,
         slot: int = 1,
         traces: Mapping[str, str] | None = None,
+        came_up: Callable[["Testbed"], None] | None = None,
     ) -> None:
         self.topology = topology
         self._traces = traces or {}
+        self._came_up = came_up
         self._supplies = supplies
         self._directory = directory
         self._hypervisor = hypervisor
@@ -83,6 +86,8 @@ class Testbed:
                 for name, machine in self.machines.items()
             }
         )
+        if self._came_up is not None:
+            self._came_up(self)
 
     def _tune(self) -> None:
         """Run-time settings by the playbook; what the guests then really have is kept."""

@@ -86,9 +86,10 @@ def test_status_of_no_runs_says_how_to_start_one(
 
 
 def make_run(root: Path) -> directory.RunDirectory:
-    run = directory.create(root, "demo")
-    run.plan.write_text(json.dumps({"trials": [{}, {}, {}]}))
-    with Journal(run.journal) as journal:
+    selection = {"overrides": [], "only": [], "repeat": None, "seed": None}
+    plan = {"selection": selection, "inputs": {}, "trials": [{}, {}, {}]}
+    with directory.create(root, "demo") as run, Journal(run.journal) as journal:
+        run.plan.write_text(json.dumps(plan))
         journal.append("run-start")
         journal.append("trial-start", trial="a")
         journal.append("trial-end", trial="a", outcome="ok")

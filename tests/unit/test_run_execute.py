@@ -2,6 +2,7 @@
 """The trial loop with a bench that needs no guest (the seam that `Bench` is)."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def plan() -> Plan:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return directory.create(tmp_path, "quickstart")
+    with directory.create(tmp_path, "quickstart") as made:
+        return made
 
 
 def take(run: RunDirectory, plan: Plan, *benches: Bench, keep_going: bool = False) -> Tally:
@@ -72,6 +74,26 @@ def test_trials_are_taken_in_the_order_of_the_plan(run: RunDirectory, plan: Plan
     assert tally.ok == 6
     assert journal.progress(run.journal).done == set(bench.taken)
     assert status(run, plan.trials[5]) == "ok"
+
+
+def test_raw_files_are_on_disk_before_the_journal_says_so(
+    run: RunDirectory, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(os, "fsync", note)
+    take(run, plan, Bench())
+    directory = run.trial(plan.trials[0].id)
+    begin, end = [number for number, path in enumerate(synced) if path == run.journal][:2]
+    assert {directory / "trial.json.new", directory, run.trials} <= set(synced[:begin])
+    written = synced[begin + 1 : end]
+    assert {directory / "load.json", directory / "trial.json", directory} <= set(written)
+    assert written[-1] == directory
 
 
 def test_the_first_failure_ends_the_run(run: RunDirectory, plan: Plan) -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run import directory, journal
+from orchestrator.run.directory import RunDirectory
 from orchestrator.run.journal import Journal
+
+
+def create(root: Path, name: str) -> RunDirectory:
+    with directory.create(root, name) as run:
+        return run
 
 
 def test_what_ended_is_done_and_what_started_is_under_way(tmp_path: Path) -> None:
@@ -46,9 +52,10 @@ def test_a_line_cut_short_by_a_crash_is_ignored(tmp_path: Path, cut: int) -> Non
     assert found.ended == "ok"
 
 
-def test_a_spoilt_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoilt", ["rubbish", "null", "[1]", '{"event": "x"}'])
+def test_a_spoilt_line_in_the_middle_is_an_error(tmp_path: Path, spoilt: str) -> None:
     path = tmp_path / "journal.jsonl"
-    path.write_text('{"time": 1, "event": "run-start"}\nrubbish\n{"time": 2, "event": "x"}\n')
+    path.write_text(f'{{"time": 1, "event": "run-start"}}\n{spoilt}\n{{"time": 2, "event": "x"}}\n')
     with pytest.raises(InfrastructureError, match="journal.jsonl:2"):
         journal.progress(path)
 
@@ -63,8 +70,8 @@ def test_a_trial_that_is_run_again_counts_as_its_last_outcome(tmp_path: Path) ->
 
 
 def test_a_run_is_found_by_name_suffix_path_and_latest(tmp_path: Path) -> None:
-    first = directory.create(tmp_path, "one")
-    second = directory.create(tmp_path, "two")
+    first = create(tmp_path, "one")
+    second = create(tmp_path, "two")
     runs = {run.name for run in directory.list_runs(tmp_path)}
     assert runs == {first.name, second.name}
     assert directory.find(tmp_path, first.name) == first
@@ -82,7 +89,7 @@ def test_no_runs_yet_says_how_to_start_one(tmp_path: Path) -> None:
 
 
 def test_a_locked_run_is_running_and_refuses_a_second_process(tmp_path: Path) -> None:
-    run = directory.create(tmp_path, "one")
+    run = create(tmp_path, "one")
     assert run.state() == "new"
     with run.locked():
         assert run.state() == "running"
@@ -91,8 +98,43 @@ def test_a_locked_run_is_running_and_refuses_a_second_process(tmp_path: Path) ->
     assert not run.is_running()
 
 
+def test_a_look_at_a_run_keeps_nobody_from_beginning_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process begins in the middle of the look, and the look in the middle of a run."""
+    run = create(tmp_path, "one")
+    begun = []
+    close = os.close
+
+    def begin_meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "close", close)
+        with run.locked():
+            begun.append(run.is_running())
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", begin_meanwhile)
+    assert not run.is_running()
+    assert begun == [True]
+
+
+def test_a_new_run_is_held_before_anybody_finds_it(tmp_path: Path) -> None:
+    with directory.create(tmp_path, "one") as run:
+        assert directory.find(tmp_path) == run
+        with pytest.raises(UsageError, match="another process"), run.locked():
+            pass
+    held_only = tmp_path / "20260101T000000Z-two-000000"
+    held_only.mkdir()
+    assert directory.list_runs(tmp_path) == [run]
+
+
+def test_a_run_whose_journal_is_spoilt_says_so(tmp_path: Path) -> None:
+    run = create(tmp_path, "one")
+    run.journal.write_text("rubbish\n{}\n")
+    assert run.state() == "damaged"
+
+
 def test_the_lock_of_a_killed_process_is_gone(tmp_path: Path) -> None:
-    run = directory.create(tmp_path, "one")
+    run = create(tmp_path, "one")
     ready, told = os.pipe()
     child = os.fork()
     if child == 0:
@@ -108,7 +150,7 @@ def test_the_lock_of_a_killed_process_is_gone(tmp_path: Path) -> None:
 
 
 def test_states_of_an_ended_run(tmp_path: Path) -> None:
-    run = directory.create(tmp_path, "one")
+    run = create(tmp_path, "one")
     for outcome, state in (("ok", "finished"), ("failed", "failed"), ("interrupted",) * 2):
         with Journal(run.journal) as j:
             j.append("run-end", outcome=outcome)
