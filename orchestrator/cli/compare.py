@@ -21,7 +21,13 @@ def compare(
     after: Annotated[str, typer.Argument(metavar="B", help="The run to judge.")],
     threshold: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="A smaller relative change counts as none."),
+        typer.Option(
+            "--threshold",
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="A smaller relative change counts as none.",
+        ),
     ] = 0.05,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the points that did not change.")

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli import output
-from orchestrator.cli.options import Json, example
+from orchestrator.cli.options import Json, Quiet, Verbose, example
 from orchestrator.cli.progress import reporter
 from orchestrator.errors import ExitCode
 
@@ -18,6 +18,8 @@ def doctor(
         bool, typer.Option("--refresh", help="Prove the accelerator again.")
     ] = False,
     as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Show what this host offers, and which accelerator guests will use and why."""
     from orchestrator.host import probe

@@ -8,22 +8,29 @@ from rich.text import Text
 
 from orchestrator import paths
 from orchestrator.cli import output
-from orchestrator.cli.clean import disk_usage
-from orchestrator.cli.options import Archive, Json, Locked, example
+from orchestrator.cli.clean import caches_in_use
+from orchestrator.cli.options import Archive, Json, Locked, Quiet, Verbose, example
 from orchestrator.cli.progress import reporter
+from orchestrator.cli.space import disk_usage
 
 app = typer.Typer(no_args_is_help=True, help="Guest images, and the trees they are built from.")
 
-Name = Annotated[str, typer.Argument(metavar="[NAME]", help="As declared in images/NAME.toml.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As declared in images/NAME.toml.")]
 
 
 @app.command(epilog=example("image build guest --locked"))
-def build(name: Name = "guest", locked: Locked = False, archive: Archive = "") -> None:
+def build(
+    name: Name = "guest",
+    locked: Locked = False,
+    archive: Archive = "",
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
+) -> None:
     """Build a guest image or a tree, unless it is in the cache."""
     from orchestrator.host import trees
     from orchestrator.imaging import declared_images, ensure_image
 
-    with reporter(output.err, silent=output.is_quiet()):
+    with caches_in_use(), reporter(output.err, silent=output.is_quiet()):
         if name in declared_images(paths.project("images")):
             path = ensure_image(name, locked=locked, archive=archive).path
         else:
@@ -50,7 +57,7 @@ def list_(as_json: Json = False) -> None:
                 "kind": kind,
                 "packages": len(locked),
                 "cached": [str(path) for path in cached],
-                "bytes": sum(disk_usage(path) for path in cached),
+                "bytes": disk_usage(*cached),
             }
         )
     if as_json:
@@ -71,14 +78,16 @@ def list_(as_json: Json = False) -> None:
 @app.command(epilog=example("image lock guest"))
 def lock(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="One of images/; without it, all of them.")
+        str, typer.Argument(metavar="NAME", help="One of images/; without it, all of them.")
     ] = "",
     archive: Archive = "",
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Renew lock files: the newest packages the archive offers, with their hashes."""
     from orchestrator.host import trees
 
-    with reporter(output.err, silent=output.is_quiet()):
+    with caches_in_use(), reporter(output.err, silent=output.is_quiet()):
         for wanted in [name] if name else trees.declared_trees():
             path = paths.project("images", f"{wanted}.lock")
             before = {p.name: p.version for p in trees.read_lock(path)} if path.exists() else {}

@@ -8,7 +8,7 @@ import sys
 import traceback
 import types
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from orchestrator.cli import (
     test,
     vm,
 )
+from orchestrator.cli.options import Quiet, Verbose
 from orchestrator.errors import ExitCode, HostError, Interrupted, RingbedError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,8 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say more (-vv: everything).")
-    ] = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")
-    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -111,7 +108,10 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 def invoke(arguments: Sequence[str]) -> ExitCode | int:
     """Run a command line; errors are printed, and the exit code is returned."""
     try:
-        return app(hoisted(arguments), prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK
+        command = typer.main.get_command(app)
+        _tidy_help(command)
+        words = hoisted(arguments)
+        return command.main(words, prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
@@ -138,6 +138,27 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         traceback.print_exc()
         output.err.print("this is a fault of ringbed; please report it with the lines above")
         return ExitCode.NOT_MEASURED
+
+
+def _tidy_help(command: Any) -> None:
+    """Help without types that say nothing (<bool>, <str>), and usage without braces."""
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            name = parameter.display_name_raw
+            shown = name if parameter.required else f"[{name}]"
+            parameter.get_usage_pieces = lambda _, shown=shown: [shown]
+        if parameter.param_type_name == "argument" or parameter.is_flag:
+            parameter.display_type_rich = lambda *_, **__: None
+    get_help_option = command.get_help_option
+
+    def help_option(context: Any) -> Any:
+        option = get_help_option(context)
+        option.display_type_rich = lambda *_, **__: None
+        return option
+
+    command.get_help_option = help_option
+    for inner in getattr(command, "commands", {}).values():
+        _tidy_help(inner)
 
 
 def _host_error(error: OSError) -> HostError:

@@ -8,9 +8,29 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
+# Both are read before any verb (`main.hoisted`); a verb that honours them names them in its help.
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        metavar="",
+        show_default=False,
+        help="Say more (-vv: everything).",
+    ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+
 RunsDir = Annotated[
     Path,
-    typer.Option("--runs-dir", envvar="RINGBED_RUNS", help="Where the directories of runs are."),
+    typer.Option(
+        "--runs-dir",
+        metavar="DIR",
+        envvar="RINGBED_RUNS",
+        help="Where the directories of runs are.",
+    ),
 ]
 
 RunName = Annotated[
@@ -40,10 +60,13 @@ Only = Annotated[
 ]
 
 Repeat = Annotated[
-    int | None, typer.Option("--repeat", min=1, help="Repetitions instead of the file's.")
+    int | None,
+    typer.Option("--repeat", metavar="N", min=1, help="Repetitions instead of the file's."),
 ]
 
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed instead of the file's.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed instead of the file's.")
+]
 
 Locked = Annotated[
     bool,

@@ -5,9 +5,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -46,7 +48,11 @@ STATUS_STYLE = {
 }
 
 
+_LEVELS = {"WARNING": ("warning: ", "bold yellow"), "ERROR": ("error: ", "bold red")}
+_GAP = 2
+
 _quiet = False
+_verbosity = 0
 
 
 def is_quiet() -> bool:
@@ -54,18 +60,36 @@ def is_quiet() -> bool:
     return _quiet
 
 
+def is_verbose() -> bool:
+    """Whether the user asked for more than usual."""
+    return _verbosity > 0
+
+
+class _Screen(logging.Handler):
+    """Shows log records on the error console, above what lives at its bottom."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        mark = _LEVELS.get(record.levelname)
+        try:
+            if mark is not None:
+                err.print(Text.assemble(mark, record.getMessage()), soft_wrap=True)
+            else:
+                line = f"{record.name.removeprefix('orchestrator.')}: {record.getMessage()}"
+                err.print(Text(line, style="dim"), soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
 def set_up(*, verbosity: int, quiet: bool) -> None:
     """Log to standard error: warnings by default, with -v what happens, with -vv everything."""
-    global _quiet
-    _quiet = quiet
+    global _quiet, _verbosity
+    _quiet, _verbosity = quiet, verbosity
     level = logging.WARNING
     if quiet:
         level = logging.ERROR
     elif verbosity:
         level = logging.INFO if verbosity == 1 else logging.DEBUG
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(level)
-    handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
+    handler = _Screen(level)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG)
@@ -83,6 +107,12 @@ def show_error(error: RingbedError) -> None:
         err.print(Text.assemble(("hint: ", "bold cyan"), error.hint), soft_wrap=True)
 
 
+def warn(message: str) -> None:
+    """Something that the user should know, but that stops nothing."""
+    if not _quiet:
+        err.print(Text.assemble(_LEVELS["WARNING"], message), soft_wrap=True)
+
+
 def show_json(value: Any) -> None:
     """Machine-readable output: one JSON document, nothing else, on standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
@@ -96,7 +126,7 @@ def styled(word: str) -> Text:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
     """A plain table. A column whose name ends with '>' is right-aligned."""
     made = Table(title=title or None, title_justify="left", title_style="bold", box=None)
-    made.pad_edge = False
+    made.pad_edge, made.padding = False, (0, _GAP, 0, 0)
     for column in columns:
         right = column.endswith(">")
         made.add_column(
@@ -110,6 +140,48 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, labels: int = 1
+) -> None:
+    """Print a table whose cells stay whole: where the terminal is too narrow for all columns, as
+    several tables below each other, each beginning with the first `labels` columns."""
+    widths = [_width(name, [row[place] for row in rows]) for place, name in enumerate(columns)]
+    for number, chosen in enumerate(_chunks(widths, labels, out.width)):
+        if number:
+            out.print()
+        made = table(
+            "" if number else title,
+            [columns[place] for place in chosen],
+            [[row[place] for place in chosen] for row in rows],
+        )
+        for column, place in zip(made.columns, chosen, strict=True):
+            column.min_width = min(widths[place], out.width)
+        out.print(made)
+
+
+def _width(header: str, cells: Sequence[str | Text]) -> int:
+    """What a column needs: its longest cell, and its header in at most two lines."""
+    header = header.rstrip(">")
+    width = max([1, *(cell_len(word) for word in header.split())])
+    while len(textwrap.wrap(header, width)) > 2:
+        width += 1
+    return max([width, *(cell_len(str(cell)) for cell in cells)])
+
+
+def _chunks(widths: Sequence[int], labels: int, room: int) -> Iterator[list[int]]:
+    """The columns of each table: as many as there is room for."""
+    always = list(range(labels))
+    begin = sum(widths[:labels]) + _GAP * labels
+    chosen, used = list(always), begin
+    for place in range(labels, len(widths)):
+        if len(chosen) > labels and used + widths[place] > room:
+            yield chosen
+            chosen, used = list(always), begin
+        chosen.append(place)
+        used += widths[place] + _GAP
+    yield chosen
 
 
 def seconds(value: float) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli import output
-from orchestrator.cli.options import RUNS_DIR, Json, RunName, RunsDir, example
+from orchestrator.cli.options import RUNS_DIR, Json, Quiet, RunName, RunsDir, Verbose, example
 from orchestrator.errors import ExitCode
 from orchestrator.log import step
 from orchestrator.run import directory
@@ -111,6 +111,8 @@ def report(
     ] = "",
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Write the report of a run again, from its raw data."""
     run = directory.find(runs_dir, wanted)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import output
+from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.options import (
     EMBED,
     RUNS_DIR,
@@ -16,11 +17,13 @@ from orchestrator.cli.options import (
     Json,
     Locked,
     Only,
+    Quiet,
     Repeat,
     RunName,
     RunsDir,
     Seed,
     Set,
+    Verbose,
     example,
 )
 from orchestrator.cli.progress import Reporter, reporter
@@ -32,7 +35,12 @@ from orchestrator.run.directory import RunDirectory
 Jobs = Annotated[
     int,
     typer.Option(
-        "--jobs", "-j", min=1, max=64, help="Sets of guests that take trials at the same time."
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Sets of guests that take trials at the same time.",
     ),
 ]
 KeepGoing = Annotated[
@@ -53,6 +61,8 @@ def run(
     connect: Connect = EMBED,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Run an experiment and write its report."""
     from orchestrator.run import session
@@ -84,6 +94,8 @@ def resume(
     connect: Connect = EMBED,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Do what is left of a run that was interrupted, or whose trials failed."""
     from orchestrator.run import session
@@ -122,7 +134,7 @@ def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) 
     """Do the work, write the report of whatever was measured, and only then fail."""
     failure: RingbedError | None = None
     shown: Shown | None = None
-    with reporter(output.err, silent=silent) as to:
+    with caches_in_use(), reporter(output.err, silent=silent) as to:
         watch = Watch(to)
         try:
             try:

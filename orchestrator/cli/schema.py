@@ -14,7 +14,9 @@ def schema(
     docs: Annotated[
         bool, typer.Option("--docs", help="The reference as Markdown (docs/experiments.md).")
     ] = False,
-    into: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file.")
+    ] = None,
 ) -> None:
     """Print the JSON Schema of experiment files."""
     from orchestrator import spec

@@ -9,7 +9,19 @@ from rich.text import Text
 
 from orchestrator import process
 from orchestrator.cli import output
-from orchestrator.cli.options import EMBED, Archive, Connect, Experiment, Json, Locked, Set, example
+from orchestrator.cli.clean import caches_in_use
+from orchestrator.cli.options import (
+    EMBED,
+    Archive,
+    Connect,
+    Experiment,
+    Json,
+    Locked,
+    Quiet,
+    Set,
+    Verbose,
+    example,
+)
 from orchestrator.cli.progress import reporter
 from orchestrator.errors import UsageError
 
@@ -30,11 +42,13 @@ def up(
     connect: Connect = EMBED,
     locked: Locked = False,
     archive: Archive = "",
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
 ) -> None:
     """Start the machines of an experiment and leave them running."""
     from orchestrator.run import standing
 
-    with reporter(output.err, silent=False):
+    with caches_in_use(), reporter(output.err, silent=output.is_quiet()):
         lease = standing.up(experiment, changes, connect=connect, locked=locked, archive=archive)
     output.out.print(f"{', '.join(m.name for m in lease.machines)} are up ({lease.token})")
     for machine in lease.machines:
@@ -116,7 +130,7 @@ def console(machine: Machine) -> None:
 @app.command(epilog=example("vm down --all"))
 def down(
     token: Annotated[
-        str, typer.Argument(metavar="[TOKEN]", help="As printed by vm list; its start is enough.")
+        str, typer.Argument(metavar="TOKEN", help="As printed by vm list; its start is enough.")
     ] = "",
     everything: Annotated[bool, typer.Option("--all", help="All machines that are up.")] = False,
 ) -> None:

@@ -88,8 +88,10 @@ def test_status_of_no_runs_says_how_to_start_one(
 def make_run(root: Path) -> directory.RunDirectory:
     selection = {"overrides": [], "only": [], "repeat": None, "seed": None}
     plan = {"selection": selection, "inputs": {}, "trials": [{}, {}, {}]}
-    with directory.create(root, "demo") as run, Journal(run.journal) as journal:
-        run.plan.write_text(json.dumps(plan))
+    run = directory.RunDirectory(path=root / "20260101T000000Z-demo-4f2a1c")
+    run.trial("").mkdir(parents=True)
+    run.plan.write_text(json.dumps(plan))
+    with Journal(run.journal) as journal:
         journal.append("run-start")
         journal.append("trial-start", trial="a")
         journal.append("trial-end", trial="a", outcome="ok")
@@ -142,33 +144,3 @@ def test_logs_of_a_machine_that_is_not_there(
     code, _, err = call(capfd, "logs", "-m", "sever", run.name, "--runs-dir", str(tmp_path))
     assert code == ExitCode.USAGE
     assert "it has: server" in err
-
-
-def test_clean_removes_unfinished_runs_only_when_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("CACHE", "STATE", "DATA"):
-        monkeypatch.setenv(f"RINGBED_{name}", str(tmp_path / name.lower()))
-    run = make_run(tmp_path / "runs")
-    arguments = ("--runs-dir", str(tmp_path / "runs"))
-    assert call(capfd, "clean", *arguments)[0] == ExitCode.OK
-    assert run.path.exists()
-    _, out, _ = call(capfd, "clean", "--runs", "--dry-run", *arguments)
-    assert "would remove" in out
-    assert run.path.exists()
-    call(capfd, "clean", "--runs", *arguments)
-    assert not run.path.exists()
-
-
-def test_clean_keeps_packages_and_python_unless_all_is_to_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("CACHE", "STATE", "DATA"):
-        monkeypatch.setenv(f"RINGBED_{name}", str(tmp_path / name.lower()))
-    for place in ("packages/a.deb", "venv/x", "trees/tools-1", "trees/build-1", "images/guest-1"):
-        (tmp_path / "cache" / place).mkdir(parents=True)
-    call(capfd, "clean", "--caches")
-    left = {path.parent.name + "/" + path.name for path in (tmp_path / "cache").glob("*/*")}
-    assert left == {"packages/a.deb", "venv/x", "trees/tools-1"}
-    call(capfd, "clean", "--all")
-    assert not list((tmp_path / "cache").glob("*/*"))
