@@ -28,8 +28,9 @@ def state(*parts: str) -> Path:
     root = os.environ.get("RINGBED_STATE")
     if not root:
         user = os.geteuid()
-        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/ringbed-{user}"
-        root = "/run/ringbed" if user == 0 else os.path.join(runtime, "ringbed")
+        runtime = "/run" if user == 0 else os.environ.get("XDG_RUNTIME_DIR")
+        # Who creates it makes sure that it is this user's alone (see host.private).
+        root = os.path.join(runtime, "ringbed") if runtime else f"/tmp/ringbed-{user}"
     return Path(root).joinpath(*parts)
 
 

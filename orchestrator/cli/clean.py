@@ -113,7 +113,7 @@ def _sweep(dry_run: bool) -> None:
 
 
 def _states() -> list[Path]:
-    from orchestrator.vm.state import OWNER
+    from orchestrator.host.owned import OWNER
 
     root = paths.state()
     return sorted(place.parent for place in root.glob(f"*/{OWNER}")) if root.is_dir() else []
@@ -127,7 +127,7 @@ def _is_leased(place: Path) -> bool:
 
 def _is_owned(place: Path) -> bool:
     """Whether a living process owns a state directory; one that is gone by now has no owner."""
-    from orchestrator.vm.state import OwnerLock
+    from orchestrator.host.owned import OwnerLock
 
     lock = OwnerLock(place)
     if lock.take():

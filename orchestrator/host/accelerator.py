@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from typing import Literal
 from orchestrator import paths, process
 from orchestrator.errors import CommandError, DeadlineError
 from orchestrator.host.locks import locked
+from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import step
 
 type Kind = Literal["kvm", "tcg"]
@@ -88,6 +88,17 @@ def probe_accelerator(
     return verdict
 
 
+def known_accelerator(
+    kernel: Path | None = None, *, deadline: float = DEADLINE_SECONDS
+) -> Accelerator | None:
+    """What `probe_accelerator` would answer without booting anything; None when it would have to.
+
+    Writes nothing.
+    """
+    unusable = _unusable_device()
+    return unusable or _read(paths.cache("probe", f"{_key(kernel, deadline)}.json"))
+
+
 def boot_proof(
     kind: Kind, kernel: Path | None, *, deadline: float = DEADLINE_SECONDS
 ) -> Accelerator:
@@ -95,9 +106,10 @@ def boot_proof(
     reason why `kind` failed."""
     proof: Proof = "boot sector" if kernel is None else "kernel"
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ringbed-probe-") as directory:
-        console = Path(directory, "console")
-        argv = _guest(kind, kernel, Path(directory), console)
+    # Owned, so that the next start removes what a killed one leaves.
+    with OwnedDirectory(new_token()) as place:
+        console = place.path / "console"
+        argv = _guest(kind, kernel, place.path, console)
         failure = _boot(argv, deadline)
         text = console.read_text(errors="replace") if console.exists() else ""
     seconds = round(time.monotonic() - begin, 2)

@@ -16,6 +16,7 @@ from typing import Self
 from orchestrator import paths
 from orchestrator.errors import HostError
 from orchestrator.host.locks import try_lock
+from orchestrator.host.private import make_private
 
 LOOPBACK = "127.0.0.1"
 # Below the range that the kernel gives to outgoing connections (from 32768 on by default): a
@@ -54,6 +55,7 @@ class PortLease:
 
 def lease_port() -> PortLease:
     """Lease a port that nobody listens on. Raises HostError when there is none."""
+    make_private(paths.state())
     # Not the seeded generator of an experiment: which port is used must not be reproducible.
     for port in random.SystemRandom().sample(range(FIRST_PORT, LAST_PORT + 1), ATTEMPTS):
         descriptor = try_lock(_lock_path(port))

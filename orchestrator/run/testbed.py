@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator import paths
 from orchestrator.errors import MachineError, StepError
+from orchestrator.host.owned import new_token
 from orchestrator.log import step
 from orchestrator.provision import Interface, Login, Settings, configure_machines
 from orchestrator.run import compose
@@ -24,7 +25,6 @@ from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
 from orchestrator.vm.keys import GUEST_ALIAS, guest_keys
 from orchestrator.vm.machine import Machine
-from orchestrator.vm.state import new_token
 
 logger = logging.getLogger(__name__)
 

@@ -6,16 +6,18 @@ guests, and the sweeper of stale state that they are meant to live on without an
 """
 
 import json
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fabric import Connection
 
 from orchestrator import paths
 from orchestrator.errors import UsageError
+from orchestrator.host import durable
+from orchestrator.host.private import check_private
 from orchestrator.vm import keys, ssh
 from orchestrator.vm.connection import EMBED
 from orchestrator.vm.machine import Machine
@@ -89,15 +91,13 @@ class Lease:
 
     def write(self, path: Path) -> None:
         """Appears complete or not at all."""
-        text = json.dumps({"version": VERSION, **asdict(self)}, default=str, indent=1)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(text + "\n", encoding="utf-8")
-        os.replace(scratch, path)
+        durable.write_json(path, {"version": VERSION, **asdict(self)})
 
 
 def list_leases(state: Path | None = None) -> list[Lease]:
     """All leases of this user, oldest first."""
     root = state or paths.state()
+    check_private(root)
     found = [_read(file) for file in root.glob(f"*/{LEASE}")]
     return sorted(found, key=lambda lease: (lease.created, lease.token))
 
@@ -122,20 +122,22 @@ def end_lease(lease: Lease, state: Path | None = None) -> None:
 
 
 def _read(file: Path) -> Lease:
-    data = json.loads(file.read_text(encoding="utf-8"))
-    if data.pop("version") != VERSION:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data.pop("version") == VERSION:
+            machines = tuple(_machine(entry) for entry in data.pop("machines"))
+            return Lease(**data, machines=machines)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
-            f"{file} was written by another version of ringbed",
-            hint=f"end its machines with that version, or remove {file.parent}",
-        )
-    machines = tuple(
-        LeasedMachine(
-            **{
-                **entry,
-                "console_log": Path(entry["console_log"]),
-                "console_socket": Path(entry["console_socket"]),
-            }
-        )
-        for entry in data.pop("machines")
+            f"{file} is damaged: {error}",
+            hint="remove it; the next start of ringbed then ends its machines",
+        ) from error
+    raise UsageError(
+        f"{file} was written by another version of ringbed",
+        hint=f"end its machines with that version, or remove {file.parent}",
     )
-    return Lease(**data, machines=machines)
+
+
+def _machine(entry: dict[str, Any]) -> LeasedMachine:
+    places = {key: Path(entry[key]) for key in ("console_log", "console_socket")}
+    return LeasedMachine(**{**entry, **places})

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from orchestrator import paths, process
 from orchestrator.errors import HostError, InfrastructureError
+from orchestrator.host.owned import FRESH_SUFFIX, OWNER, TOKEN, OwnerLock, remove_tree
 from orchestrator.host.ports import remove_stale_leases
+from orchestrator.host.private import check_private
 from orchestrator.vm.connection import EMBED, libvirt_module, open_daemon, open_embedded
 from orchestrator.vm.remote import forget, is_remote
 from orchestrator.vm.snapshots import SnapshotCache
-from orchestrator.vm.state import FRESH_SUFFIX, LEASE, OWNER, OwnerLock, remove_tree
+from orchestrator.vm.state import LEASE
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,14 @@ def sweep_stale(state: Path | None = None) -> list[str]:
     """Clean up after processes that were killed; returns a sentence for each one found.
 
     Safe at any time and by any number of processes: runs that live and leases are left alone.
+    Raises HostError when others may write to the state directory: nothing in it is believed then.
     """
     root = state or paths.state()
     done: list[str] = []
+    check_private(root)
     if not root.is_dir():
         return done
-    for directory in sorted(path for path in root.iterdir() if (path / OWNER).exists()):
+    for directory in sorted(filter(_is_owned, root.iterdir())):
         if (directory / LEASE).exists() or _is_fresh(directory):
             continue
         lock = OwnerLock(directory)
@@ -92,9 +96,16 @@ def process_belongs(pid: int, directory: Path) -> bool:
     return os.fsencode(directory) + b"/" in words
 
 
+def _is_owned(directory: Path) -> bool:
+    """Whether it has, had, or was to get an owner: a kill may come at any moment."""
+    if (directory / OWNER).exists():
+        return True
+    return TOKEN.fullmatch(directory.name) is not None and directory.is_dir()
+
+
 def _is_fresh(directory: Path) -> bool:
-    """Whether it may be about to get its owner; the window is a few instructions wide."""
-    if not directory.name.endswith(FRESH_SUFFIX):
+    """Whether it may be about to get its owner, or to go; the window is a few instructions wide."""
+    if not directory.name.endswith(FRESH_SUFFIX) and (directory / OWNER).exists():
         return False
     with suppress(OSError):
         return time.time() - directory.stat().st_mtime < FRESH_S
@@ -122,7 +133,7 @@ def _connect(directory: Path) -> str:
     """Through which libvirt the machines ran, as the owner wrote it."""
     try:
         entry = json.loads((directory / OWNER).read_text(encoding="utf-8"))
-        return str(entry["connect"])
+        return str(entry["connect"]) or EMBED
     except (OSError, ValueError, KeyError):
         return EMBED
 

@@ -86,7 +86,7 @@ def test_status_of_no_runs_says_how_to_start_one(
 
 
 def make_run(root: Path) -> directory.RunDirectory:
-    selection = {"overrides": [], "only": [], "repeat": None, "seed": None}
+    selection: dict[str, object] = {"overrides": [], "only": [], "repeat": None, "seed": None}
     plan = {"selection": selection, "inputs": {}, "trials": [{}, {}, {}]}
     run = directory.RunDirectory(path=root / "20260101T000000Z-demo-4f2a1c")
     run.trial("").mkdir(parents=True)

@@ -16,9 +16,10 @@ import pytest
 from orchestrator import paths
 from orchestrator.cli import clean, main, output, space
 from orchestrator.errors import ExitCode
+from orchestrator.host.owned import OwnerLock
 from orchestrator.run import directory
 from orchestrator.run.journal import Journal
-from orchestrator.vm.state import LEASE, OwnerLock, RunState
+from orchestrator.vm.state import LEASE, RunState
 
 MIB = 1 << 20
 PLACES = (

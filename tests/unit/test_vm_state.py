@@ -12,9 +12,10 @@ import pytest
 from orchestrator import paths
 from orchestrator.errors import HostError, UsageError
 from orchestrator.host.locks import try_lock
+from orchestrator.host.owned import OWNER, OwnerLock, new_token
 from orchestrator.vm import lease, sweep
 from orchestrator.vm.snapshots import CONTENTS, MEMORY, Snapshot, SnapshotCache
-from orchestrator.vm.state import OWNER, OwnerLock, RunState, new_token
+from orchestrator.vm.state import RunState
 
 HOLDER = """
 import sys, time
@@ -79,6 +80,18 @@ def test_what_a_killed_process_left_is_removed(
     assert not (tmp_path / "held").exists()
     assert not scratch.exists()
     assert sweep.sweep_stale(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["abcdefghij", "abcdefghij.new"])
+def test_a_directory_whose_owner_was_killed_before_or_after_owning_it_is_removed(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    # Somebody may be at work on it just now.
+    assert sweep.sweep_stale(tmp_path) == []
+    os.utime(tmp_path / name, (1.0, 1.0))
+    assert len(sweep.sweep_stale(tmp_path)) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_directories_are_not_touched(tmp_path: Path) -> None:
@@ -155,6 +168,15 @@ def test_a_lease_of_another_version_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(UsageError, match="another version"):
         lease.list_leases(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "machines": [{}]}'])
+def test_a_damaged_lease_is_told(tmp_path: Path, text: str) -> None:
+    made = _lease(tmp_path, "abc", 1.0)
+    (tmp_path / made.token / "lease.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="is damaged") as caught:
+        lease.list_leases(tmp_path)
+    assert "remove it" in caught.value.hint
 
 
 def test_tokens_differ_and_fit_a_path() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from leftovers import Places, Ringbed, new_places
 
+from orchestrator.host.owned import new_token
 from orchestrator.imaging import ensure_image
 from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
 from orchestrator.vm.model import MIB, Boot, Link, MachineConfig, Nic, NicModel, Topology
-from orchestrator.vm.state import new_token
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,11 @@ from conftest import every_nic
 
 from orchestrator import process
 from orchestrator.errors import HostError, UsageError
+from orchestrator.host.owned import new_token
 from orchestrator.host.ports import lease_port
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
 from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.model import Boot, Topology
-from orchestrator.vm.state import new_token
 
 pytestmark = pytest.mark.daemon
 

@@ -16,12 +16,12 @@ from conftest import single
 
 from orchestrator import paths
 from orchestrator.errors import MachineError, StepError, UsageError
+from orchestrator.host.owned import new_token
 from orchestrator.vm import lease, sweep
 from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor
 from orchestrator.vm.machine import Machine, MachineState
 from orchestrator.vm.model import Boot
-from orchestrator.vm.state import new_token
 
 pytestmark = pytest.mark.vm
 
