@@ -4,6 +4,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import RingbedError
+from orchestrator.spec.units import split_quantity
 
 WIDTH_OF_A_FILE = 160
 
@@ -151,14 +153,45 @@ def show_table(
     for number, chosen in enumerate(_chunks(widths, labels, out.width)):
         if number:
             out.print()
+        elif title:
+            out.print(Text(title, style="bold"), soft_wrap=True)
         made = table(
-            "" if number else title,
+            "",
             [columns[place] for place in chosen],
             [[row[place] for place in chosen] for row in rows],
         )
         for column, place in zip(made.columns, chosen, strict=True):
             column.min_width = min(widths[place], out.width)
+        show(made)
+
+
+def show_facts(facts: Sequence[tuple[str, str | Text]]) -> None:
+    """Names and what is to be said of each; long sentences wrap beside their name."""
+    made = Table.grid(padding=(0, _GAP, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in facts:
+        made.add_row(name, value)
+    show(made)
+
+
+def show(made: Table) -> None:
+    """Print a table without the blanks that fill its lines."""
+    with out.capture() as capture:
         out.print(made)
+    for line in capture.get().splitlines():
+        out.file.write(line.rstrip() + "\n")
+
+
+def natural(text: str) -> list[tuple[int, float, str]]:
+    """A key that sorts numbers in texts by their size, "9" before "10" and "64B" before "1KiB"."""
+    found = split_quantity(text)
+    if found is not None:
+        return [(0, float(found[1]), "")]
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [
+        (0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in enumerate(parts)
+    ]
 
 
 def _width(header: str, cells: Sequence[str | Text]) -> int:

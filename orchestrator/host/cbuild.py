@@ -55,7 +55,7 @@ def ensure_dataplane(
     """
     directory = source or paths.project("dataplane")
     tree = ensure_tree("build", locked=build_locked, archive=archive, on_line=on_line)
-    key = source_hash(directory, tree, build_type)
+    key = source_hash(directory, tree.hash, build_type)
     final = paths.cache("build", key)
     result = BuildResult(path=final, hash=key, build_type=build_type, tree=tree)
     if final.is_dir():
@@ -67,9 +67,9 @@ def ensure_dataplane(
     return result
 
 
-def source_hash(directory: Path, tree: Tree, build_type: BuildType) -> str:
+def source_hash(directory: Path, tree_hash: str, build_type: BuildType) -> str:
     """The hash of what decides the bytes: every source file, the tree, the kind of build."""
-    digest = hashlib.sha256(f"{tree.hash}\0{build_type}\0".encode())
+    digest = hashlib.sha256(f"{tree_hash}\0{build_type}\0".encode())
     for path in sorted(directory.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())

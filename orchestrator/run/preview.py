@@ -1,36 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run would do, down to the command lines of QEMU. Starts nothing."""
+"""What a run would do, down to the command lines of QEMU. Builds, proves and starts nothing."""
 
-import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.host.accelerator import Accelerator
+from orchestrator.log import step
 from orchestrator.run import session
 from orchestrator.run.plan import Plan
 from orchestrator.run.session import Selection, Settings
-from orchestrator.run.testbed import open_hypervisor, vm_topology
+from orchestrator.run.testbed import vm_topology
+from orchestrator.spec.loading import FILE_NAME
+from orchestrator.spec.model import Experiment
+from orchestrator.vm.commands import TOKEN, command_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """commands: QEMU's command line by machine, "machine (topology)" when there are several."""
+    """commands: QEMU's words by machine, "machine (topology)" when there are several topologies.
+
+    accelerator: None while it is not proven; the command lines then show TCG. missing: what the
+    run will build first. warnings: about the experiment.
+    """
 
     plan: Plan
-    commands: dict[str, str]
-    accelerator: str
+    commands: Mapping[str, list[str]]
+    accelerator: Accelerator | None
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
-    _, found, plan = session.prepare(name, selection, settings)
-    commands: dict[str, str] = {}
-    with open_hypervisor(settings.connect) as hypervisor:
-        scratch = hypervisor.state_directory / "machines"
-        for topology in plan.topologies:
-            group = hypervisor.define(vm_topology(topology, found), scratch)
-            for machine in group:
-                several = len(plan.topologies) > 1
-                key = f"{machine.name} ({topology.id})" if several else machine.name
-                commands[key] = shlex.join(machine.argv())
-            hypervisor.release(group)
-    kind, reason = found.accelerator.kind, found.accelerator.reason
-    return Preview(plan=plan, commands=commands, accelerator=f"{kind}: {reason}")
+    experiment, outlook, plan = session.foresee(name, selection, settings)
+    topologies = [vm_topology(topology, outlook) for topology in plan.topologies]
+    # A QEMU that libvirt does not know yet is asked about itself for some seconds.
+    with step("asking libvirt for the command lines"):
+        made = command_lines(topologies, settings.runs_dir / TOKEN / "machines")
+    commands = {}
+    for topology, lines in zip(plan.topologies, made, strict=True):
+        for machine, words in lines.items():
+            several = len(plan.topologies) > 1
+            commands[f"{machine} ({topology.id})" if several else machine] = words
+    return Preview(
+        plan=plan,
+        commands=commands,
+        accelerator=outlook.accelerator if outlook.is_proven else None,
+        missing=outlook.missing,
+        warnings=(*plan.warnings, *_other_name(experiment)),
+    )
+
+
+def _other_name(experiment: Experiment) -> list[str]:
+    """A warning when the runs are not called as the folder that they are started by."""
+    path = experiment.source.path.resolve()
+    is_run = (path.parent / "trials").is_dir()
+    if path.name != FILE_NAME or is_run or path.parent.name == experiment.name:
+        return []
+    return [
+        f"{experiment.source.name or path} has the name {experiment.name}, "
+        f"but its folder is called {path.parent.name}"
+    ]

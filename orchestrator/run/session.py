@@ -18,7 +18,7 @@ from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, Observer, Tally
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Costs, Plan, Trial, make_plan
-from orchestrator.run.supplies import Supplies
+from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.topology import Topology
@@ -98,6 +98,16 @@ def prepare(
     _plan(experiment, selection, {})
     found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
     return experiment, found, _plan(experiment, selection, found.inputs)
+
+
+def foresee(
+    name: str, selection: Selection, settings: Settings
+) -> tuple[Experiment, Outlook, Plan]:
+    """Read an experiment and plan it from declarations and lock files alone."""
+    experiment = load_experiment(find_experiment(name), selection.overrides)
+    _plan(experiment, selection, {})
+    outlook = supplies.foresee(experiment.image, locked=settings.locked)
+    return experiment, outlook, _plan(experiment, selection, outlook.inputs)
 
 
 def start(name: str, selection: Selection, settings: Settings, watcher: Watcher) -> RunDirectory:

@@ -11,8 +11,10 @@ from pathlib import Path
 from orchestrator import paths
 from orchestrator.errors import HostError
 from orchestrator.host import cbuild, probe, trees
-from orchestrator.host.accelerator import Accelerator
+from orchestrator.host.accelerator import Accelerator, known_accelerator
 from orchestrator.imaging import GuestImage, ensure_image
+from orchestrator.imaging.declaration import read_declaration
+from orchestrator.imaging.identity import image_hash, source_hash
 from orchestrator.log import step
 from orchestrator.spec.topology import Demand
 
@@ -60,6 +62,59 @@ def gather(image_name: str, *, locked: bool, archive: str) -> Supplies:
         "accelerator": host.accelerator.kind,
     }
     return Supplies(image=image, binaries=built.path, host=host, tools=tools, inputs=inputs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What `gather` would supply, as far as declarations and lock files tell.
+
+    accelerator: TCG while is_proven is false. missing: what `gather` would have to build.
+    """
+
+    image: GuestImage
+    accelerator: Accelerator
+    is_proven: bool
+    missing: tuple[str, ...]
+    inputs: dict[str, str]
+
+
+def foresee(image_name: str, *, locked: bool) -> Outlook:
+    """Name what trials depend on. Builds, proves and writes nothing."""
+    read_declaration(paths.project("images"), image_name)
+    sources = source_hash(paths.PROJECT, image_name)
+    image_id = image_hash(sources, trees.locked_packages(image_name, locked=locked))
+    image = GuestImage(
+        name=image_name,
+        hash=image_id,
+        path=paths.cache("images", f"{image_name}-{image_id}"),
+        kernel_release="",
+        packages={},
+        sha256={},
+        drifted=False,
+    )
+    tools, build = (trees.tree_path(name, locked=locked) for name in ("tools", "build"))
+    build_id = build.name.removeprefix("build-")
+    programs = cbuild.source_hash(paths.project("dataplane"), build_id, "release")
+    known = known_accelerator(image.kernel) if image.kernel.exists() else known_accelerator()
+    places = {
+        "the tools tree": tools,
+        "the build tree": build,
+        "the C programs": paths.cache("build", programs),
+        f"the guest image {image_name}": image.path,
+    }
+    return Outlook(
+        image=image,
+        accelerator=known or Accelerator(kind="tcg", proof="none", reason="not proven yet"),
+        is_proven=known is not None,
+        missing=tuple(what for what, place in places.items() if not place.is_dir()),
+        inputs={
+            "image": image_id,
+            "dataplane": programs,
+            "tools": tools.name.removeprefix("tools-"),
+            "code": code_hash(),
+            "accelerator": known.kind if known else "not proven",
+        },
+    )
 
 
 def code_hash() -> str:

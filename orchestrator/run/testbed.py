@@ -16,7 +16,7 @@ from orchestrator.log import step
 from orchestrator.provision import Interface, Login, Settings, configure_machines
 from orchestrator.run import compose
 from orchestrator.run.plan import Trial
-from orchestrator.run.supplies import Supplies
+from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec import topology as spec
 from orchestrator.stacks.base import BIN
 from orchestrator.steps.ssh import Guest, SshExecutor
@@ -164,7 +164,7 @@ def tuning(node: spec.Node) -> Settings:
 
 
 def vm_topology(
-    topology: spec.Topology, supplies: Supplies, names: Mapping[str, str] | None = None
+    topology: spec.Topology, supplies: Supplies | Outlook, names: Mapping[str, str] | None = None
 ) -> vm.Topology:
     """The machines to build; `names` renames them."""
     named = names or {node.name: node.name for node in topology.nodes}

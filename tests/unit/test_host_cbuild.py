@@ -20,11 +20,11 @@ def sources(directory: Path) -> Path:
 
 
 def test_hash_is_of_names_and_contents_not_of_the_place(tmp_path: Path) -> None:
-    one = cbuild.source_hash(sources(tmp_path / "one"), TREE, "release")
-    assert cbuild.source_hash(sources(tmp_path / "two"), TREE, "release") == one
-    assert cbuild.source_hash(tmp_path / "one", TREE, "debug") != one
+    one = cbuild.source_hash(sources(tmp_path / "one"), TREE.hash, "release")
+    assert cbuild.source_hash(sources(tmp_path / "two"), TREE.hash, "release") == one
+    assert cbuild.source_hash(tmp_path / "one", TREE.hash, "debug") != one
     (tmp_path / "one" / "sub" / "a.c").rename(tmp_path / "one" / "sub" / "b.c")
-    assert cbuild.source_hash(tmp_path / "one", TREE, "release") != one
+    assert cbuild.source_hash(tmp_path / "one", TREE.hash, "release") != one
 
 
 def test_a_program_that_was_not_built_is_an_error(tmp_path: Path) -> None:

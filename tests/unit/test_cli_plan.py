@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed plan` says what a run would do, and makes, builds and proves nothing."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import paths
+from orchestrator.cli.plan import _wrapped
+from orchestrator.host import accelerator
+
+TIMEOUT_S = 120
+
+
+def plan(home: Path, *words: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, because libvirt can be opened once in each."""
+    places = {f"RINGBED_{name}": str(home / name.lower()) for name in ("CACHE", "STATE", "DATA")}
+    for place in places.values():
+        Path(place).mkdir(exist_ok=True)
+        Path(place).chmod(0o700)
+    environment = {**os.environ, **places, "PYTHONPATH": str(paths.PROJECT)}
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", "plan", *words],
+        cwd=home,
+        env={**environment, "COLUMNS": str(columns), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Sockets below it must have short names.
+    return tmp_path_factory.mktemp("p")
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs QEMU")
+def test_nothing_is_made(home: Path) -> None:
+    done = plan(home, "quickstart")
+    assert done.returncode == 0, done.stderr
+    made = [str(path) for path in home.rglob("*") if not path.is_dir()]
+    assert made == []
+    assert list((home / "cache").iterdir()) == []
+    assert sorted(path.name for path in home.iterdir()) == ["cache", "data", "state"]
+    out = done.stdout
+    assert "the guest image guest" in " ".join(out.partition("machines\n")[0].split())
+    if accelerator._unusable_device() is None:
+        assert "not proven yet (./ringbed doctor proves it)" in out
+    assert "48 trials in this order: 45 measure, 3 accounting" in out
+    assert "… and 40 more (-v shows them)" in out
+    assert "requests/s  100, 251, 632, 1590, 4000" in out
+    assert out.index("QEMU command lines") > out.index("48 trials")
+    # What is meant to be read, above the command lines, fits the terminal.
+    assert max(map(len, out.partition("QEMU command lines")[0].splitlines())) <= 80
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs QEMU")
+def test_the_plan_is_that_of_the_run(home: Path) -> None:
+    """JSON has the whole plan, and the command lines boot the image that would be built."""
+    done = plan(home, "message-size", "--json", "--repeat", "1")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert [trial["index"] for trial in data["trials"]] == list(range(len(data["trials"])))
+    assert set(data["qemu"]) == {"client", "server"}
+    words = shlex.split(data["qemu"]["server"])
+    kernel = words[words.index("-kernel") + 1]
+    assert kernel == f"{home}/cache/images/guest-{data['inputs']['image']}/vmlinux"
+
+
+def test_a_name_that_is_not_the_folders_is_told(home: Path) -> None:
+    folder = home / "other"
+    folder.mkdir()
+    text = paths.project("experiments", "quickstart", "experiment.yml").read_text("utf-8")
+    (folder / "experiment.yml").write_text(text)
+    done = plan(home, str(folder), "--only", "linux-memcached", "--repeat", "1")
+    assert "warning: " in done.stderr
+    assert "has the name quickstart, but its folder is called other" in done.stderr
+
+
+def test_command_lines_are_wrapped_so_that_a_shell_reads_them() -> None:
+    words = ["LC_ALL=C", "/usr/bin/qemu", "-S", "-kernel", "/a/vmlinux", "-append", "a b=c"]
+    lines = list(_wrapped(words, 30))
+    assert lines[0] == "/usr/bin/qemu -S \\"
+    assert "  -kernel /a/vmlinux \\" in lines
+    assert all(len(line) <= 30 for line in lines)
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == words[1:]
