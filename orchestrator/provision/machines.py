@@ -139,9 +139,10 @@ def _ssh_variables(login: Login) -> dict[str, Any]:
         "UserKnownHostsFile": str(login.known_hosts),
         "HostKeyAlias": login.host_alias,
         "LogLevel": "ERROR",
-        # One connection for all tasks. It outlives the playbook by these seconds, no more.
+        # One connection for all tasks. It is ended with the playbook; the time counts only when
+        # ringbed is killed.
         "ControlMaster": "auto",
-        "ControlPersist": "5s",
+        "ControlPersist": "30s",
     }
     return {
         "ansible_connection": "ssh",

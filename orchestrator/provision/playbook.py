@@ -10,20 +10,21 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
 
-from orchestrator import paths
-from orchestrator.errors import DeadlineError, ProvisionError
+from orchestrator import paths, process
+from orchestrator.errors import DeadlineError, InfrastructureError, ProvisionError
 from orchestrator.process import deferred_signals, tail
 
 logger = logging.getLogger(__name__)
 
 SHORT = 40
+END_S = 5.0
 FAILURES = ("runner_on_failed", "runner_on_unreachable", "runner_item_on_failed")
 RESULTS = ("runner_on_ok", "runner_item_on_ok")
 
@@ -119,21 +120,31 @@ def _private_directory(scratch: Path | None) -> Iterator[tuple[Path, dict[str, s
     with tempfile.TemporaryDirectory(prefix="rb-", dir=place) as name:
         private = Path(name)
         (private / "project").mkdir()
-        yield (
-            private,
-            {
-                "ANSIBLE_CONFIG": str(paths.project("playbooks", "ansible.cfg")),
-                "ANSIBLE_HOME": name,
-                "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
-                "ANSIBLE_NOCOLOR": "1",
-                "TMPDIR": name,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                # The tools tree brings no locale but this one, and Ansible insists on UTF-8.
-                "LC_ALL": "C.UTF-8",
-            },
-        )
+        environment = {
+            "ANSIBLE_CONFIG": str(paths.project("playbooks", "ansible.cfg")),
+            "ANSIBLE_HOME": name,
+            "ANSIBLE_LOCAL_TEMP": f"{name}/tmp",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": f"{name}/cp",
+            "ANSIBLE_NOCOLOR": "1",
+            "TMPDIR": name,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # The tools tree brings no locale but this one, and Ansible insists on UTF-8.
+            "LC_ALL": "C.UTF-8",
+        }
+        try:
+            yield private, environment
+        finally:
+            _end_masters(private / "cp")
+
+
+def _end_masters(sockets: Path) -> None:
+    """End the ssh connections that Ansible would keep for its next start."""
+    for socket in sockets.glob("*"):
+        # Nobody answers where the guest is gone and the connection with it.
+        with suppress(InfrastructureError):
+            ssh = ("ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "guest")
+            process.run(ssh, timeout=END_S, check=False)
 
 
 def _failure(playbook: str, events: _Events, log: Path) -> ProvisionError:

@@ -170,8 +170,9 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
 
 
 def _check_host(found: Supplies, plan: Plan, settings: Settings) -> None:
-    settings.runs_dir.mkdir(parents=True, exist_ok=True)
-    warnings = supplies.check_host(found.host, plan.demand, settings.runs_dir, slots=settings.jobs)
+    warnings = supplies.check_guests(found.host, plan.demand, slots=settings.jobs)
+    hint = "./ringbed clean --runs removes runs that did not finish; or use --runs-dir"
+    supplies.check_disk(settings.runs_dir, who="a run", hint=hint)
     for warning in (*plan.warnings, *warnings):
         logger.warning("%s", warning)
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests that stay when the command ends (`ringbed vm up`)."""
 
+import logging
 from collections.abc import Sequence
 
 from orchestrator import paths
-from orchestrator.run import session
+from orchestrator.run import session, supplies
 from orchestrator.run.session import Selection, Settings
 from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.vm.lease import Lease
+
+logger = logging.getLogger(__name__)
 
 
 def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archive: str) -> Lease:
@@ -16,9 +19,15 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     session.sweep()
     settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive, connect=connect)
     _, found, plan = session.prepare(name, Selection(overrides=tuple(overrides)), settings)
+    topology = plan.topologies[0]
+    for warning in supplies.check_guests(found.host, topology.demand, slots=1):
+        logger.warning("%s", warning)
+    # Snapshots of the guests go there.
+    hint = "./ringbed clean --caches makes room; or use RINGBED_CACHE"
+    supplies.check_disk(paths.cache(), who="a set of guests", hint=hint)
     with open_hypervisor(connect) as hypervisor:
         # Their logs go with them.
         directory = hypervisor.state_directory / "machines"
-        testbed = Testbed(hypervisor, plan.topologies[0], found, directory)
+        testbed = Testbed(hypervisor, topology, found, directory)
         testbed.up()
         return hypervisor.lease(name)

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 MIB = 2**20
 # QEMU's own memory beside the guest's: measured 90 to 130 MiB a process, rounded up.
 QEMU_OVERHEAD_BYTES = 160 * MIB
-RUN_DISK_BYTES = 500 * MIB
+DISK_BYTES = 500 * MIB
 
 # What decides how a trial is carried out; the rest of the package only reads results.
 _CODE = ("stacks", "workloads", "steps", "provision", "vm")
@@ -140,7 +140,7 @@ def _hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_host(facts: probe.Facts, demand: Demand, runs_dir: Path, *, slots: int) -> list[str]:
+def check_guests(facts: probe.Facts, demand: Demand, *, slots: int) -> list[str]:
     """Warnings about a host that can take the guests, but not well.
 
     Raises HostError when it cannot take them at all.
@@ -152,17 +152,20 @@ def check_host(facts: probe.Facts, demand: Demand, runs_dir: Path, *, slots: int
             f"the guests need {needed // MIB} MiB of memory, {available // MIB} MiB are available",
             hint="end other programs, or give less: --set machines.server.memory=512MiB",
         )
-    free = shutil.disk_usage(runs_dir).free
-    if free < RUN_DISK_BYTES:
-        raise HostError(
-            f"{runs_dir} has {free // MIB} MiB free; a run needs {RUN_DISK_BYTES // MIB} MiB",
-            hint="./ringbed clean --runs removes runs that did not finish; or use --runs-dir",
-        )
     cores = facts.cpu.cores
-    warnings = []
-    if slots * demand.cpus > cores:
-        warnings.append(
-            f"{slots * demand.cpus} vCPUs share {cores} cores of the host: "
-            "guests take each other's time, and tails show it"
+    if slots * demand.cpus <= cores:
+        return []
+    return [
+        f"{slots * demand.cpus} vCPUs share {cores} cores of the host: "
+        "guests take each other's time, and tails show it"
+    ]
+
+
+def check_disk(place: Path, *, who: str, hint: str) -> None:
+    """Raise HostError when `place` has too little room for what `who` writes there."""
+    place.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place).free
+    if free < DISK_BYTES:
+        raise HostError(
+            f"{place} has {free // MIB} MiB free; {who} needs {DISK_BYTES // MIB} MiB", hint=hint
         )
-    return warnings

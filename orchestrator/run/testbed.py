@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import paths
-from orchestrator.errors import MachineError, StepError
+from orchestrator.errors import DeadlineError, MachineError, ProvisionError, StepError
 from orchestrator.host.owned import new_token
 from orchestrator.log import step
 from orchestrator.provision import Interface, Login, Settings, configure_machines
@@ -82,7 +82,11 @@ class Testbed:
             self._tune()
         self._executor = SshExecutor(
             {
-                name: Guest(connection=machine.ssh(), alive=self._alive(machine))
+                name: Guest(
+                    connection=machine.ssh(),
+                    alive=self._alive(machine),
+                    console=machine.console_tail,
+                )
                 for name, machine in self.machines.items()
             }
         )
@@ -102,13 +106,20 @@ class Testbed:
                 host_alias=GUEST_ALIAS,
             )
             wanted[node.name] = (login, tuning(node))
-        self.readback = configure_machines(
-            wanted,
-            deadline_s=PLAYBOOK_DEADLINE_S,
-            log=self._directory / "playbook.log",
-            # Whoever sweeps up after a kill looks there.
-            scratch=self._scratch,
-        )
+        try:
+            self.readback = configure_machines(
+                wanted,
+                deadline_s=PLAYBOOK_DEADLINE_S,
+                log=self._directory / "playbook.log",
+                # Whoever sweeps up after a kill looks there.
+                scratch=self._scratch,
+            )
+        except (ProvisionError, DeadlineError) as error:
+            for machine in self.machines.values():
+                machine.check()
+                error.details += f"\n--- last console lines of {machine.name} ---\n"
+                error.details += machine.console_tail()
+            raise
 
     def execute(self, trial: Trial, into: Path) -> None:
         """Run a trial and write its raw files. Raises StepError or MachineError."""
@@ -220,5 +231,5 @@ def _pack(binaries: Path) -> bytes:
 
 def _install(machine: Machine, programs: bytes) -> None:
     archive = "/run/ringbed/programs.tar.gz"
-    machine.ssh().put(io.BytesIO(programs), archive)
+    machine.put(programs, archive)
     machine.run(f"mkdir -p {BIN} && tar -xzf {archive} -C {BIN} && rm {archive}")

@@ -30,11 +30,12 @@ SSH_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """A guest as the executor sees it: its ssh connection, and a check that raises MachineError
-    when it is no longer running."""
+    """A guest as the executor sees it: its ssh connection, a check that raises MachineError when it
+    is no longer running, and the last lines of its console."""
 
     connection: Connection
     alive: Callable[[], None]
+    console: Callable[[], str]
 
 
 class SshExecutor:
@@ -139,7 +140,8 @@ class SshExecutor:
             raise StepError(
                 f"{machine}: {what}",
                 machine=machine,
-                hint="the guest's console log in the run's directory may tell why",
+                details=f"--- last console lines ---\n{guest.console() or '(nothing)'}",
+                hint="the guest's console log in the run's directory may tell more",
             ) from error
         if result.exited != 0:
             raise StepError(

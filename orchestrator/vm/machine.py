@@ -98,6 +98,7 @@ class Machine:
         self._state = MachineState.DEFINED
         self._cause: MachineError | None = None
         self._console = ConsoleLog(self.console_log)
+        self._guest = ssh.Guest(name=config.name, check=self.check, console=self.console_tail)
         self._domain: Any = None
         self._died = threading.Event()
         self._ssh: Connection | None = None
@@ -228,7 +229,7 @@ class Machine:
             self._wait_for_console(end, deadline_s)
         connection = ssh.connection(self._services.keys, self.ssh_port)
         try:
-            ssh.open_until(connection, machine=self.name, end=end, check=self.check)
+            ssh.open_until(connection, guest=self._guest, end=end)
         except MachineError as error:
             self._fail(error.message, details=error.details, hint=error.hint)
         self._ssh = connection
@@ -268,9 +269,7 @@ class Machine:
         self.check()
         if self._ssh is None or not self._ssh.is_connected:
             self._ssh = ssh.connection(self._services.keys, self.ssh_port)
-            ssh.open_until(
-                self._ssh, machine=self.name, end=time.monotonic() + deadline_s, check=self.check
-            )
+            ssh.open_until(self._ssh, guest=self._guest, end=time.monotonic() + deadline_s)
         return self._ssh
 
     def ssh_argv(self, *command: str) -> list[str]:
@@ -283,7 +282,11 @@ class Machine:
         Raises StepError when it fails or takes longer, MachineError when the guest is gone.
         """
         connection = self.ssh(min(deadline_s, COMMAND_S))
-        return ssh.run(connection, argv, machine=self.name, deadline_s=deadline_s, check=self.check)
+        return ssh.run(connection, argv, guest=self._guest, deadline_s=deadline_s)
+
+    def put(self, data: bytes, path: str) -> None:
+        """Write a file in the guest. Raises as `run` does."""
+        ssh.put(self.ssh(), data, path, guest=self._guest)
 
     def console_tail(self, lines: int = 25) -> str:
         return self._console.tail(lines)

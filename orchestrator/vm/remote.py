@@ -49,6 +49,9 @@ class RemoteHost:
         parts = urlsplit(uri)
         query = parse_qs(parts.query)
         options = ["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
+        # Whatever the user's configuration says: a master would outlive what it was started for,
+        # and a forwarded port would live as long as the master.
+        options += ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
         for keyfile in query.get("keyfile", []):
             options += ["-i", keyfile]
         if query.get("no_verify", ["0"]) != ["0"]:
