@@ -111,7 +111,7 @@ def accelerator_kind(manifest: Mapping[str, Any]) -> str:
 
 
 def _changes(source: Mapping[str, Any]) -> str:
-    """That not all was committed; the file with the difference, and files that git does not know."""
+    """That not all was committed: the file of the difference, and files unknown to git."""
     untracked = source.get("untracked")
     named = [source.get("diff"), *(untracked if isinstance(untracked, list) else ())]
     names = ", ".join(str(name) for name in named if name)
