@@ -13,8 +13,6 @@ from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
 from orchestrator.errors import ExitCode
 from orchestrator.run import directory
 
-VERDICT_COLUMN = 7
-
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="A", help="The run to compare with.")],
@@ -37,7 +35,7 @@ def compare(
 ) -> None:
     """Compare two runs point by point (exit code 1 when B is slower somewhere)."""
     from orchestrator import analysis
-    from orchestrator.report import comparison_rows
+    from orchestrator.report.terminal import VERDICT, comparisons
 
     results = [
         analysis.build_results(directory.find(runs_dir, wanted).path) for wanted in (before, after)
@@ -48,20 +46,23 @@ def compare(
         output.show_json({"a": results[0].run, "b": results[1].run, "rows": [*map(asdict, rows)]})
     else:
         chosen = [row for row in rows if everything or row.verdict is not analysis.Verdict.SAME]
-        headers, cells = comparison_rows(chosen)
-        styled: list[list[str | Text]] = [
-            [
-                output.styled(cell) if column == VERDICT_COLUMN else cell
-                for column, cell in enumerate(row)
+        output.out.print(f"A  {results[0].run}\nB  {results[1].run}", soft_wrap=True)
+        for part in comparisons(chosen):
+            verdict = part.headers.index(VERDICT)
+            cells: list[list[str | Text]] = [
+                [*row[:verdict], output.styled(row[verdict]), *row[verdict + 1 :]]
+                for row in part.rows
             ]
-            for row in cells
-        ]
-        output.out.print(f"A  {results[0].run}\nB  {results[1].run}\n", soft_wrap=True)
-        if styled:
-            output.out.print(output.table("", headers, styled))
+            output.out.print()
+            output.show_table(part.title, part.headers, cells)
+            for note in part.notes:
+                output.out.print(f"  {note}", soft_wrap=True)
         counts = {verdict: verdicts.count(verdict) for verdict in analysis.Verdict}
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        output.out.print(f"\n{len(rows)} points: {told or 'none in common'}")
+        output.out.print(
+            f"\n{len(rows)} points: {told or 'none in common'} "
+            f"(same: within {threshold:.0%})"
+        )
     raise typer.Exit(_exit_code(verdicts))
 
 

@@ -4,7 +4,6 @@
 import json
 import logging
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import RingbedError
-from orchestrator.spec.units import split_quantity
 
 WIDTH_OF_A_FILE = 160
 
@@ -149,7 +147,11 @@ def show_table(
 ) -> None:
     """Print a table whose cells stay whole: where the terminal is too narrow for all columns, as
     several tables below each other, each beginning with the first `labels` columns."""
-    widths = [_width(name, [row[place] for row in rows]) for place, name in enumerate(columns)]
+    cells = [[row[place] for row in rows] for place in range(len(columns))]
+    wide = [_width(name, column, lines=1) for name, column in zip(columns, cells, strict=True)]
+    narrow = [_width(name, column, lines=2) for name, column in zip(columns, cells, strict=True)]
+    one_line = sum(wide) + _GAP * (len(wide) - 1) <= out.width
+    widths = wide if one_line else narrow
     for number, chosen in enumerate(_chunks(widths, labels, out.width)):
         if number:
             out.print()
@@ -161,7 +163,7 @@ def show_table(
             [[row[place] for place in chosen] for row in rows],
         )
         for column, place in zip(made.columns, chosen, strict=True):
-            column.min_width = min(widths[place], out.width)
+            column.width = min(widths[place], out.width)
         show(made)
 
 
@@ -183,37 +185,24 @@ def show(made: Table) -> None:
         out.file.write(line.rstrip() + "\n")
 
 
-def natural(text: str) -> list[tuple[int, float, str]]:
-    """A key that sorts numbers in texts by their size, "9" before "10" and "64B" before "1KiB"."""
-    found = split_quantity(text)
-    if found is not None:
-        return [(0, float(found[1]), "")]
-    parts = re.split(r"(\d+(?:\.\d+)?)", text)
-    return [
-        (0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in enumerate(parts)
-    ]
-
-
-def _width(header: str, cells: Sequence[str | Text]) -> int:
-    """What a column needs: its longest cell, and its header in at most two lines."""
+def _width(header: str, cells: Sequence[str | Text], *, lines: int) -> int:
+    """What a column needs: its longest cell, and its header in so many lines."""
     header = header.rstrip(">")
     width = max([1, *(cell_len(word) for word in header.split())])
-    while len(textwrap.wrap(header, width)) > 2:
+    while len(textwrap.wrap(header, width)) > lines:
         width += 1
     return max([width, *(cell_len(str(cell)) for cell in cells)])
 
 
 def _chunks(widths: Sequence[int], labels: int, room: int) -> Iterator[list[int]]:
     """The columns of each table: as many as there is room for."""
-    always = list(range(labels))
-    begin = sum(widths[:labels]) + _GAP * labels
-    chosen, used = list(always), begin
+    chosen = list(range(labels))
     for place in range(labels, len(widths)):
-        if len(chosen) > labels and used + widths[place] > room:
+        needed = sum(widths[one] + _GAP for one in chosen) + widths[place]
+        if len(chosen) > labels and needed > room:
             yield chosen
-            chosen, used = list(always), begin
+            chosen = list(range(labels))
         chosen.append(place)
-        used += widths[place] + _GAP
     yield chosen
 
 

@@ -26,6 +26,7 @@ from orchestrator.cli.options import (
     example,
 )
 from orchestrator.cli.progress import reporter
+from orchestrator.spec.units import natural_key
 
 if TYPE_CHECKING:
     from orchestrator.run.plan import Plan, Trial
@@ -151,7 +152,7 @@ def _varying(trials: "Sequence[Trial]") -> list[str]:
 def _values(trials: "Sequence[Trial]", key: str) -> list[str]:
     """The values of a key, numbers by their size."""
     found = [value for value in dict.fromkeys(_value(trial, key) for trial in trials) if value]
-    return sorted(found) if key == "variant" else sorted(found, key=output.natural)
+    return sorted(found) if key == "variant" else sorted(found, key=natural_key)
 
 
 def _value(trial: "Trial", key: str) -> str:

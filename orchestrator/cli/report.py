@@ -45,24 +45,30 @@ class Shown:
         if as_json:
             output.show_json(self._as_data())
             return
-        from orchestrator.report import claim_rows, summary_rows
+        from orchestrator.report.terminal import FIRST_NUMBER, in_words, summary_rows
 
         headers, rows = summary_rows(self.results)
-        output.out.print(output.table(self._title(), headers, [[*row] for row in rows]))
-        if self.results.claims:
-            output.out.print()
-            headers, claims = claim_rows(self.results)
-            styled: list[list[str | Text]] = [
-                [text, output.styled(verdict), why] for text, verdict, why in claims
-            ]
-            output.out.print(output.table("claims", headers, styled))
+        labels = headers.index(FIRST_NUMBER)
+        output.show_table(self._title(), headers, [[*row] for row in rows], labels=labels)
+        self._print_claims()
         if reasons := self._void_reasons():
             output.out.print(Text("\nno load trial is valid:", style="bold yellow"))
-            for reason in reasons[:3]:
+            for reason in dict.fromkeys(map(in_words, reasons[:3])):
                 output.out.print(f"  {reason}", soft_wrap=True)
         output.out.print()
         output.out.print(f"results  {self.run.path / 'results.csv'} (and .parquet)", soft_wrap=True)
         output.out.print(f"report   {self.page}", soft_wrap=True)
+
+    def _print_claims(self) -> None:
+        if not self.results.claims:
+            return
+        from orchestrator.report import claim_rows
+
+        output.out.print(Text("\nclaims", style="bold"))
+        for text, verdict, why in claim_rows(self.results)[1]:
+            output.out.print(Text.assemble(output.styled(verdict), f"  {text}"), soft_wrap=True)
+            if why:
+                output.out.print(Text(f"    {why}", style="dim"), soft_wrap=True)
 
     def _void_reasons(self) -> list[str]:
         """Why, when there are load trials and none of them may be used; else nothing."""

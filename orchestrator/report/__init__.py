@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views of a run's tables: report.html, figures, rows for the terminal. No statistics here."""
 
-from orchestrator.report.terminal import claim_rows, comparison_rows, summary_rows
+from orchestrator.report.terminal import claim_rows, comparisons, summary_rows
 from orchestrator.report.writer import figure_names, write_figure, write_report
 
 __all__ = [
     "claim_rows",
-    "comparison_rows",
+    "comparisons",
     "figure_names",
     "summary_rows",
     "write_figure",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s].*)?")
 
 
@@ -187,6 +188,15 @@ def split_quantity(value: str) -> tuple[Dimension, Decimal] | None:
         if match is not None and (match[2] or "").strip() in dimension.units:
             return dimension, Decimal(match[1]) * dimension.units[match[2].strip()]
     return None
+
+
+def natural_key(text: str) -> list[tuple[int, float, str]]:
+    """Sorts texts by the numbers and quantities in them: "9" before "10", "64B" before "1KiB"."""
+    found = split_quantity(text)
+    if found is not None:
+        return [(0, float(found[1]), "")]
+    parts = enumerate(_NUMBER.split(text))
+    return [(0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in parts]
 
 
 def format_quantity(amount: Decimal, dimension: Dimension) -> str:
