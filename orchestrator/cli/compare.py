@@ -60,8 +60,7 @@ def compare(
         counts = {verdict: verdicts.count(verdict) for verdict in analysis.Verdict}
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         output.out.print(
-            f"\n{len(rows)} points: {told or 'none in common'} "
-            f"(same: within {threshold:.0%})"
+            f"\n{len(rows)} points: {told or 'none in common'} (same: within {threshold:.0%})"
         )
     raise typer.Exit(_exit_code(verdicts))
 

@@ -35,7 +35,7 @@ def doctor(
         cells: list[list[str | Text]] = [
             [output.styled(row.status), row.name, row.value] for row in rows
         ]
-        output.out.print(output.table("", ["", "what", "found"], cells))
+        output.show(output.table("", ["", "what", "found"], cells))
         for row in rows:
             if row.hint:
                 output.out.print(f"\n{row.name}: {row.hint}", soft_wrap=True)

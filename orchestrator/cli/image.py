@@ -72,7 +72,7 @@ def list_(as_json: Json = False) -> None:
         ]
         for row in rows
     ]
-    output.out.print(output.table("", ["name", "kind", "packages>", "in the cache>"], cells))
+    output.show_table("", ["name", "kind", "packages>", "in the cache>"], cells)
 
 
 @app.command(epilog=example("image lock guest"))

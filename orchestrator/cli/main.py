@@ -18,6 +18,7 @@ from orchestrator.cli import (
     compare,
     doctor,
     image,
+    logs,
     output,
     plan,
     report,
@@ -68,6 +69,7 @@ def _main(
 run.register(app)
 plan.register(app)
 status.register(app)
+logs.register(app)
 report.register(app)
 compare.register(app)
 doctor.register(app)

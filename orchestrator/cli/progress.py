@@ -12,10 +12,14 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from orchestrator import log
 from orchestrator.cli.output import seconds
+
+BAR_WIDTH = 24
+ROOM_FOR_A_BAR = 110
 
 
 class Reporter(Protocol):
@@ -106,6 +110,10 @@ class Plain:
         )
 
 
+def _text(template: str, style: str = "none") -> TextColumn:
+    return TextColumn(template, style=style, table_column=Column(no_wrap=True))
+
+
 class Live:
     """A living line at the bottom of the terminal; finished steps scroll above it."""
 
@@ -114,14 +122,17 @@ class Live:
         self._pace = _Pace()
         self._open: list[str] = []
         self._trial = ""
+        # The description gives way, so that on a narrow terminal the figures stay whole.
+        giving = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", style="dim"),
+            TextColumn("{task.description}", table_column=giving),
+            *([BarColumn(bar_width=BAR_WIDTH)] if console.width >= ROOM_FOR_A_BAR else []),
+            _text("{task.fields[count]}"),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _text("{task.fields[left]}", style="dim"),
             console=console,
+            expand=True,
             transient=True,
             refresh_per_second=4,
         )
@@ -142,7 +153,8 @@ class Live:
         mark = ("✓", "green") if event.edge == "end" else ("✗", "red")
         took = seconds(event.seconds or 0)
         indent = "  " * event.depth
-        self._console.print(Text.assemble(indent, mark, f" {event.title}  ", (took, "dim")))
+        line = Text.assemble(indent, mark, f" {event.title}  ", (took, "dim"))
+        self._console.print(line, soft_wrap=True)
 
     def trials(self, total: int, seconds_each: float) -> None:
         self._pace.announce(total, seconds_each)
@@ -166,12 +178,13 @@ class Live:
         self._pace.done += 1
         self._trial = ""
         if outcome != "ok":
-            self._console.print(Text.assemble(("✗", "red"), f" {label}: {outcome}: {reason}"))
+            line = Text.assemble(("✗", "red"), f" {label}: {outcome}: {reason}")
+            self._console.print(line, soft_wrap=True)
         self._count()
         self._describe()
 
     def _describe(self) -> None:
-        self.bar.update(self._task, description=self._trial or " › ".join(self._open[-2:]))
+        self.bar.update(self._task, description=self._trial or " › ".join(self._open[-2:]) or "…")
 
 
 @contextmanager

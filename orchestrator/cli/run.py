@@ -28,6 +28,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, write
+from orchestrator.cli.status import called, summary
 from orchestrator.errors import ExitCode, Interrupted, RingbedError
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
@@ -101,6 +102,9 @@ def resume(
     from orchestrator.run import session
 
     found = directory.find(runs_dir, wanted)
+    if found.state() == "finished":
+        _tell_finished(found, as_json=as_json)
+        return
     settings = session.Settings(
         runs_dir=found.path.parent,
         jobs=jobs,
@@ -154,13 +158,26 @@ def _carry_out(work: Callable[[Watch], object], *, silent: bool, as_json: bool) 
         raise typer.Exit(shown.exit_code)
 
 
+def _tell_finished(run: RunDirectory, *, as_json: bool) -> None:
+    entry = summary(run)
+    if as_json:
+        output.show_json(entry)
+        return
+    output.out.print(
+        f"{run.name} is finished: all {entry['trials']} trials are done, nothing is left to do",
+        soft_wrap=True,
+    )
+    if entry["report"]:
+        output.out.print(f"report   {entry['report']}", soft_wrap=True)
+
+
 def _tell_interrupted(run: RunDirectory | None) -> None:
     if run is None:
         return
     lines = [f"what was measured is kept in {run.path}"]
     if run.state() != "finished":
-        lines.append(f"  ./ringbed resume {run.name}   does the rest")
-    lines.append(f"  ./ringbed report {run.name}   writes the report of what there is")
+        lines.append(f"  ./ringbed resume {called(run)}   does the rest")
+    lines.append(f"  ./ringbed report {called(run)}   writes the report of what there is")
     output.err.print("\n".join(lines), soft_wrap=True)
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ringbed status` and `ringbed logs`: how runs stand, and what they said."""
+"""`ringbed status`: how runs stand."""
 
 import json
-import time
-from collections.abc import Iterator
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,16 @@ from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run import directory, journal, stored
 from orchestrator.run.directory import RunDirectory
 
-POLL_S = 0.3
+# Of a trial that nothing is known of yet: what it takes beside its load.
+OVERHEAD_S = 1.5
+FAILURES = 10
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:
     """How a run stands, as plain data. damaged: what cannot be read of it, a sentence each."""
     damaged: list[str] = []
     progress = journal.Progress()
-    trials: int | None = None
+    trials: list[dict[str, Any]] | None = None
     state = run.state()
     try:
         progress = journal.progress(run.journal)
@@ -32,7 +35,7 @@ def summary(run: RunDirectory) -> dict[str, Any]:
     # A run that has just begun writes its plan now.
     if state != "running" or run.plan.exists():
         try:
-            trials = len(stored.read_plan(run)["trials"])
+            trials = stored.read_plan(run)["trials"]
         except UsageError as error:
             damaged.append(error.message)
     outcomes = list(progress.outcomes.values())
@@ -40,10 +43,11 @@ def summary(run: RunDirectory) -> dict[str, Any]:
         "run": run.name,
         "path": str(run.path),
         "state": state,
-        "trials": trials,
+        "trials": None if trials is None else len(trials),
         "done": outcomes.count("ok"),
         "failed": outcomes.count("failed"),
         "under_way": sorted(progress.under_way),
+        "seconds_left": _seconds_left(trials or [], progress) if state == "running" else None,
         "failures": {
             trial: progress.reasons[trial]
             for trial, outcome in progress.outcomes.items()
@@ -54,6 +58,70 @@ def summary(run: RunDirectory) -> dict[str, Any]:
     }
 
 
+def detail(run: RunDirectory) -> dict[str, Any]:
+    """The summary, what is done of each variant, and what is under way."""
+    entry = summary(run)
+    if entry["trials"] is None:
+        return entry
+    trials = stored.read_plan(run)["trials"]
+    outcomes = {} if entry["state"] == "damaged" else journal.progress(run.journal).outcomes
+    counts: dict[str, Counter[str]] = {}
+    for trial in trials:
+        counted = counts.setdefault(trial.get("variant", ""), Counter())
+        outcome = outcomes.get(trial.get("id", ""), "left")
+        counted[{"ok": "done", "failed": "failed"}.get(outcome, "left")] += 1
+        counted["void"] += outcome == "ok" and _is_void(run, trial)
+    labels = {trial.get("id", ""): _label(trial) for trial in trials}
+    return {
+        **entry,
+        "variants": {
+            variant: {key: counted[key] for key in ("done", "void", "failed", "left")}
+            for variant, counted in counts.items()
+        },
+        "void": sum(counted["void"] for counted in counts.values()),
+        "now": [labels.get(trial, trial) for trial in entry["under_way"]],
+        "failures": {
+            labels.get(trial, trial): reason for trial, reason in entry["failures"].items()
+        },
+    }
+
+
+def _seconds_left(trials: Sequence[Mapping[str, Any]], progress: journal.Progress) -> float:
+    """From the mean of what was measured; from the plan before anything was."""
+    left = [trial for trial in trials if progress.outcomes.get(trial.get("id", "")) is None]
+    took = [progress.seconds[trial] for trial in progress.outcomes]
+    if took:
+        return round(len(left) * sum(took) / len(took), 1)
+    load: float = sum(trial.get("warmup_ns", 0) + trial.get("duration_ns", 0) for trial in left)
+    return round(load / 1e9 + len(left) * OVERHEAD_S, 1)
+
+
+def _is_void(run: RunDirectory, trial: Mapping[str, Any]) -> bool:
+    """Whether its load was voided. What else is wrong with its files, the report says."""
+    if trial.get("kind", "measure") != "measure":
+        return False
+    try:
+        text = (run.trial(trial["id"]) / "load.json").read_text(encoding="utf-8")
+        return json.loads(text).get("valid") is False
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _label(trial: Mapping[str, Any]) -> str:
+    """A trial in a few words, from the plan of its run."""
+    load = trial.get("offered_rps")
+    words = [trial.get("variant", "")]
+    words += [f"at {load:g}/s"] if load is not None else []
+    words += [
+        f"{key.rpartition('.')[2]}={value}"
+        for key, value in trial.get("point", {}).items()
+        if key not in ("variant", "load")
+    ]
+    words.append(f"#{trial.get('repetition', '?')}")
+    words += [f"({trial['kind']})"] if trial.get("kind", "measure") != "measure" else []
+    return " ".join(words)
+
+
 def status(
     wanted: Annotated[
         str, typer.Argument(metavar="RUN", help="One run in detail; without it, all.")
@@ -61,13 +129,19 @@ def status(
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Show the runs and how far they are."""
+    """Show the runs and how far they are, or one run in detail."""
     if wanted:
-        found = [summary(directory.find(runs_dir, wanted))]
-    else:
-        found = [summary(run) for run in directory.list_runs(runs_dir)]
+        run = directory.find(runs_dir, wanted)
+        entry = detail(run)
+        if as_json:
+            output.show_json(entry)
+        else:
+            _print_detail(run, entry)
+        _tell_damage([entry])
+        return
+    found = [summary(run) for run in directory.list_runs(runs_dir)]
     if as_json:
-        output.show_json(found[0] if wanted else found)
+        output.show_json(found)
         return
     if not found:
         output.err.print(f"no runs in {runs_dir}; start one with: ./ringbed run quickstart")
@@ -76,79 +150,81 @@ def status(
         [
             entry["run"],
             output.styled(entry["state"]),
-            f"{entry['done']}/{'?' if entry['trials'] is None else entry['trials']}",
+            _of(entry),
             str(entry["failed"] or ""),
-            entry["report"],
+            "" if entry["seconds_left"] is None else output.seconds(entry["seconds_left"]),
         ]
         for entry in found
     ]
-    output.out.print(output.table("", ["run", "state", "done>", "failed>", "report"], rows))
+    columns = ["run", "state", "done>", "failed>", "left>"]
+    # A column without an entry says nothing.
+    shown = [place for place in range(5) if place < 3 or any(row[place] for row in rows)]
+    output.show_table("", [columns[p] for p in shown], [[row[p] for p in shown] for row in rows])
+    _tell_damage(found)
+
+
+def _of(entry: Mapping[str, Any]) -> str:
+    return f"{entry['done']}/{'?' if entry['trials'] is None else entry['trials']}"
+
+
+def _tell_damage(found: Sequence[Mapping[str, Any]]) -> None:
     for entry in found:
         for sentence in entry["damaged"]:
             output.err.print(sentence, soft_wrap=True, markup=False)
-    if wanted:
-        for trial, reason in found[0]["failures"].items():
-            output.out.print(f"  {trial}: {reason}")
 
 
-def _lines(path: Path, run: RunDirectory, follow: bool) -> Iterator[str]:
-    """Whole lines of a growing file; ends with the file, or when following, with the run."""
-    while not path.exists():
-        if not follow or not run.is_running():
-            raise UsageError(f"{path} does not exist", hint="the run has written no such log")
-        time.sleep(POLL_S)
-    with path.open(encoding="utf-8", errors="replace") as file:
-        rest = ""
-        while True:
-            running = follow and run.is_running()
-            rest += file.read()
-            *whole, rest = rest.split("\n")
-            yield from whole
-            if not running:
-                if rest:
-                    yield rest
-                return
-            time.sleep(POLL_S)
+def called(run: RunDirectory) -> str:
+    """The run as the next command can name it."""
+    usual = Path(os.environ.get("RINGBED_RUNS") or RUNS_DIR)
+    return run.name if run.path.parent.resolve() == usual.resolve() else str(run.path)
 
 
-def _human(line: str) -> str:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return line
-    stamp = time.strftime("%H:%M:%S", time.gmtime(entry["time"]))
-    if "step" in entry:
-        mark = {"begin": "…", "end": "✓", "fail": "✗"}[entry["edge"]]
-        took = f"  {output.seconds(entry['seconds'])}" if "seconds" in entry else ""
-        return f"{stamp} {mark} {entry['step']}{took}"
-    return f"{stamp} {entry['level'][0].upper()} {entry['module']}: {entry['message']}"
+def _print_detail(run: RunDirectory, entry: Mapping[str, Any]) -> None:
+    name = called(run)
+    trials = [f"{_of(entry)} done"]
+    trials += [f"{entry[key]} {key}" for key in ("void", "failed") if entry.get(key)]
+    facts: list[tuple[str, str | Text]] = [
+        ("run", Text(run.name, style="bold")),
+        ("state", output.styled(entry["state"])),
+        ("trials", ", ".join(trials)),
+    ]
+    facts += [("now", label) for label in entry.get("now", ()) if entry["state"] == "running"]
+    if entry["seconds_left"] is not None:
+        facts.append(("left", f"about {output.seconds(entry['seconds_left'])}"))
+    facts.append(("files", entry["path"]))
+    if entry["report"]:
+        facts.append(("report", entry["report"]))
+    follow = "-f " if entry["state"] == "running" else ""
+    facts.append(("log", f"./ringbed logs {follow}{name}"))
+    if names := machine_names(run):
+        facts.append(("consoles", f"./ringbed logs -m {'|'.join(names)} {name}"))
+    if entry["state"] in ("interrupted", "failed", "crashed"):
+        facts.append(("go on", f"./ringbed resume {name}"))
+    for what, value in facts:
+        # On one line whatever its length: paths and commands are there to be copied.
+        output.out.print(Text.assemble((f"{what:<10}", "dim"), value), soft_wrap=True)
+    variants = entry.get("variants", {})
+    rows: list[list[str | Text]] = [
+        [variant, *(str(counted[key] or "") for key in ("done", "void", "failed", "left"))]
+        for variant, counted in variants.items()
+    ]
+    if rows:
+        output.out.print()
+        output.show_table("", ["variant", "done>", "void>", "failed>", "left>"], rows)
+    if entry["failures"]:
+        output.out.print(Text("\nfailed", style="bold red"))
+    for label, reason in list(entry["failures"].items())[:FAILURES]:
+        output.out.print(Text(f"  {label}: {reason}"), soft_wrap=True)
+    if (more := len(entry["failures"]) - FAILURES) > 0:
+        output.out.print(f"  … and {more} more")
 
 
-def logs(
-    wanted: Annotated[str, typer.Argument(metavar="RUN", help="The run.")] = "latest",
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
-    ] = False,
-    machine: Annotated[
-        str,
-        typer.Option("--machine", "-m", metavar="NAME", help="The console of this guest instead."),
-    ] = "",
-    runs_dir: RunsDir = RUNS_DIR,
-) -> None:
-    """Print what a run logged, or the console of one of its guests."""
-    run = directory.find(runs_dir, wanted)
-    if machine:
-        path = run.machines / machine / "console.log"
-        if run.machines.is_dir() and not (run.machines / machine).is_dir():
-            names = ", ".join(sorted(entry.name for entry in run.machines.iterdir()))
-            raise UsageError(f"{run.name} has no machine {machine!r}", hint=f"it has: {names}")
-        for line in _lines(path, run, follow):
-            print(line.rstrip("\r"), flush=follow)
-    else:
-        for line in _lines(run.log, run, follow):
-            print(_human(line), flush=follow)
+def machine_names(run: RunDirectory) -> list[str]:
+    """The machines whose consoles a run kept."""
+    if not run.machines.is_dir():
+        return []
+    return sorted(place.name for place in run.machines.iterdir() if place.is_dir())
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=example("status"))(status)
-    app.command(epilog=example("logs -f latest"))(logs)
+    app.command(epilog=example("status latest"))(status)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed vm`: guests to look around in, outside any run."""
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,14 +100,30 @@ def list_(as_json: Json = False) -> None:
         for machine in lease.machines
     ]
     columns = ["token", "machine", "state", "ssh port>", "age>", "experiment"]
-    output.out.print(output.table("", columns, rows))
+    output.show_table("", columns, rows, labels=2)
 
 
-def _find(wanted: str) -> "LeasedMachine":
-    """NAME when one set of machines is up, TOKEN/NAME otherwise."""
+def _find(wanted: str, verb: str) -> "LeasedMachine":
+    """NAME when only one set of machines has it, TOKEN/NAME otherwise."""
     from orchestrator.vm import lease as leases
 
     token, _, name = wanted.rpartition("/")
+    if not token:
+        owners = [
+            lease for lease in leases.list_leases() if name in [m.name for m in lease.machines]
+        ]
+        if len(owners) == 1:
+            return owners[0].machine(name)
+        if owners:
+            raise UsageError(
+                f"several machines called {name} are up",
+                details="\n".join(
+                    f"  {lease.token}/{name}  {lease.purpose}, up for "
+                    f"{output.seconds(time.time() - lease.created)}"
+                    for lease in owners
+                ),
+                hint=f"say which: ./ringbed vm {verb} {owners[-1].token}/{name}",
+            )
     return leases.find_lease(token).machine(name)
 
 
@@ -116,15 +133,29 @@ def _find(wanted: str) -> "LeasedMachine":
 )
 def ssh(context: typer.Context, machine: Machine) -> None:
     """Open a shell in a machine, or run a command there."""
-    process.replace(_find(machine).ssh_argv(*context.args))
+    process.replace(_find(machine, "ssh").ssh_argv(*context.args))
 
 
 @app.command(epilog=example("vm console server"))
 def console(machine: Machine) -> None:
     """Attach to the serial console of a machine (leave with Ctrl-])."""
+    from orchestrator.host.locks import try_lock
     from orchestrator.vm import console as consoles
 
-    consoles.attach(_find(machine).console_socket)
+    found = _find(machine, "console")
+    # QEMU talks to one at a time; a second one would wait without a word.
+    held = try_lock(found.console_socket.with_name(f"{found.console_socket.name}.lock"))
+    if held is None:
+        raise UsageError(
+            f"somebody is at the console of {found.name} already",
+            hint=f"read along with: tail -f {found.console_log}",
+        )
+    try:
+        output.err.print(f"at the console of {found.name}; Ctrl-] leaves it", soft_wrap=True)
+        consoles.attach(found.console_socket)
+    finally:
+        os.close(held)
+    output.err.print(f"\r\nleft the console of {found.name}")
 
 
 @app.command(epilog=example("vm down --all"))
@@ -140,7 +171,8 @@ def down(
     found = leases.list_leases()
     if not token and not everything and len(found) > 1:
         raise UsageError(
-            f"{len(found)} sets of machines are up", hint="name one (vm list), or use --all"
+            f"{len(found)} sets of machines are up",
+            hint="./ringbed vm list shows them: name one, or use --all",
         )
     chosen = [leases.find_lease(token)] if token else found
     for lease in chosen:

@@ -118,9 +118,10 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     """
     sweep()
     experiment, found, plan = prepare(name, selection, settings)
-    _check_host(found, plan, settings)
+    warnings = _check_host(found, plan, settings)
     with directory.create(settings.runs_dir, experiment.name) as run, _logged(run):
         watcher.created(run)
+        _warn(warnings)
         # The journal comes last: what is in it stands on files that are on disk.
         _keep_inputs(run, experiment, plan, selection, settings)
         written = manifest.begin(run, experiment, plan, found, settings.command)
@@ -142,8 +143,9 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
         plan = _plan(experiment, selection, found.inputs)
         _refuse_other_inputs(run, asked, plan)
         left = [trial for trial in plan.trials if trial.id not in done]
-        _check_host(found, plan, settings)
+        warnings = _check_host(found, plan, settings)
         watcher.created(run)
+        _warn(warnings)
         written.resume(settings.command)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-resume")
@@ -169,11 +171,17 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
     )
 
 
-def _check_host(found: Supplies, plan: Plan, settings: Settings) -> None:
+def _check_host(found: Supplies, plan: Plan, settings: Settings) -> list[str]:
+    """What the user should know of a host that can take the run; HostError when it cannot."""
     warnings = supplies.check_guests(found.host, plan.demand, slots=settings.jobs)
     hint = "./ringbed clean --runs removes runs that did not finish; or use --runs-dir"
     supplies.check_disk(settings.runs_dir, who="a run", hint=hint)
-    for warning in (*plan.warnings, *warnings):
+    return [*plan.warnings, *warnings]
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    """Said when the run's log is there to keep it, too."""
+    for warning in warnings:
         logger.warning("%s", warning)
 
 

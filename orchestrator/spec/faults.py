@@ -54,7 +54,7 @@ def raise_faults(faults: Iterable[Fault], name: str) -> None:
         f"{name} has {len(errors)} faults",
         key=first.key,
         details="\n".join(str(fault) for fault in errors),
-        hint="ringbed schema --docs describes every key",
+        hint="./ringbed schema --docs describes every key",
     )
     error.file, error.line, error.column = first.mark.origin, first.mark.line, first.mark.column
     raise error

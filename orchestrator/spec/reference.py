@@ -95,14 +95,14 @@ accounting: true
 _INTRO = """\
 # The experiment file
 
-<!-- Made by `ringbed schema --docs`. Edit the models in orchestrator/spec/, not this file. -->
+<!-- Made by `./ringbed schema --docs`. Edit the models in orchestrator/spec/, not this file. -->
 
 An experiment is a folder in `experiments/` with a file `experiment.yml` and a README. The file
 says which machines there are, what runs on them, how load is made, what is varied, and what the
-results must show. `ringbed plan NAME` prints the trials that follow from it and starts nothing.
+results must show. `./ringbed plan NAME` prints the trials that follow from it and starts nothing.
 
 Every mistake in a file is reported at once, with line, column, key and the nearest valid spelling.
-`ringbed schema > experiment.schema.json` writes a JSON Schema for editors; with
+`./ringbed schema > experiment.schema.json` writes a JSON Schema for editors; with
 yaml-language-server, begin the file with
 `# yaml-language-server: $schema=experiment.schema.json`.
 
@@ -116,9 +116,9 @@ _OVERRIDES = """\
 Keys are dotted, entries of lists are counted from 0, and the value is YAML:
 
 ```sh
-ringbed run quickstart --set duration=2s --set repetitions=5
-ringbed run quickstart --set matrix.load=[1000,2000] --set links.0.delay=1ms
-ringbed run quickstart --set variants.linux-memcached.workload.connections=4
+./ringbed run quickstart --set duration=2s --set repetitions=5
+./ringbed run quickstart --set matrix.load=[1000,2000] --set links.0.delay=1ms
+./ringbed run quickstart --set variants.linux-memcached.workload.connections=4
 ```
 
 `--only` runs a part of the trials: a variant's name with `*` and `?`, or `KEY=VALUE` with

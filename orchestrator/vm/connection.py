@@ -143,7 +143,7 @@ _HINTS = (
     ("Cannot recv data", "check that `ssh` to that host works without a password"),
     ("End of file while reading data", "check that `ssh` to that host works without a password"),
     ("annot allocate memory", "free memory, or give the machines less"),
-    ("Could not access KVM kernel module", "use the accelerator tcg; `ringbed doctor` says why"),
+    ("Could not access KVM kernel module", "use the accelerator tcg; ./ringbed doctor says why"),
     ("passt", "`passt` gives guests their management network: it must be able to start"),
 )
 

@@ -102,7 +102,7 @@ def attach(path: Path) -> None:
         except OSError as error:
             raise MachineError(
                 f"no console at {path}: {error.strerror}",
-                hint="is the machine still running? `ringbed vm list` tells",
+                hint="is the machine still running? ./ringbed vm list tells",
             ) from error
         terminal = sys.stdin.fileno()
         before = termios.tcgetattr(terminal) if os.isatty(terminal) else None

@@ -110,7 +110,7 @@ def find_lease(prefix: str = "", state: Path | None = None) -> Lease:
     if not found:
         raise UsageError(
             f"no machines {prefix}" if prefix else "no machines are up",
-            hint="`ringbed vm up` starts some, `ringbed vm list` shows them",
+            hint="./ringbed vm up starts some, ./ringbed vm list shows them",
         )
     tokens = ", ".join(lease.token for lease in found)
     raise UsageError(f"several sets of machines are up: {tokens}", hint="name one of them")

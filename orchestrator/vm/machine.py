@@ -363,7 +363,7 @@ class Machine:
                 raise MachineError(
                     f"{self.name}: the {what} image {path} cannot be read: {error.strerror}",
                     machine=self.name,
-                    hint="`ringbed image build` makes the guest image",
+                    hint="./ringbed image build makes the guest image",
                 ) from error
 
     def _wait_for_console(self, end: float, deadline_s: float) -> None:
