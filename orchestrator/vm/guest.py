@@ -22,6 +22,8 @@ NETEM_LIMIT = 300_000
 # does not run for some milliseconds loses frames, and TCP shows the host's timeouts instead.
 RX_RING = 4096
 CARRIER_S = 20.0
+# The role sriov puts it into the image. How QEMU's igb wants its VFs made is written there, once.
+SRIOV = "/usr/lib/ringbed/sriov"
 VF_DEADLINE_S = 30.0
 
 
@@ -76,20 +78,12 @@ def netem(ifname: str, link: Link) -> Command:
 
 
 def vf_script(machine: str, nic: Nic, link: Link) -> str:
-    """A shell script that makes the first VF of the NIC's port and gives it name and address.
-
-    The order matters. QEMU's igb resets the port when it comes up and forgets VFs made before; a
-    VF without an administrative address is refused; a VF has a link only when its port has one.
-    """
-    settings = {
-        "port": port_ifname(nic.ifname),
-        "vf": nic.ifname,
-        "mac": nic_mac(machine, nic),
-        "address": nic.address,
-    }
-    head = [f"{name}={shlex.quote(value)}" for name, value in settings.items()]
-    tail = [shlex.join(command) for command in nic_commands(nic, link)]
-    return "\n".join([_AWAIT, *head, _VF_RECIPE, *tail, _await_carriers([nic.ifname])])
+    """A shell script that makes the first VF of the NIC's port and gives it name and address."""
+    word = ",".join(
+        (port_ifname(nic.ifname), nic_mac(machine, nic), nic.ifname, nic.address or "-")
+    )
+    commands = [(SRIOV, word), *nic_commands(nic, link)]
+    return "\n".join([_AWAIT, *map(shlex.join, commands), _await_carriers([nic.ifname])])
 
 
 def _await_carriers(ifnames: list[str]) -> str:
@@ -107,25 +101,6 @@ await() {
     done
 }
 has_carrier() { read -r carrier <"/sys/class/net/$1/carrier" && [ "$carrier" = 1 ]; }
-"""
-
-_VF_RECIPE = r"""modprobe igbvf
-ip link set "$port" up
-await 'has_carrier "$port" 2>/dev/null'
-device=/sys/class/net/$port/device
-echo 0 >"$device/sriov_drivers_autoprobe"
-echo 1 >"$device/sriov_numvfs"
-ip link set "$port" vf 0 mac "$mac" spoofchk off
-ip link set "$port" vf 0 trust on
-await 'has_carrier "$port" 2>/dev/null'
-name=$(readlink "$device/virtfn0")
-echo 1 >"$device/sriov_drivers_autoprobe"
-echo "${name##*/}" >/sys/bus/pci/drivers/igbvf/bind
-await 'ls "$device"/virtfn0/net/* >/dev/null 2>&1'
-for entry in "$device"/virtfn0/net/*; do ip link set "${entry##*/}" name "$vf"; done
-[ -z "$address" ] || ip address add "$address" dev "$vf"
-ip link set "$vf" up
-await 'has_carrier "$vf" 2>/dev/null'
 """
 
 

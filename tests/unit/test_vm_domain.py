@@ -18,6 +18,7 @@ from orchestrator.vm.model import (
     Nic,
     NicModel,
     Topology,
+    nic_mac,
 )
 
 BOOT = Boot(kernel=Path("/i/k"), initrd=Path("/i/i"), root=Path("/i/r"), image_id="image")
@@ -200,7 +201,8 @@ def test_a_vf_gets_its_address_inside_and_its_port_another_one() -> None:
     assert lines == f"{port_mac} data0pf -\n"
     script = guest.vf_script("client", config.nics[0], found.links[0])
     assert port_mac not in script
-    assert "address=10.1.0.1/24" in script
+    mac = nic_mac("client", config.nics[0])
+    assert f"/usr/lib/ringbed/sriov data0pf,{mac},data0,10.1.0.1/24\n" in script
 
 
 def test_impairments_become_one_netem() -> None:

@@ -22,9 +22,15 @@ def echo(peer):
 while True:
     threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()
 """
+# virtio sends on the queue of the CPU that the sender runs on, and a flow is answered on the queue
+# it came from: flows begin on each CPU in turn, wherever the scheduler would leave the process.
 SOURCE = """
-import socket, sys
-peers = [socket.create_connection((sys.argv[1], 7), timeout=20) for _ in range(int(sys.argv[2]))]
+import os, socket, sys
+peers = []
+for number in range(int(sys.argv[2])):
+    os.sched_setaffinity(0, {number % os.cpu_count()})
+    peers.append(socket.create_connection((sys.argv[1], 7), timeout=20))
+os.sched_setaffinity(0, range(os.cpu_count()))
 for peer in peers:
     peer.sendall(b"x" * 20000)
 for peer in peers:
