@@ -166,7 +166,7 @@ class Live:
             self._task,
             completed=self._pace.done,
             count=f"{self._pace.done}/{self._pace.total} trials",
-            left=f"{seconds(self._pace.left())} left",
+            left=f"{seconds(self._pace.left())} left" if self._pace.done < self._pace.total else "",
         )
 
     def trial_started(self, label: str) -> None:

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line shows: nothing cut at 80 columns, and the next command in every hint."""
+
+import io
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from orchestrator import log
+from orchestrator.cli import main, output, progress
+from orchestrator.errors import ExitCode
+from orchestrator.host.locks import try_lock
+from orchestrator.run import directory
+from orchestrator.run.journal import Journal
+from orchestrator.vm.lease import Lease, LeasedMachine
+from orchestrator.vm.state import LEASE
+
+HEADERS = ["variant", "max requests/s>", "p50 unloaded>", "max load, p99 ≤ 100 ms>", "void>"]
+
+
+@pytest.fixture(autouse=True)
+def narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(output.out, "_width", 80)
+    monkeypatch.setattr(output.err, "_width", 80)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("RINGBED_STATE", str(tmp_path / "state"))
+    (tmp_path / "state").mkdir(mode=0o700)
+    yield
+    output.set_up(verbosity=0, quiet=False)
+
+
+def call(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = main.invoke(words)
+    out, err = capfd.readouterr()
+    return int(code), out, err
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_a_table_loses_no_header_and_no_cell(
+    width: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.out, "_width", width)
+    rows = [["linux-echo-reuseport", "12,345", "3.40 ms", "no valid point", "0/15"]]
+    output.show_table("a title that is longer than a narrow terminal is wide", HEADERS, rows)
+    text, _ = capfd.readouterr()
+    lines = text.splitlines()
+    assert lines[0] == "a title that is longer than a narrow terminal is wide"
+    assert all(len(line) <= width for line in lines[1:])
+    for word in [*" ".join(HEADERS).replace(">", "").split(), *rows[0]]:
+        assert word in text
+    # Each of the tables says which row it speaks of.
+    assert text.count("linux-echo-reuseport") == lines.count("") + 1
+    assert (width >= 80) == (len(lines) == 3)
+
+
+@pytest.mark.parametrize("words", [["run"], ["plan"], ["status"], ["vm", "down"], ["clean"]])
+def test_help_names_no_type_that_says_nothing(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = call(capfd, *words, "--help")
+    assert not [word for word in ("<bool>", "<str>", "<int", "[[", "{") if word in out]
+
+
+def test_verbs_that_honour_them_name_quiet_and_verbose(capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["run"], ["resume"], ["plan"], ["doctor"], ["image", "build"], ["vm", "up"]):
+        _, out, _ = call(capfd, *words, "--help")
+        assert "--quiet" in out
+        assert "--verbose" in out
+
+
+def make_run(root: Path, *, ended: str = "") -> directory.RunDirectory:
+    run = directory.RunDirectory(path=root / "20260101T000000Z-demo-4f2a1c")
+    run.trial("").mkdir(parents=True)
+    selection = {"overrides": [], "only": [], "repeat": None, "seed": None}
+    trials = [
+        {
+            "id": f"t{number}",
+            "variant": variant,
+            "kind": "measure",
+            "offered_rps": 100.0,
+            "point": {"load": 100.0, "workload.message": "64B"},
+            "repetition": 1,
+            "warmup_ns": 0,
+            "duration_ns": 10**9,
+        }
+        for number, variant in enumerate(("one", "one", "two", "two"))
+    ]
+    run.plan.write_text(json.dumps({"selection": selection, "inputs": {}, "trials": trials}))
+    with Journal(run.journal) as journal:
+        journal.append("run-start")
+        for number, outcome in enumerate(("ok", "ok", "failed" if not ended else "ok")):
+            journal.append("trial-start", trial=f"t{number}")
+            fields = {"outcome": outcome, "reason": "server: no answer", "seconds": 4.0}
+            journal.append("trial-end", trial=f"t{number}", **fields)
+        journal.append("trial-start", trial="t3")
+        if ended:
+            journal.append("trial-end", trial="t3", outcome="ok")
+            journal.append("run-end", outcome=ended)
+    load = run.trial("t1") / "load.json"
+    load.parent.mkdir()
+    load.write_text(json.dumps({"valid": False, "reasons": ["late"]}))
+    return run
+
+
+def test_status_of_a_living_run_in_detail(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    (run.machines / "server").mkdir(parents=True)
+    arguments = (run.name, "--runs-dir", str(tmp_path))
+    with run.locked():
+        code, out, _ = call(capfd, "status", *arguments)
+        data = json.loads(call(capfd, "status", *arguments, "--json")[1])
+    assert code == ExitCode.OK
+    assert "trials    2/4 done, 1 void, 1 failed" in out
+    assert "now       two at 100/s message=64B #1" in out
+    assert "left      about 4.0 s" in out
+    assert f"./ringbed logs -f {run.path}" in out
+    assert f"./ringbed logs -m server {run.path}" in out
+    assert "two at 100/s message=64B #1: server: no answer" in out
+    assert data["variants"] == {
+        "one": {"done": 2, "void": 1, "failed": 0, "left": 0},
+        "two": {"done": 0, "void": 0, "failed": 1, "left": 1},
+    }
+    _, out, _ = call(capfd, "status", *arguments)
+    assert f"go on     ./ringbed resume {run.path}" in out
+
+
+def test_resume_of_a_finished_run_has_nothing_to_do(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, ended="ok")
+    before = run.journal.read_bytes()
+    code, out, _ = call(capfd, "resume", run.name, "--runs-dir", str(tmp_path))
+    assert code == ExitCode.OK
+    assert "all 4 trials are done, nothing is left to do" in out
+    assert run.journal.read_bytes() == before
+
+
+def test_logs_of_an_unknown_machine_name_what_there_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    for name in ("client", "server"):
+        (run.machines / name).mkdir(parents=True)
+    (run.machines / "playbook.log").write_text("TASK [tune]\n")
+    arguments = (run.name, "--runs-dir", str(tmp_path))
+    code, _, err = call(capfd, "logs", "-m", "sever", *arguments)
+    assert code == ExitCode.USAGE
+    assert "hint: it has: client, server, playbook" in err
+    assert call(capfd, "logs", "-m", "playbook", *arguments)[1] == "TASK [tune]\n"
+
+
+def lease(tmp_path: Path, token: str, *names: str) -> Lease:
+    state = tmp_path / "state" / token
+    (state / "con").mkdir(parents=True)
+    made = Lease(
+        token=token,
+        purpose="quickstart",
+        created=time.time(),
+        connect="embed",
+        machines=tuple(
+            LeasedMachine(
+                name=name,
+                ssh_port=1,
+                pid=0,
+                console_log=state / "log",
+                console_socket=state / "con" / name,
+            )
+            for name in names
+        ),
+    )
+    made.write(state / LEASE)
+    return made
+
+
+def test_a_name_that_several_machines_have_is_asked_for_with_its_token(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lease(tmp_path, "a123456789", "client", "server")
+    lease(tmp_path, "b123456789", "server")
+    code, _, err = call(capfd, "vm", "ssh", "server", "true")
+    assert code == ExitCode.USAGE
+    assert "a123456789/server" in err
+    assert "hint: say which: ./ringbed vm ssh b123456789/server" in err
+
+
+def test_a_console_has_one_user_at_a_time(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine = lease(tmp_path, "a123456789", "server").machines[0]
+    held = try_lock(machine.console_socket.with_name("server.lock"))
+    assert held is not None
+    code, _, err = call(capfd, "vm", "console", "server")
+    assert code == ExitCode.USAGE
+    assert "somebody is at the console of server already" in err
+    assert str(machine.console_log) in err
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_living_line_shows_its_figures_whole(width: int) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    live = progress.Live(console)
+    live.trials(123, 65.0)
+    live.trial_started("a-variant-with-a-long-name at 123456/s connections=1024 message=16KiB #12")
+    console.print(live.bar.get_renderable())
+    line = max(screen.getvalue().splitlines(), key=len)
+    for figure in ("0/123 trials", "0:00:00", "133 min 15 s left"):
+        assert figure in line
+    assert len(line) <= width
+
+
+def test_warnings_appear_above_the_living_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(output, "err", console)
+    output.set_up(verbosity=0, quiet=False)
+    with progress.reporter(console, silent=False), log.step("a step"):
+        logging.getLogger("orchestrator.anything").warning("memory is %s", "short")
+    assert "warning: memory is short\n" in screen.getvalue()
+    output.set_up(verbosity=0, quiet=True)
+    logging.getLogger("orchestrator.anything").warning("never seen")
+    assert "never seen" not in screen.getvalue()
