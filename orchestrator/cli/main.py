@@ -110,10 +110,7 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 def invoke(arguments: Sequence[str]) -> ExitCode | int:
     """Run a command line; errors are printed, and the exit code is returned."""
     try:
-        command = typer.main.get_command(app)
-        _tidy_help(command)
-        words = hoisted(arguments)
-        return command.main(words, prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK
+        return carry_out(hoisted(arguments)) or ExitCode.OK
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
@@ -140,6 +137,13 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         traceback.print_exc()
         output.err.print("this is a fault of ringbed; please report it with the lines above")
         return ExitCode.NOT_MEASURED
+
+
+def carry_out(words: Sequence[str]) -> Any:
+    """Find the verb and do it; errors are the caller's."""
+    command = typer.main.get_command(app)
+    _tidy_help(command)
+    return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
 
 
 def _tidy_help(command: Any) -> None:

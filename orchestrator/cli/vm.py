@@ -48,12 +48,15 @@ def up(
 ) -> None:
     """Start the machines of an experiment and leave them running."""
     from orchestrator.run import standing
+    from orchestrator.vm import lease as leases
 
     with caches_in_use(), reporter(output.err, silent=output.is_quiet()):
         lease = standing.up(experiment, changes, connect=connect, locked=locked, archive=archive)
     output.out.print(f"{', '.join(m.name for m in lease.machines)} are up ({lease.token})")
+    # With others up, a name alone may not tell which.
+    owner = f"{lease.token}/" if len(leases.list_leases()) > 1 else ""
     for machine in lease.machines:
-        output.out.print(f"  ./ringbed vm ssh {machine.name}")
+        output.out.print(f"  ./ringbed vm ssh {owner}{machine.name}")
     output.out.print(f"  ./ringbed vm down {lease.token}")
 
 

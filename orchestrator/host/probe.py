@@ -147,7 +147,8 @@ def _accelerator_row(facts: Facts) -> Row:
 
 def _cores_row(facts: Facts) -> Row:
     cpu = facts.cpu
-    text = f"{cpu.cores} ({cpu.model}, {cpu.vendor}, {cpu.virtualisation})"
+    flag = "no virtualisation" if cpu.virtualisation == "none" else cpu.virtualisation
+    text = f"{cpu.cores} ({cpu.model}, {cpu.vendor}, {flag})"
     if cpu.cores >= CORES_NEEDED:
         return Row(name="cores", status="ok", value=text)
     hint = f"{CORES_NEEDED} are recommended: guests and load generator share what there is"

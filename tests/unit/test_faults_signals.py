@@ -105,9 +105,9 @@ def test_no_fault_ends_with_the_status_of_a_verdict(fault: str, said: str, code:
         "import sys\n"
         "from orchestrator.cli import main\n"
         "from orchestrator.errors import Interrupted\n"
-        "def app(*_, **__):\n"
+        "def carry_out(*_):\n"
         f"    raise {fault}\n"
-        "main.app = app\n"
+        "main.carry_out = carry_out\n"
         "sys.argv[1:] = ['status']\n"
         "main.entry()\n"
     )
