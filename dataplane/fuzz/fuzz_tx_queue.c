@@ -58,6 +58,7 @@ static void append(struct tx_pool *pool, struct tx_queue *queue, uint8_t shape, 
 	for (uint32_t i = 0; i < count; i++) {
 		if (sg[i].length == 0)
 			continue;
+		RB_ASSERT(sg[i].base != NULL);
 		RB_ASSERT_LE(sg[i].length, sizeof(memory));
 		memcpy(model.bytes + model.length, sg[i].base, sg[i].length);
 		model.length += sg[i].length;

@@ -293,7 +293,13 @@ bool rb_load_is_memcached(const struct rb_load_config *c)
 
 static uint64_t digits(uint64_t n)
 {
-	return n < 10U ? 1U : 1U + digits(n / 10U);
+	uint64_t count = 1;
+
+	while (n >= 10U) {
+		n /= 10U;
+		count++;
+	}
+	return count;
 }
 
 /* Conditions between options. Prints what is wrong and what would be right; false then. */
@@ -463,7 +469,9 @@ static double trace_requests_before(const struct rb_load_config *c, uint64_t end
 	double requests = 0;
 
 	if (c->trace_period_ns != 0) {
-		requests = (double)(end_ns / c->trace_period_ns) * (double)c->trace.total;
+		const uint64_t periods = end_ns / c->trace_period_ns;
+
+		requests = (double)periods * (double)c->trace.total;
 		end_ns %= c->trace_period_ns;
 	}
 	for (size_t i = 0; i < c->trace.length && c->trace.entries[i].time_ns < end_ns; i++)

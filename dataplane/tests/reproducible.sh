@@ -10,8 +10,11 @@ trap 'rm -rf "$work"' EXIT
 build() { # source copy, build directory
 	mkdir -p "$(dirname "$1")"
 	cp -r "$source" "$1"
-	meson setup -Dtests=disabled "$2" "$1" >"$work/log" 2>&1 && ninja -C "$2" apps/rb-echo apps/rb-spin load/rbload \
-		>>"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+	{
+		meson setup -Dtests=disabled "$2" "$1" && ninja -C "$2" apps/rb-echo apps/rb-spin load/rbload
+	} >"$work/log" 2>&1 && return
+	cat "$work/log"
+	exit 1
 }
 
 build "$work/a" "$work/a/build"

@@ -10,17 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
 
 from orchestrator import paths, process
-from orchestrator.cli import output
+from orchestrator.cli import output, sources
 from orchestrator.cli.options import Archive, Locked, example
 from orchestrator.errors import CommandError, ExitCode, RingbedError
-
-PYTHON_SOURCES = ("orchestrator", "tests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +50,8 @@ def _pytest(*arguments: str) -> Callable[[], Sequence[str]]:
     return _python("-m", "pytest", "-q", "--durations=3", "--color=no", *arguments)
 
 
-def _sources(*patterns: str) -> list[str]:
-    root = paths.project()
-    return sorted(
-        str(path.relative_to(root)) for pattern in patterns for path in root.glob(pattern)
-    )
-
-
-def _in_build_tree(*argv: str) -> Callable[[], Sequence[str | os.PathLike[str]]]:
-    def command() -> Sequence[str | os.PathLike[str]]:
+def _in_build_tree(*argv: str | os.PathLike[str]) -> Callable[[], Sequence[str]]:
+    def command() -> Sequence[str]:
         from orchestrator.host import trees
 
         return trees.ensure_tree("build").command(argv, cwd=paths.project())
@@ -69,13 +60,15 @@ def _in_build_tree(*argv: str) -> Callable[[], Sequence[str | os.PathLike[str]]]
 
 
 def _lint() -> list[Check]:
-    c_files = _sources("dataplane/**/*.c", "dataplane/**/*.h")
-    shell_files = ["ringbed", ".ci/run", *_sources("images/**/*.sh", "tests/**/*.sh")]
+    files = sources.all_files()
+    c_files, shell_files = sources.c_files(files), sources.shell_files(files)
+    # The longest first. What Python there is ruff finds by itself, and mypy from pyproject.toml.
     return [
-        Check(name="ruff", argv=_python("-m", "ruff", "check", *PYTHON_SOURCES)),
-        Check(name="ruff format", argv=_python("-m", "ruff", "format", "--check", *PYTHON_SOURCES)),
         Check(name="mypy", argv=_python("-m", "mypy")),
+        Check(name="clang-tidy", argv=_c_check("tidy"), timeout=900),
         Check(name="ansible-lint", argv=_ansible_lint),
+        Check(name="ruff", argv=_python("-m", "ruff", "check")),
+        Check(name="ruff format", argv=_python("-m", "ruff", "format", "--check")),
         Check(name="clang-format", argv=_in_build_tree("clang-format", "-n", "-Werror", *c_files)),
         Check(name="shellcheck", argv=_in_build_tree("shellcheck", "-x", *shell_files)),
     ]
@@ -89,14 +82,23 @@ def _ansible_lint() -> Sequence[str]:
 def _unit() -> list[Check]:
     return [
         Check(name="Python unit tests", argv=_pytest("tests/unit"), shows=True),
-        Check(name="C unit tests", argv=_c_tests, timeout=900, shows=True),
+        Check(name="C unit tests", argv=_c_check("test"), timeout=900, shows=True),
+        Check(name="fuzz targets", argv=_c_check("fuzz"), timeout=900),
     ]
 
 
-def _c_tests() -> Sequence[str | os.PathLike[str]]:
-    from orchestrator.host import cbuild
+def _c_check(name: Literal["test", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
+    def command() -> Sequence[str]:
+        from orchestrator.host import cchecks
 
-    return cbuild.test_command()
+        commands = {
+            "test": cchecks.test_command,
+            "tidy": cchecks.tidy_command,
+            "fuzz": cchecks.fuzz_command,
+        }
+        return commands[name]()
+
+    return command
 
 
 def _guests() -> list[Check]:

@@ -77,24 +77,6 @@ def source_hash(directory: Path, tree_hash: str, build_type: BuildType) -> str:
     return digest.hexdigest()[:16]
 
 
-def test_command() -> list[str]:
-    """The argv that compiles the C unit tests with sanitizers and runs them.
-
-    The build directory is kept, so that only what changed is compiled again.
-    """
-    tree = ensure_tree("build")
-    build = paths.cache("build", f"tests-{tree.hash}")
-    build.mkdir(parents=True, exist_ok=True)
-    script = (
-        "[ -f build.ninja ] || meson setup . /src -Dbuildtype=debugoptimized -Dtests=enabled "
-        "-Db_sanitize=address,undefined -Db_lundef=false || exit; "
-        "meson test --print-errorlogs --no-suite perf"
-    )
-    # Two test runs at once would write the same objects.
-    guarded = ["flock", "/build", "sh", "-c", script]
-    return tree.command(guarded, binds=_binds(paths.project("dataplane"), build), cwd=_BUILD)
-
-
 def _binds(source: Path, build: Path) -> list[Bind]:
     return [
         Bind(source=source, target=_SOURCE),

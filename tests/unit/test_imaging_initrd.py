@@ -73,7 +73,7 @@ def test_the_archive_depends_on_its_members_only() -> None:
 def _members(archive: bytes) -> dict[str, tuple[list[int], bytes]]:
     """Name to header fields and content, read as the kernel's documentation of newc says
     (Documentation/driver-api/early-userspace/buffer-format.rst)."""
-    found = {}
+    found: dict[str, tuple[list[int], bytes]] = {}
     at = 0
     while True:
         assert archive[at : at + 6] == b"070701"

@@ -66,8 +66,9 @@ static void push(struct sim *sim, struct sim_event event)
 {
 	if (sim->events_count == sim->events_capacity) {
 		sim->events_capacity = sim->events_capacity == 0 ? 1024 : sim->events_capacity * 2;
-		sim->events = realloc(sim->events, sim->events_capacity * sizeof(*sim->events));
-		RB_ASSERT(sim->events != NULL);
+		struct sim_event *events = realloc(sim->events, sim->events_capacity * sizeof(*events));
+		RB_ASSERT(events != NULL);
+		sim->events = events;
 	}
 	event.order = sim->order++;
 	uint32_t at = sim->events_count++;
@@ -330,8 +331,9 @@ static void keep_until_next(struct sim *sim, uint8_t *data)
 {
 	if (sim->delivered_count == sim->delivered_capacity) {
 		sim->delivered_capacity = sim->delivered_capacity == 0 ? 256 : 2 * sim->delivered_capacity;
-		sim->delivered = realloc(sim->delivered, sim->delivered_capacity * sizeof(*sim->delivered));
-		RB_ASSERT(sim->delivered != NULL);
+		uint8_t **delivered = realloc(sim->delivered, sim->delivered_capacity * sizeof(*delivered));
+		RB_ASSERT(delivered != NULL);
+		sim->delivered = delivered;
 	}
 	sim->delivered[sim->delivered_count++] = data;
 }

@@ -131,7 +131,8 @@ static void etc_key_sizes(void **state)
 	unsigned above = 0;
 
 	(void)state;
-	for (double u = 0.001; u < 1.0; u += 0.001) {
+	for (unsigned i = 1; i < 1000; i++) {
+		const double u = i / 1000.0;
 		const double x = rb_kv_etc_key_quantile(u);
 
 		near(exp(-pow(1 + 0.078688 * (x - 30.7984) / 8.20449, -1 / 0.078688)), u, 1e-9);

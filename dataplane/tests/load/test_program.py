@@ -194,7 +194,10 @@ class Program(unittest.TestCase):
     def test_several_sources(self) -> None:
         with server(ECHO, "--message-bytes=64") as port:
             doc = rbload(
-                port, "--source=127.0.0.2,127.0.1.0/29", "--connections=6", "--rpcs-per-connection=10"
+                port,
+                "--source=127.0.0.2,127.0.1.0/29",
+                "--connections=6",
+                "--rpcs-per-connection=10",
             )
         self.check(doc)
 

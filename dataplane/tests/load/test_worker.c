@@ -128,7 +128,7 @@ static void stall_shows_in_p999(void **state)
 		assert_within_one_percent(rb_histogram_quantile(&f->result.total.latency, quantiles[i]),
 					  expected[(size_t)ceil(quantiles[i] * 20000) - 1]);
 	/* By hand: 20 requests waited longer than the one of rank 19980, each 100 us less and 1 us of drain more. */
-	const uint64_t by_hand = STALL_MS * RB_NS_PER_MS - 20 * 99000;
+	const uint64_t by_hand = STALL_MS * RB_NS_PER_MS - UINT64_C(20) * 99000;
 	assert_within_one_percent(rb_histogram_quantile(&f->result.total.latency, 0.999), by_hand);
 	assert_int_equal(counters(f)->late, 0);
 	assert_int_equal(f->worker.queue_peak, 1);

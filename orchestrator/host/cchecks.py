@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks of dataplane/ as commands in the build tree: unit tests, clang-tidy, short fuzzing.
+
+Each has a build directory of its own in the cache, kept so that only what changed is done again.
+"""
+
+from pathlib import Path
+
+from orchestrator import paths
+from orchestrator.host.trees import Bind, ensure_tree
+
+_SOURCE = Path("/src")
+_BUILD = Path("/build")
+# Where clang-tidy looks for it when it has found none below _SOURCE.
+_TIDY_CONFIG = Path("/.clang-tidy")
+_SANITIZED = "-Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false"
+
+
+def test_command() -> list[str]:
+    """The argv that compiles the C unit tests with sanitizers and runs them."""
+    return _command(
+        "tests",
+        options=f"-Dtests=enabled {_SANITIZED}",
+        script="meson test --print-errorlogs --no-suite perf",
+    )
+
+
+def fuzz_command() -> list[str]:
+    """The argv that compiles every fuzz target with libFuzzer and lets each make a fixed number of
+    runs from its seeds."""
+    return _command(
+        "fuzz",
+        options=f"-Dtests=disabled -Dfuzz=enabled {_SANITIZED}",
+        script="meson test --print-errorlogs --suite fuzz",
+        compiler="clang",
+    )
+
+
+def tidy_command() -> list[str]:
+    """The argv that runs clang-tidy over every C file that has changed since it was clean."""
+    return _command(
+        "tidy",
+        options="-Dtests=enabled -Dfuzz=enabled",
+        script=f"ninja --quiet build.ninja && {_SOURCE}/tests/tidy.sh {_SOURCE} {_TIDY_CONFIG}",
+        compiler="clang",
+        binds=[Bind(source=paths.project(".clang-tidy"), target=_TIDY_CONFIG)],
+    )
+
+
+def _command(
+    name: str, *, options: str, script: str, compiler: str = "gcc", binds: list[Bind] | None = None
+) -> list[str]:
+    tree = ensure_tree("build")
+    build = paths.cache("build", f"{name}-{tree.hash}")
+    build.mkdir(parents=True, exist_ok=True)
+    setup = f"[ -f build.ninja ] || meson setup . {_SOURCE} {options} || exit"
+    shown = [
+        Bind(source=paths.project("dataplane"), target=_SOURCE),
+        Bind(source=build, target=_BUILD, writable=True),
+        *(binds or []),
+    ]
+    # Two that run at once would write the same objects.
+    guarded = ["flock", str(_BUILD), "sh", "-c", f"{setup}; {script}"]
+    return tree.command(guarded, binds=shown, cwd=_BUILD, env={"CC": compiler})
