@@ -76,7 +76,7 @@ def test_verbs_that_honour_them_name_quiet_and_verbose(capfd: pytest.CaptureFixt
 def make_run(root: Path, *, ended: str = "") -> directory.RunDirectory:
     run = directory.RunDirectory(path=root / "20260101T000000Z-demo-4f2a1c")
     run.trial("").mkdir(parents=True)
-    selection = {"overrides": [], "only": [], "repeat": None, "seed": None}
+    selection: dict[str, object] = {"overrides": [], "only": [], "repeat": None, "seed": None}
     trials = [
         {
             "id": f"t{number}",
