@@ -21,7 +21,8 @@ def test_command() -> list[str]:
     return _command(
         "tests",
         options=f"-Dtests=enabled {_SANITIZED}",
-        script="meson test --print-errorlogs --no-suite perf",
+        # More at a time than there are cores: the longest mostly wait for a load to be over.
+        script="meson test --print-errorlogs --no-suite perf --num-processes 4",
     )
 
 

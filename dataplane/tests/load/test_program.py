@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """rbload as a user starts it, against rb-echo, rb-spin and memcached over loopback.
 
-Arguments: the paths of rbload, rb-echo and rb-spin, and of memcached or "absent". Only counts,
+Arguments: the paths of rbload, rb-echo and rb-spin, that of memcached or "absent", and the names
+of test cases: groups that meson runs side by side, because they mostly wait. Only counts,
 bytes, errors and the form of the document are checked: how fast this machine is, and whether the
 generator kept its schedule, decides nothing.
 """
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-RBLOAD, ECHO, SPIN, MEMCACHED = sys.argv[1:5]
+RBLOAD, ECHO, SPIN, MEMCACHED, *CASES = sys.argv[1:]
 DEADLINE = 60.0
 
 
@@ -43,36 +44,37 @@ def server(*argv: str) -> Iterator[int]:
         raise AssertionError(f"{argv[0]} ended with {status}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def refused_port() -> Iterator[int]:
+    """A port that is taken, but at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 @contextmanager
 def memcached() -> Iterator[int]:
-    port = free_port()
-    command = [MEMCACHED, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "64", "-t", "2"]
+    command = [MEMCACHED, "-l", "127.0.0.1", "-p", "-1", "-U", "0", "-m", "64", "-t", "2"]
     if os.geteuid() == 0:
         command += ["-u", "root"]
-    with subprocess.Popen(command) as process:
-        try:
-            wait_for_port(port)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(DEADLINE)
+    with tempfile.TemporaryDirectory() as directory:
+        chosen = Path(directory) / "port"
+        env = {**os.environ, "MEMCACHED_PORT_FILENAME": str(chosen)}
+        with subprocess.Popen(command, env=env) as process:
+            try:
+                wait_for_file(chosen)
+                yield int(chosen.read_text().split()[-1])
+            finally:
+                process.terminate()
+                process.wait(DEADLINE)
 
 
-def wait_for_port(port: int) -> None:
+def wait_for_file(path: Path) -> None:
     end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-    raise AssertionError(f"nothing listens on port {port}")
+    while not path.exists():
+        if time.monotonic() > end:
+            raise AssertionError(f"memcached did not write {path}")
+        time.sleep(0.02)
 
 
 def rbload(port: int, *options: str, status: int = 0) -> dict[str, Any]:
@@ -94,7 +96,9 @@ def bucket_range(index: int, bits: int) -> tuple[int, int]:
     return low, low + (1 << (octave - 1)) - 1
 
 
-class Program(unittest.TestCase):
+class Documents(unittest.TestCase):
+    """What holds for every document."""
+
     def check_histogram(self, hist: dict[str, Any]) -> None:
         self.assertEqual(hist["unit"], "ns")
         self.assertEqual(sum(count for _, count in hist["buckets"]), hist["count"])
@@ -126,6 +130,8 @@ class Program(unittest.TestCase):
         self.assertEqual(doc["connection_events"]["lost"], 0)
         self.assertEqual(doc["connection_events"]["opened"], doc["connection_events"]["closed"])
 
+
+class Echo(Documents):
     def test_echo_fixed(self) -> None:
         with server(ECHO, "--message-bytes=64") as port:
             doc = rbload(port, "--arrival=fixed", "--rate=2000", "--threads=2", "--connections=8")
@@ -155,20 +161,6 @@ class Program(unittest.TestCase):
         self.check(doc)
         # 600 requests in all, 4 on each connection; those that stand at the end are closed too.
         self.assertIn(doc["connection_events"]["opened"], range(150, 155))
-
-    def test_spin(self) -> None:
-        for name in ("fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal"):
-            with self.subTest(distribution=name), server(SPIN) as port:
-                doc = rbload(
-                    port,
-                    "--protocol=spin",
-                    "--rate=500",
-                    f"--service-distribution={name}",
-                    "--service-mean=20us",
-                )
-                self.check(doc)
-                self.assertEqual(doc["service_time"]["distribution"], name)
-        self.assertGreater(doc["latency"]["min"], 0)
 
     def test_trace(self) -> None:
         with tempfile.NamedTemporaryFile("w") as trace:
@@ -201,8 +193,27 @@ class Program(unittest.TestCase):
             )
         self.check(doc)
 
+
+class Spin(Documents):
+    def test_spin(self) -> None:
+        for name in ("fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal"):
+            with self.subTest(distribution=name), server(SPIN) as port:
+                doc = rbload(
+                    port,
+                    "--protocol=spin",
+                    "--rate=500",
+                    f"--service-distribution={name}",
+                    "--service-mean=20us",
+                )
+                self.check(doc)
+                self.assertEqual(doc["service_time"]["distribution"], name)
+        self.assertGreater(doc["latency"]["min"], 0)
+
+
+class Faults(Documents):
     def test_nobody_listens(self) -> None:
-        doc = rbload(free_port(), "--connect-timeout=200ms", status=3)
+        with refused_port() as port:
+            doc = rbload(port, "--connect-timeout=200ms", status=3)
         self.assertFalse(doc["valid"])
         self.assertGreater(doc["errors"]["connect"], 0)
         self.assertIn("only 0 of 16 connections could be opened", doc["reasons"][0])
@@ -263,12 +274,14 @@ class Program(unittest.TestCase):
                 with subprocess.Popen(
                     command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
                 ) as load:
-                    time.sleep(1.5)
+                    assert load.stderr is not None
+                    said = [next(load.stderr)]
+                    while "running:" not in said[-1]:
+                        said.append(next(load.stderr))
                     load.send_signal(number)
-                    out, err = load.communicate(timeout=DEADLINE)
-                self.assertEqual(load.returncode, status, err)
+                    out, _ = load.communicate(timeout=DEADLINE)
+                self.assertEqual(load.returncode, status, said)
                 self.assertEqual(out, "")
-                self.assertIn("running:", err)
                 doc = json.loads(output.read_text())
                 self.assertFalse(doc["valid"])
                 self.assertIn(f"interrupted by signal {int(number)}", doc["reasons"][0])
@@ -288,7 +301,9 @@ class Program(unittest.TestCase):
         self.assertEqual(done.returncode, 0)
         self.assertIn("--rpcs-per-connection", done.stdout)
 
-    @unittest.skipIf(MEMCACHED == "absent", "memcached is not installed")
+
+@unittest.skipIf(MEMCACHED == "absent", "memcached is not installed")
+class Memcached(Documents):
     def test_memcached(self) -> None:
         for protocol in ("memcached-text", "memcached-binary"):
             for workload in ("etc", "usr", "fixed"):
@@ -315,7 +330,6 @@ class Program(unittest.TestCase):
                     self.assertEqual(doc["per_operation"]["set"]["count"], kv["stored"])
                     self.check_histogram(doc["per_operation"]["get"])
 
-    @unittest.skipIf(MEMCACHED == "absent", "memcached is not installed")
     def test_memcached_misses(self) -> None:
         for protocol in ("memcached-text", "memcached-binary"):
             with self.subTest(protocol=protocol), memcached() as port:
@@ -331,4 +345,4 @@ class Program(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(argv=[sys.argv[0], *CASES], verbosity=2)
