@@ -18,7 +18,7 @@ from rich.text import Text
 from orchestrator import paths, process
 from orchestrator.cli import output, sources
 from orchestrator.cli.options import Archive, Locked, example
-from orchestrator.errors import CommandError, ExitCode, RingbedError
+from orchestrator.errors import CommandError, ExitCode, RingbedError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +85,16 @@ def _unit() -> list[Check]:
         Check(name="C unit tests", argv=_c_check("test"), timeout=900, shows=True),
         Check(name="fuzz targets", argv=_c_check("fuzz"), timeout=900),
     ]
+
+
+def _long_fuzz(seconds: int) -> list[Check]:
+    def command() -> Sequence[str]:
+        from orchestrator.host import cchecks
+
+        return cchecks.long_fuzz_command(seconds)
+
+    # One core may have to take all targets in turn.
+    return [Check(name="fuzz targets", argv=command, timeout=900 + 20 * seconds, live=True)]
 
 
 def _c_check(name: Literal["test", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
@@ -192,17 +202,31 @@ def test(
         bool, typer.Option("--only-vm", help="Nothing but the tests with real guests.")
     ] = False,
     lint: Annotated[bool, typer.Option("--lint", help="Only the linters.")] = False,
+    fuzz: Annotated[
+        int,
+        typer.Option(
+            "--fuzz",
+            metavar="SECONDS",
+            min=0,
+            show_default=False,
+            help="Only the fuzz targets of C, each for so long.",
+        ),
+    ] = 0,
     locked: Locked = False,
     archive: Archive = "",
 ) -> None:
     """Run the linters and the unit tests of Python and C; with --vm real guests too."""
+    if sum((vm or only_vm, lint, fuzz > 0)) > 1:
+        raise UsageError("only one of --vm, --only-vm, --lint and --fuzz can be given")
     if locked:
         os.environ["RINGBED_LOCKED"] = "1"
     if archive:
         os.environ["RINGBED_ARCHIVE"] = archive
     begin = time.monotonic()
     verdicts: list[Verdict] = []
-    if not only_vm:
+    if fuzz:
+        verdicts += _run_all(_long_fuzz(fuzz))
+    elif not only_vm:
         verdicts += _run_all(_lint() + ([] if lint else _unit()))
     if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
         verdicts += _run_all(_guests())

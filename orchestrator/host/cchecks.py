@@ -4,6 +4,7 @@
 Each has a build directory of its own in the cache, kept so that only what changed is done again.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator import paths
@@ -14,6 +15,7 @@ _BUILD = Path("/build")
 # Where clang-tidy looks for it when it has found none below _SOURCE.
 _TIDY_CONFIG = Path("/.clang-tidy")
 _SANITIZED = "-Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false"
+_FUZZ_OPTIONS = f"-Dtests=disabled -Dfuzz=enabled {_SANITIZED}"
 
 
 def test_command() -> list[str]:
@@ -31,9 +33,25 @@ def fuzz_command() -> list[str]:
     runs from its seeds."""
     return _command(
         "fuzz",
-        options=f"-Dtests=disabled -Dfuzz=enabled {_SANITIZED}",
+        options=_FUZZ_OPTIONS,
         script="meson test --print-errorlogs --suite fuzz",
         compiler="clang",
+    )
+
+
+def long_fuzz_command(seconds: int) -> list[str]:
+    """The argv that fuzzes every target for so long, as many at a time as there are cores. The
+    inputs that it finds interesting are kept in the build directory for the next time."""
+    one = f"{_SOURCE}/fuzz/fuzz.sh fuzz/fuzz_@ {_SOURCE}/fuzz/seeds/@ {seconds}"
+    return _command(
+        "fuzz",
+        options=_FUZZ_OPTIONS,
+        script=f'ninja && ls {_SOURCE}/fuzz/seeds | xargs -P "$(nproc)" -I @ {one}',
+        compiler="clang",
+        # The same sanitizer settings as under meson test.
+        env={
+            name: "halt_on_error=1:abort_on_error=1" for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")
+        },
     )
 
 
@@ -49,7 +67,13 @@ def tidy_command() -> list[str]:
 
 
 def _command(
-    name: str, *, options: str, script: str, compiler: str = "gcc", binds: list[Bind] | None = None
+    name: str,
+    *,
+    options: str,
+    script: str,
+    compiler: str = "gcc",
+    binds: Sequence[Bind] = (),
+    env: Mapping[str, str] | None = None,
 ) -> list[str]:
     tree = ensure_tree("build")
     build = paths.cache("build", f"{name}-{tree.hash}")
@@ -58,8 +82,8 @@ def _command(
     shown = [
         Bind(source=paths.project("dataplane"), target=_SOURCE),
         Bind(source=build, target=_BUILD, writable=True),
-        *(binds or []),
+        *binds,
     ]
     # Two that run at once would write the same objects.
     guarded = ["flock", str(_BUILD), "sh", "-c", f"{setup}; {script}"]
-    return tree.command(guarded, binds=shown, cwd=_BUILD, env={"CC": compiler})
+    return tree.command(guarded, binds=shown, cwd=_BUILD, env={"CC": compiler, **(env or {})})

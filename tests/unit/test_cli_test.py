@@ -11,7 +11,15 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.cli import test as checks
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, UsageError
+
+
+def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="only one of"):
+        checks.test(lint=True, fuzz=1)
+    with pytest.raises(UsageError, match="only one of"):
+        checks.test(lint=True, only_vm=True)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_signal_ends_the_checks_under_way(
