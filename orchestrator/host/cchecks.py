@@ -2,8 +2,10 @@
 """The checks of dataplane/ as commands in the build tree: unit tests, clang-tidy, short fuzzing.
 
 Each has a build directory of its own in the cache, kept so that only what changed is done again.
+They are for one checkout each, as what a user edits; results of runs never come from them.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -76,7 +78,10 @@ def _command(
     env: Mapping[str, str] | None = None,
 ) -> list[str]:
     tree = ensure_tree("build")
-    build = paths.cache("build", f"{name}-{tree.hash}")
+    # meson and ninja go by times of change: a directory must not serve the sources of two places.
+    made_from = "\0".join([tree.hash, options, str(paths.PROJECT)])
+    key = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+    build = paths.cache("build", f"{name}-{key}")
     build.mkdir(parents=True, exist_ok=True)
     setup = f"[ -f build.ninja ] || meson setup . {_SOURCE} {options} || exit"
     shown = [
