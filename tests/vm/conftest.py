@@ -14,6 +14,7 @@ import pytest
 from leftovers import Places, Ringbed, new_places
 
 from orchestrator.host.owned import new_token
+from orchestrator.host.cbuild import ensure_dataplane
 from orchestrator.imaging import ensure_image
 from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
@@ -22,7 +23,8 @@ from orchestrator.vm.model import MIB, Boot, Link, MachineConfig, Nic, NicModel,
 
 @pytest.fixture(scope="session")
 def boot() -> Boot:
-    """The guest image; found before `own_places` hides the cache."""
+    """The guest image; it and the programs are built before `own_places` hides the cache."""
+    ensure_dataplane()
     place = os.environ.get("RINGBED_TEST_IMAGE")
     if place:
         directory = Path(place)
@@ -128,8 +130,11 @@ metrics: [achieved_rps, latency_p50]
 
 
 @pytest.fixture(scope="session")
-def places() -> Iterator[Places]:
-    """Where the command line works in tests of whole runs; they share its snapshots."""
+def places(boot: Boot) -> Iterator[Places]:
+    """Where the command line works in tests of whole runs; they share its snapshots.
+
+    After `boot`: what takes minutes to build is there, so that deadlines are those of runs.
+    """
     with new_places() as found:
         yield found
 

@@ -135,6 +135,7 @@ def new_places() -> Iterator[Places]:
         for directory in (places.cache, places.data, places.runs, places.temporary):
             directory.mkdir()
         for shared in SHARED:
+            (CACHE / shared).mkdir(parents=True, exist_ok=True)
             (places.cache / shared).symlink_to(CACHE / shared)
         try:
             yield places
