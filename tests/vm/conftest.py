@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from leftovers import Places, Ringbed, new_places
 
-from orchestrator.host.owned import new_token
 from orchestrator.host.cbuild import ensure_dataplane
+from orchestrator.host.owned import new_token
 from orchestrator.imaging import ensure_image
 from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
