@@ -122,6 +122,12 @@ def _guests() -> list[Check]:
     ]
 
 
+def _marked(marker: str) -> list[Check]:
+    """Tests that run only by name. With -s: they show the output of what they drive."""
+    argv = _pytest("-v", "-s", "-m", marker, "tests/vm", "tests/setup")
+    return [Check(name=f"tests marked {marker}", argv=argv, timeout=2 * 3600, live=True)]
+
+
 def _run(check: Check, logs: Path) -> Verdict:
     begin = time.monotonic()
     log = logs / f"{check.name.replace(' ', '-')}.log"
@@ -212,12 +218,20 @@ def test(
             help="Only the fuzz targets of C, each for so long.",
         ),
     ] = 0,
+    marked: Annotated[
+        str,
+        typer.Option(
+            metavar="MARKER",
+            show_default=False,
+            help="Only tests that run by name: 'daemon' or 'fresh' (docs/testing.md).",
+        ),
+    ] = "",
     locked: Locked = False,
     archive: Archive = "",
 ) -> None:
     """Run the linters and the unit tests of Python and C; with --vm real guests too."""
-    if sum((vm or only_vm, lint, fuzz > 0)) > 1:
-        raise UsageError("only one of --vm, --only-vm, --lint and --fuzz can be given")
+    if sum((vm or only_vm, lint, fuzz > 0, bool(marked))) > 1:
+        raise UsageError("only one of --vm, --only-vm, --lint, --fuzz and --marked can be given")
     if locked:
         os.environ["RINGBED_LOCKED"] = "1"
     if archive:
@@ -226,6 +240,8 @@ def test(
     verdicts: list[Verdict] = []
     if fuzz:
         verdicts += _run_all(_long_fuzz(fuzz))
+    elif marked:
+        verdicts += _run_all(_marked(marked))
     elif not only_vm:
         verdicts += _run_all(_lint() + ([] if lint else _unit()))
     if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
