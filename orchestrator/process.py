@@ -35,6 +35,7 @@ _POLL_SECONDS = 0.02
 _children: set[subprocess.Popen[str]] = set()
 
 type Argv = Sequence[str | os.PathLike[str]]
+type Process = subprocess.Popen[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +189,12 @@ def background(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
-) -> Iterator[subprocess.Popen[str]]:
-    """A process that lives as long as the context: ended with TERM, then KILL, with its group."""
+    bound: bool = False,
+) -> Iterator[Process]:
+    """A process that lives as long as the context: ended with TERM, then KILL, with its group.
+
+    bound: it also ends when the thread that started it does, however that happens.
+    """
     words = tuple(os.fspath(arg) for arg in argv)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
@@ -204,7 +209,7 @@ def background(
             stderr=subprocess.STDOUT,
             pass_fds=pass_fds,
             hint="",
-            bound=False,
+            bound=bound,
         ) as process:
             try:
                 yield process

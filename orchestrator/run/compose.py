@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.errors import StepError
+from orchestrator.run import placement
 from orchestrator.run.plan import Trial
 from orchestrator.spec.model import Role
 from orchestrator.spec.registry import Application
@@ -68,7 +69,7 @@ def finish(trial: Trial, topology: Topology, directory: Path) -> None:
         load = json.loads((directory / "load.json").read_text(encoding="utf-8"))
         if not load["requests_total"]:
             raise StepError("no request was answered while the server was being counted")
-        device = topology.service_port("server").ifname
+        device = placement.device(topology, topology.service_port("server"), trial.clock)
         accounting.summarize(directory, device, load["requests_total"])
 
 
@@ -123,17 +124,17 @@ def _text(value: object) -> str:
 
 def _site(trial: Trial, topology: Topology) -> Site:
     return Site(
-        server=_endpoint(topology, "server", 1),
-        client=_endpoint(topology, "client", trial.workload.addresses),
+        server=_endpoint(trial, topology, "server", 1),
+        client=_endpoint(trial, topology, "client", trial.workload.addresses),
     )
 
 
-def _endpoint(topology: Topology, role: Role, addresses: int) -> Endpoint:
+def _endpoint(trial: Trial, topology: Topology, role: Role, addresses: int) -> Endpoint:
     port = topology.service_port(role)
     return Endpoint(
         machine=port.machine,
-        cpus=topology.node(role).cpus,
-        device=port.ifname,
+        cpu_ids=placement.cpus(topology, topology.node(role), trial.clock),
+        device=placement.device(topology, port, trial.clock),
         queues=port.queues,
         addresses=tuple(port.address(number) for number in range(addresses)),
     )

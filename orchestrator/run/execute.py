@@ -22,6 +22,7 @@ from orchestrator.run.compose import label, record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Trial
+from orchestrator.spec.topology import Topology
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +30,38 @@ POLL_S = 0.2
 
 
 class Bench(Protocol):
-    """Guests that can take trials of one topology (see `run.testbed`)."""
+    """Takes trials, one at a time."""
 
     def execute(self, trial: Trial, into: Path) -> None:
         """Run a trial; its raw files go to `into`. Raises StepError or MachineError."""
         ...
 
     def renew(self) -> None:
-        """Make the guests fit for the next trial after one has failed."""
+        """Become fit for the next trial after one has failed."""
         ...
 
     def give_up(self) -> None:
         """Make a trial that is under way in another thread end soon, by a MachineError."""
+        ...
+
+
+class GuestBench(Bench, Protocol):
+    """Guests that can take trials of one topology: `run.testbed` on the wall clock,
+    `run.sealedbed` on the virtual one."""
+
+    @property
+    def topology(self) -> Topology: ...
+
+    def up(self) -> None:
+        """Make the guests ready. Raises MachineError, StepError or ProvisionError."""
+        ...
+
+    def close(self) -> None:
+        """End the guests for good; another bench may use their names."""
+        ...
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of each guest, by its name: role, boot, qemu_argv, readback."""
         ...
 
 

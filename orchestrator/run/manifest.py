@@ -16,9 +16,9 @@ from orchestrator.errors import CommandError
 from orchestrator.host import durable
 from orchestrator.run.compose import record
 from orchestrator.run.directory import RunDirectory
+from orchestrator.run.execute import GuestBench
 from orchestrator.run.plan import Plan
 from orchestrator.run.supplies import Supplies
-from orchestrator.run.testbed import Testbed
 from orchestrator.spec import dump_experiment
 from orchestrator.spec.model import Experiment
 
@@ -62,22 +62,13 @@ class Manifest:
         )
         self._write()
 
-    def add_testbed(self, testbed: Testbed) -> None:
-        """What the guests are that just came up, and what the playbook read back in them."""
+    def add_bench(self, bench: GuestBench) -> None:
+        """What the guests are that just came up."""
         with self._lock:
-            for name, machine in testbed.machines.items():
-                key = f"{testbed.topology.id}/{machine.name}"
-                boot = machine.boot
-                started = {
-                    "boot": None if boot is None else {"how": boot.how, "seconds": boot.seconds},
-                    "qemu_argv": machine.argv(),
-                }
-                self.data["machines"][key] = {
-                    "role": next(n.role for n in testbed.topology.nodes if n.name == name),
-                    "domain_xml": machine.domain_xml,
-                    "readback": testbed.readback.get(name, {}),
-                    **started,
-                }
+            for name, facts in bench.describe().items():
+                key = f"{bench.topology.id}/{name}"
+                self.data["machines"][key] = facts
+                started = {what: facts[what] for what in ("boot", "qemu_argv")}
                 starts = self.data["sessions"][-1]["machines"]
                 starts.append({"name": key, "ready": _utc(), **started})
             self._write()

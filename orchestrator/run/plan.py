@@ -23,7 +23,7 @@ from typing import Any, Literal
 from orchestrator.errors import UsageError
 from orchestrator.run.cases import OWN_GENERATOR, Case, Expansion, can_drive, expand
 from orchestrator.spec.faults import did_you_mean
-from orchestrator.spec.model import Experiment, Role
+from orchestrator.spec.model import Clock, Experiment, Role
 from orchestrator.spec.points import Point
 from orchestrator.spec.registry import Registry
 from orchestrator.spec.topology import Demand, Topology
@@ -66,7 +66,7 @@ class Trial:
     seed: int
     warmup_ns: int
     duration_ns: int
-    clock: str
+    clock: Clock
     topology: str
     machines: Mapping[Role, str]
     trace_sha256: str
@@ -92,7 +92,7 @@ class Plan:
 
     experiment: str
     title: str
-    clock: str
+    clock: Clock
     image: str
     seed: int
     repetitions: int

@@ -3,7 +3,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,18 +11,20 @@ from typing import Any, Protocol, Self
 
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
 from orchestrator.host import durable
+from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import JsonLines, sink, step
 from orchestrator.run import directory, journal, manifest, stored, supplies
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
-from orchestrator.run.execute import Executor, Observer, Tally
+from orchestrator.run.execute import Executor, GuestBench, Observer, Tally
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Costs, Plan, Trial, make_plan
+from orchestrator.run.sealedbed import SealedTestbed
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.topology import Topology
-from orchestrator.vm.hypervisor import Hypervisor
+from orchestrator.vm.connection import EMBED
 from orchestrator.vm.sweep import sweep_stale
 
 logger = logging.getLogger(__name__)
@@ -173,6 +175,11 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
 
 def _check_host(found: Supplies, plan: Plan, settings: Settings) -> list[str]:
     """What the user should know of a host that can take the run; HostError when it cannot."""
+    if plan.clock == "virtual" and settings.connect != EMBED:
+        raise UsageError(
+            f"--connect {settings.connect}: on the virtual clock the guest runs on this host",
+            hint="leave --connect out, or --set clock=wall",
+        )
     warnings = supplies.check_guests(found.host, plan.demand, slots=settings.jobs)
     hint = "./ringbed clean --runs removes runs that did not finish; or use --runs-dir"
     supplies.check_disk(settings.runs_dir, who="a run", hint=hint)
@@ -216,6 +223,9 @@ def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan) -
         )
 
 
+type _MakeBench = Callable[[Topology, int, Mapping[str, str]], GuestBench]
+
+
 class _Work:
     """The trials of a run, from the first guest to the last line of the journal."""
 
@@ -243,11 +253,11 @@ class _Work:
         self._watcher.trials(len(trials), _seconds_each(self._plan))
         outcome = "failed"
         try:
-            with open_hypervisor(self._settings.connect) as hypervisor:
+            with self._open_benches() as make_bench:
                 for topology in self._plan.topologies:
                     mine = [trial for trial in trials if trial.topology == topology.id]
                     if mine and not self._is_over():
-                        self._on_topology(hypervisor, topology, mine)
+                        self._on_topology(make_bench, topology, mine)
             outcome = "failed" if self._executor.tally.failed else "ok"
         except Interrupted:
             outcome = "interrupted"
@@ -261,8 +271,43 @@ class _Work:
     def _is_over(self) -> bool:
         return bool(self._executor.tally.failed) and not self._settings.keep_going
 
+    @contextmanager
+    def _open_benches(self) -> Iterator[_MakeBench]:
+        """Where this run's guests live; yields what makes a bench there."""
+        directory, came_up = self._run.machines, self._manifest.add_bench
+        if self._plan.clock == "virtual":
+            with OwnedDirectory(new_token()) as state:
+
+                def sealed(topology: Topology, slot: int, traces: Mapping[str, str]) -> GuestBench:
+                    return SealedTestbed(
+                        topology,
+                        self._supplies,
+                        directory,
+                        state=state,
+                        slot=slot,
+                        traces=traces,
+                        came_up=came_up,
+                    )
+
+                yield sealed
+            return
+        with open_hypervisor(self._settings.connect) as hypervisor:
+
+            def testbed(topology: Topology, slot: int, traces: Mapping[str, str]) -> GuestBench:
+                return Testbed(
+                    hypervisor,
+                    topology,
+                    self._supplies,
+                    directory,
+                    slot=slot,
+                    traces=traces,
+                    came_up=came_up,
+                )
+
+            yield testbed
+
     def _on_topology(
-        self, hypervisor: Hypervisor, topology: Topology, trials: Sequence[Trial]
+        self, make_bench: _MakeBench, topology: Topology, trials: Sequence[Trial]
     ) -> None:
         traces = {
             trial.workload.trace.file: (self._run.path / trial.workload.trace.file).read_text()
@@ -270,19 +315,7 @@ class _Work:
             if trial.workload.trace is not None
         }
         slots = range(1, min(self._settings.jobs, len(trials)) + 1)
-        directory = self._run.machines
-        benches = [
-            Testbed(
-                hypervisor,
-                topology,
-                self._supplies,
-                directory,
-                slot=slot,
-                traces=traces,
-                came_up=self._manifest.add_testbed,
-            )
-            for slot in slots
-        ]
+        benches = [make_bench(topology, slot, traces) for slot in slots]
         with ExitStack() as stack:
             for bench in benches:
                 stack.callback(bench.close)

@@ -130,6 +130,21 @@ class Testbed:
         self._executor.execute(compose.script(trial, self.topology, text), into)
         compose.finish(trial, self.topology, into)
 
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of each guest, by its name; what it really has was read back."""
+        found = {}
+        for node in self.topology.nodes:
+            machine = self.machines[node.name]
+            boot = machine.boot
+            found[machine.name] = {
+                "role": node.role,
+                "domain_xml": machine.domain_xml,
+                "readback": self.readback.get(node.name, {}),
+                "boot": None if boot is None else {"how": boot.how, "seconds": boot.seconds},
+                "qemu_argv": machine.argv(),
+            }
+        return found
+
     def renew(self) -> None:
         """After a failed trial: start the guests anew unless all of them are well."""
         try:

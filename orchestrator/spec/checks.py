@@ -13,7 +13,7 @@ from orchestrator.spec.axes import AxisValue, axis_values
 from orchestrator.spec.faults import Fault, did_you_mean
 from orchestrator.spec.fields import Load, Scalar
 from orchestrator.spec.metrics import FAMILIES, LATENCY_METRICS, METRICS, SYNONYMS
-from orchestrator.spec.model import NIC_MAX_QUEUES, Experiment, Role
+from orchestrator.spec.model import CLOCK_NICS, NIC_MAX_QUEUES, Experiment, Nic, Role
 from orchestrator.spec.reading import dotted
 from orchestrator.spec.source import Loc, Source
 from orchestrator.spec.topology import MAX_LINKS
@@ -68,12 +68,30 @@ def check_topology(draft: Draft) -> Iterator[Fault]:
                 )
                 continue
             yield from _check_queues(draft, loc, index, number)
+            yield from _check_nic(draft, loc, end.nic)
         if all(known) and link.ends[0].machine == link.ends[1].machine:
             yield draft.fault(("links", index, "ends"), f"both ends are at {link.ends[0].machine}")
     linked = {end.machine for link in experiment.links for end in link.ends}
     for name in experiment.machines:
         if name not in linked:
             yield draft.warning(("machines", name), "no link leads to this machine")
+        if experiment.clock == "virtual" and experiment.machines[name].viommu:
+            yield draft.fault(
+                ("machines", name, "viommu"),
+                "on the virtual clock one guest holds all machines, and has no IOMMU",
+                "leave viommu out, or set clock: wall",
+            )
+
+
+def _check_nic(draft: Draft, loc: Loc, nic: Nic) -> Iterator[Fault]:
+    clock = draft.experiment.clock
+    if "clock" not in draft.broken and nic not in CLOCK_NICS[clock]:
+        yield draft.fault(
+            (*loc, "nic"),
+            f"{nic} cannot be measured on the {clock} clock: part of its work is done when the "
+            "host gets to it",
+            f"nic: {CLOCK_NICS[clock][0]}, or clock: wall",
+        )
 
 
 def _check_queues(draft: Draft, loc: Loc, link: int, number: int) -> Iterator[Fault]:

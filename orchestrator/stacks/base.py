@@ -29,14 +29,23 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One role's machine as drivers see it. addresses: of the data interface, without prefix;
+    """One role's machine as drivers see it. cpu_ids: its CPUs, as the kernel numbers them.
+    addresses: of the data interface, without prefix;
     a client may have several. queues: of the data interface."""
 
     machine: str
-    cpus: int
+    cpu_ids: tuple[int, ...]
     device: str
     queues: int
     addresses: tuple[str, ...]
+
+    @property
+    def cpus(self) -> int:
+        return len(self.cpu_ids)
+
+    def cpu_list(self, threads: int) -> str:
+        """A CPU for each of so many threads, in turn, separated by commas."""
+        return ",".join(str(self.cpu_ids[number % self.cpus]) for number in range(threads))
 
     @property
     def address(self) -> str:

@@ -101,7 +101,7 @@ def _own_server(
     if app == "echo":
         argv.append(f"--message-bytes={message_bytes}")
     if options.pin:
-        argv.append("--cpus=" + ",".join(str(cpu % server.cpus) for cpu in range(threads)))
+        argv.append(f"--cpus={server.cpu_list(threads)}")
     return (
         Start(machine=server.machine, name=SERVER, argv=tuple(argv)),
         WaitFor(machine=server.machine, name=SERVER, line="ready"),

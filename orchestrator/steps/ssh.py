@@ -6,11 +6,10 @@ Neighbouring steps of one machine travel as one script (see `steps.shell`). Whil
 command that took too long.
 """
 
-import itertools
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +17,9 @@ import paramiko
 from fabric import Connection
 
 from orchestrator.errors import MachineError, StepError
-from orchestrator.steps import shell
-from orchestrator.steps.model import Collect, Script, Step
+from orchestrator.steps import outcome, shell
+from orchestrator.steps.model import Script, Step
+from orchestrator.steps.outcome import Group
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class SshExecutor:
 
     def _run_all(self, steps: Sequence[Step], into: Path, *, keep_going: bool) -> None:
         failure: StepError | None = None
-        for machine, group in _groups(steps):
+        for machine, group in outcome.groups(steps):
             try:
                 self._run_script(machine, group, into, keep_going=keep_going)
             except StepError as error:
@@ -79,37 +79,12 @@ class SshExecutor:
         if failure is not None:
             raise failure
 
-    def _run_script(
-        self, machine: str, group: list[tuple[int, Step]], into: Path, *, keep_going: bool
-    ) -> None:
-        steps = dict(group)
+    def _run_script(self, machine: str, group: Group, into: Path, *, keep_going: bool) -> None:
         fresh = machine in self._fresh
         text = shell.script(group, GUEST_OUT, keep_going=keep_going, fresh=fresh)
         self._fresh.discard(machine)
-        output = self._shell(machine, text, shell.deadline(list(steps.values())))
-        for index, content in shell.files(output).items():
-            step = steps[index]
-            assert isinstance(step, Collect)
-            (into / step.into).write_bytes(content)
-        found = shell.records(output)
-        for record in found:
-            if record.outcome == "failed":
-                step = steps[record.index]
-                raise StepError(
-                    f"{machine}: {shell.describe(step)}: {record.reason}",
-                    machine=machine,
-                    step=shell.describe(step),
-                    details=record.evidence,
-                    hint="the trial's directory keeps the logs of its processes",
-                )
-        if len(found) != len(group):
-            missing = shell.describe(group[len(found)][1])
-            raise StepError(
-                f"{machine}: the guest's shell ended before: {missing}",
-                machine=machine,
-                step=missing,
-                details=output[-1000:],
-            )
+        output = self._shell(machine, text, shell.deadline([step for _, step in group]))
+        outcome.keep(machine, group, output, into)
 
     def _shell(self, machine: str, text: str, deadline_s: float) -> str:
         """Standard output of a script in the guest, while watching that the guest lives."""
@@ -150,10 +125,3 @@ class SshExecutor:
                 details=result.stderr[-1000:],
             )
         return str(result.stdout)
-
-
-def _groups(steps: Sequence[Step]) -> Iterator[tuple[str, list[tuple[int, Step]]]]:
-    """Neighbouring steps of one machine, with their indices."""
-    numbered = enumerate(steps)
-    for machine, group in itertools.groupby(numbered, key=lambda entry: entry[1].machine):
-        yield machine, list(group)

@@ -108,7 +108,7 @@ def _connections(load: Load, client: Endpoint) -> list[str]:
     threads = workload.threads
     return [
         f"--threads={threads}",
-        "--cpus=" + ",".join(str(number % client.cpus) for number in range(threads)),
+        f"--cpus={client.cpu_list(threads)}",
         f"--connections={workload.connections}",
         f"--depth={workload.depth}",
         f"--rpcs-per-connection={workload.rpcs_per_connection}",

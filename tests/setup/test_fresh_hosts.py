@@ -27,7 +27,8 @@ HOSTS = {
 @pytest.mark.parametrize("options", HOSTS.values(), ids=HOSTS)
 def test_the_quickstart_ends_with_a_report(options: tuple[str, ...], tmp_path: Path) -> None:
     host = tmp_path / "host"
-    command = [SCRIPT, *options, "--directory", host, "--", "./ringbed", "run", "quickstart"]
+    words: list[str | Path] = [SCRIPT, *options, "--directory", host, "--"]
+    command = [*words, "./ringbed", "run", "quickstart"]
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, text=True, errors="replace", timeout=2400, check=False

@@ -13,8 +13,9 @@ from orchestrator import paths
 from orchestrator.cli import status
 from orchestrator.errors import UsageError
 from orchestrator.host import durable
-from orchestrator.run import directory, manifest, session, stored, testbed
+from orchestrator.run import directory, manifest, session, stored
 from orchestrator.run.directory import RunDirectory
+from orchestrator.run.execute import GuestBench
 from orchestrator.run.journal import Journal
 from orchestrator.run.manifest import Manifest
 from orchestrator.run.session import Settings, Watcher
@@ -95,29 +96,22 @@ def test_a_spoilt_journal_is_told_and_hides_nothing_else(run: RunDirectory) -> N
     assert "journal.jsonl:1" in told["damaged"][0]
 
 
-def bed(how: str) -> testbed.Testbed:
-    machine = SimpleNamespace(
-        name="client",
-        boot=SimpleNamespace(how=how, seconds=1.0),
-        domain_xml="<domain/>",
-        argv=lambda: ["qemu", how],
-    )
-    node = SimpleNamespace(name="client", role="client")
-    topology = SimpleNamespace(id="t", nodes=[node])
-    made = SimpleNamespace(topology=topology, machines={"client": machine}, readback={})
-    return cast(testbed.Testbed, made)
+def bed(how: str) -> GuestBench:
+    told = {"role": "client", "boot": {"how": how, "seconds": 1.0}, "qemu_argv": ["qemu", how]}
+    made = SimpleNamespace(topology=SimpleNamespace(id="t"), describe=lambda: {"client": told})
+    return cast(GuestBench, made)
 
 
 def test_every_session_and_every_start_of_a_guest_is_kept(run: RunDirectory) -> None:
     written = Manifest(run, stored.read_manifest(run))
     written.begin_session(["ringbed", "run"], {})
-    written.add_testbed(bed("cold"))
-    written.add_testbed(bed("snapshot"))
+    written.add_bench(bed("cold"))
+    written.add_bench(bed("snapshot"))
     # That process was killed; another one goes on.
     again = Manifest(run, stored.read_manifest(run))
     again.resume(["ringbed", "resume"])
     assert stored.read_manifest(run)["outcome"] == "unfinished"
-    again.add_testbed(bed("cold"))
+    again.add_bench(bed("cold"))
     again.end("ok")
     found = stored.read_manifest(run)
     assert found["outcome"] == "ok"

@@ -89,9 +89,8 @@ def test_the_good_file_is_good() -> None:
         ),
         (
             "title: A trial",
-            "title: A trial\nclock: virtual",
-            "x.yml:4:8: clock: this version of ringbed measures on the wall clock only; "
-            "set clock: wall",
+            "title: A trial\nclock: vitual",
+            "x.yml:4:8: clock: 'vitual' is not one of wall, virtual (did you mean virtual?)",
         ),
         (
             "memory: 1GiB",
@@ -167,6 +166,12 @@ def test_the_good_file_is_good() -> None:
             "  load: [500",
             "  links.0.ends.1.queues: [1, 9]\n  load: [500",
             "x.yml:15:30: matrix.links.0.ends.1.queues.1: igb has 8 queues, not 9",
+        ),
+        (
+            "  load: [500",
+            "  links.0.ends.1.nic: [igb, virtio]\n  load: [500, 1k, 2k]\nclock: virtual\n#",
+            "x.yml:15:29: matrix.links.0.ends.1.nic.1: virtio cannot be measured on the virtual "
+            "clock: part of its work is done when the host gets to it (nic: igb, or clock: wall)",
         ),
         (
             "  load: [500",

@@ -8,8 +8,12 @@ from orchestrator.stacks.linux import MemcachedOptions, ServerOptions
 from orchestrator.steps.model import Collect, Start, Stop, WaitFor
 
 SITE = Site(
-    server=Endpoint(machine="server", cpus=2, device="net0", queues=2, addresses=("10.0.0.1",)),
-    client=Endpoint(machine="client", cpus=1, device="net0", queues=1, addresses=("10.0.0.2",)),
+    server=Endpoint(
+        machine="server", cpu_ids=(0, 1), device="net0", queues=2, addresses=("10.0.0.1",)
+    ),
+    client=Endpoint(
+        machine="client", cpu_ids=(0,), device="net0", queues=1, addresses=("10.0.0.2",)
+    ),
 )
 LINUX = DRIVERS["linux"]
 

@@ -10,7 +10,7 @@ from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads import GENERATORS, Load, memcslap
 
 CLIENT = Endpoint(
-    machine="client", cpus=2, device="link0", queues=1, addresses=("10.0.0.2", "10.0.0.130")
+    machine="client", cpu_ids=(0, 1), device="link0", queues=1, addresses=("10.0.0.2", "10.0.0.130")
 )
 SERVED = Served(address="10.0.0.1", port=7000, up=(), down=())
 

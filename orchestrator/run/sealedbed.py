@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one sealed guest of a topology on the virtual clock: each trial starts it from its snapshot,
+so that no trial knows of another."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import StepError
+from orchestrator.host.owned import OwnedDirectory
+from orchestrator.log import step
+from orchestrator.run import compose, placement
+from orchestrator.run.plan import Trial
+from orchestrator.run.supplies import Outlook, Supplies
+from orchestrator.spec.topology import Node, Topology
+from orchestrator.steps import sealed
+from orchestrator.vm import guest
+from orchestrator.vm.model import MIB, Boot, Link
+from orchestrator.vm.sealed import Files, Port, SealedConfig, SealedMachine, argv, pad_input
+from orchestrator.vm.snapshots import SnapshotCache
+
+# Of wall time, for a trial: emulation runs at some 50 million instructions per second.
+TRIAL_S = 900.0
+INPUT_BYTES = 32 * MIB
+# What the kernel and the session need beside the machines' own memory.
+HOUSE_BYTES = 256 * MIB
+GUEST = "guest"
+
+
+class SealedTestbed:
+    """Takes trials one at a time. Arguments as of `run.testbed.Testbed`; state: where files of
+    this run live that are gone after it."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        supplies: Supplies,
+        directory: Path,
+        *,
+        state: OwnedDirectory,
+        slot: int = 1,
+        traces: Mapping[str, str] | None = None,
+        came_up: Callable[["SealedTestbed"], None] | None = None,
+    ) -> None:
+        self.topology = topology
+        self._supplies = supplies
+        self._directory = directory / (GUEST if slot == 1 else f"{GUEST}-{slot}")
+        self._state = state.path
+        self._traces = traces or {}
+        self._came_up = came_up
+        self._began = 0.0
+        self._machine = SealedMachine(
+            self._directory.name,
+            sealed_config(topology, supplies),
+            tools=supplies.tools.hash,
+            token=state.token,
+            cache=SnapshotCache(),
+        )
+
+    def up(self) -> None:
+        """Make sure that there is a snapshot to start from. Raises MachineError."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        begin = time.monotonic()
+        with step("guest"), tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            self._machine.snapshot(self._files(Path(scratch), self._directory))
+        self._began = time.monotonic() - begin
+        if self._came_up is not None:
+            self._came_up(self)
+
+    def execute(self, trial: Trial, into: Path) -> None:
+        """Run a trial and write its raw files. Raises StepError or MachineError."""
+        trace = trial.workload.trace
+        text = "" if trace is None else self._traces[trace.file]
+        script = compose.script(trial, self.topology, text)
+        programs = {path.name: path for path in self._supplies.binaries.iterdir()}
+        with tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            files = self._files(Path(scratch), into)
+            sealed.pack(session_machines(self.topology), script, programs, files.input)
+            _fit(files.input)
+            self._machine.run(files, deadline_s=TRIAL_S)
+            sealed.unpack(script, files.output, into)
+        compose.finish(trial, self.topology, into)
+
+    def renew(self) -> None:
+        """Nothing is to be done: every trial has a guest of its own."""
+
+    def give_up(self) -> None:
+        """Make a trial under way in another thread end soon."""
+        self._machine.give_up()
+
+    def close(self) -> None:
+        """Nothing outlives a trial."""
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """What the manifest says of the guest, by its name."""
+        with tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            words = argv(self._machine.config, self._files(Path(scratch), self._directory))
+        return {
+            self._directory.name: {
+                "role": None,
+                "qemu_argv": words,
+                "boot": {"how": "snapshot", "seconds": round(self._began, 3)},
+                "readback": {},
+            }
+        }
+
+    def _files(self, scratch: Path, logs: Path) -> Files:
+        files = Files(
+            site=scratch / "site",
+            input=scratch / "input",
+            output=scratch / "output",
+            console=logs / "console.log",
+            log=self._directory / "qemu.log",
+        )
+        for path, size in ((files.input, INPUT_BYTES), (files.output, self._output_bytes)):
+            with path.open("wb") as file:
+                file.truncate(size)
+        return files
+
+    @property
+    def _output_bytes(self) -> int:
+        return self._machine.config.output_bytes
+
+
+def _fit(path: Path) -> None:
+    pad_input(path)
+    if path.stat().st_size > INPUT_BYTES:
+        raise StepError(
+            f"the trial's input takes {path.stat().st_size // MIB} MiB of {INPUT_BYTES // MIB} MiB",
+            hint="a shorter trace of arrivals fits",
+        )
+    with path.open("r+b") as file:
+        file.truncate(INPUT_BYTES)
+
+
+def sealed_config(topology: Topology, supplies: Supplies | Outlook) -> SealedConfig:
+    """The guest that holds all machines of a topology; the two ends of a cable share a hub."""
+    image = supplies.image
+    return SealedConfig(
+        cpus=1 + sum(node.cpus for node in topology.nodes),
+        memory_bytes=HOUSE_BYTES + sum(node.memory_bytes for node in topology.nodes),
+        boot=Boot(kernel=image.kernel, initrd=image.initrd, root=image.root, image_id=image.hash),
+        site=sealed.site(session_machines(topology)),
+        ports=tuple(
+            Port(mac=port.mac, hub=cable.index) for cable in topology.cables for port in cable.ports
+        ),
+    )
+
+
+def session_machines(topology: Topology) -> list[sealed.Machine]:
+    """The machines of a topology as the session makes them."""
+    return [_session_machine(topology, node) for node in topology.nodes]
+
+
+def _session_machine(topology: Topology, node: Node) -> sealed.Machine:
+    cpus = placement.cpus(topology, node, "virtual")
+    nics = []
+    for port in node.ports:
+        device = placement.device(topology, port, "virtual")
+        cable = topology.cables[port.link]
+        link = Link(name=device, delay_ns=cable.delay_ns, loss=cable.loss, rate_bps=cable.rate_bps)
+        nics.append(
+            sealed.Nic(
+                mac=port.mac,
+                device=device,
+                address=port.cidr(),
+                queues=port.queues,
+                cpus=cpus,
+                commands=(guest.netem(device, link),) if link.impaired else (),
+            )
+        )
+    return sealed.Machine(name=node.name, cpus=cpus, nics=tuple(nics))

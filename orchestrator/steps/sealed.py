@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executes a trial's steps inside one sealed guest, where each machine is a network namespace.
+
+`site` is the script that makes the machines, once and for all trials of a topology. `pack` writes
+all that a trial needs into a tar, `unpack` reads what it left; between them the guest runs on its
+own (images/guest/sealed, vm/sealed.py). The scripts are those that travel over ssh on the wall
+clock.
+"""
+
+import io
+import shlex
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import StepError
+from orchestrator.steps import outcome, shell
+from orchestrator.steps.model import Script, Step
+
+PROGRAMS = "/opt/ringbed/bin"
+_OUT = "/run/ringbed/trial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A NIC that the session hands to a machine. cpus: where the interrupts of its queues go, one
+    after the other. commands: further settings, run beside the NIC in its machine."""
+
+    mac: str
+    device: str
+    address: str
+    queues: int
+    cpus: tuple[int, ...]
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A network namespace and the CPUs whose processes live in it."""
+
+    name: str
+    cpus: tuple[int, ...]
+    nics: tuple[Nic, ...]
+
+
+def pack(
+    machines: Sequence[Machine], script: Script, programs: Mapping[str, Path], into: Path
+) -> None:
+    """Write the session's input: the same bytes for the same arguments."""
+    main, down = (*script.setup, *script.measure), script.teardown
+    with tarfile.open(into, "w", format=tarfile.USTAR_FORMAT) as archive:
+        _add(archive, "session", session(machines, main, down).encode(), mode=0o755)
+        for name, text in (*_scripts(main, "main"), *_scripts(down, "down")):
+            _add(archive, name, text.encode())
+        for name, path in sorted(programs.items()):
+            _add(archive, f"bin/{name}", path.read_bytes(), mode=0o755)
+
+
+def site(machines: Sequence[Machine]) -> str:
+    """The script that makes the machines and their network."""
+    parts = [_SITE]
+    parts += [_namespace(machine) for machine in machines]
+    for machine in machines:
+        parts += [f"carrier {machine.name} {nic.device}\n" for nic in machine.nics]
+    return "".join(parts)
+
+
+def session(machines: Sequence[Machine], main: Sequence[Step], down: Sequence[Step]) -> str:
+    """The program that the guest runs for a trial: its steps, and teardown in any case."""
+    parts = [_SESSION]
+    cpus = {machine.name: ",".join(map(str, machine.cpus)) for machine in machines}
+    parts += ["broken=0\n"]
+    for number, (name, _) in enumerate(outcome.groups(main)):
+        parts.append(f'[ "$broken" = 1 ] || run main.{number:03} {name} {cpus[name]} || broken=1\n')
+    for number, (name, _) in enumerate(outcome.groups(down)):
+        parts.append(f"run down.{number:03} {name} {cpus[name]} || :\n")
+    return "".join(parts)
+
+
+def unpack(script: Script, output: Path, into: Path) -> None:
+    """Read the session's output; collected files go to the directory `into`.
+
+    Raises StepError for the first step that failed, or when the session itself did.
+    """
+    files = _read(output)
+    for name in ("session.log", "status"):
+        (into / name).write_bytes(files.get(name, b""))
+    status = files.get("status", b"").decode().strip()
+    if status != "0":
+        raise StepError(
+            f"the session ended with status {status or 'unknown'}",
+            details=files.get("session.log", b"").decode("utf-8", "replace")[-2000:],
+            hint=f"{into / 'session.log'} has all that it said",
+        )
+    failure = _keep_all((*script.setup, *script.measure), "main", files, into)
+    failure = failure or _keep_all(script.teardown, "down", files, into)
+    if failure is not None:
+        raise failure
+
+
+def _keep_all(
+    steps: Sequence[Step], phase: str, files: Mapping[str, bytes], into: Path
+) -> StepError | None:
+    for number, (machine, group) in enumerate(outcome.groups(steps)):
+        said = files.get(f"{phase}.{number:03}", b"").decode("utf-8", "replace")
+        try:
+            outcome.keep(machine, group, said, into)
+        except StepError as error:
+            return error
+    return None
+
+
+def _scripts(steps: Sequence[Step], phase: str) -> Iterator[tuple[str, str]]:
+    for number, (machine, group) in enumerate(outcome.groups(steps)):
+        text = shell.script(group, f"{_OUT}/{machine}", keep_going=phase == "down")
+        yield f"{phase}.{number:03}", text
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), mode
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def _read(output: Path) -> dict[str, bytes]:
+    """The files in the output by name; none when the session wrote nothing that is whole."""
+    found = {}
+    try:
+        with tarfile.open(output, "r:") as archive:
+            for member in archive:
+                data = archive.extractfile(member)
+                if data is not None:
+                    found[member.name.removeprefix("./")] = data.read()
+    except tarfile.TarError:
+        return {}
+    return found
+
+
+_SITE = f"""\
+set -eu
+trial={_OUT}
+ip() {{ /usr/bin/ip "$@"; }}
+fail() {{ echo "$*" >&2; exit 1; }}
+
+# nic MAC: sets `found` to the interface with that address.
+nic() {{
+    for entry in /sys/class/net/*; do
+        read -r own <"$entry/address"
+        found=${{entry##*/}}
+        [ "$own" != "$1" ] || return 0
+    done
+    fail "no NIC has the address $1"
+}}
+inside() {{ name=$1; shift; nsenter --net="/run/netns/$name" -- "$@"; }}
+# place DEVICE CPU...: queue i interrupts the i-th CPU. Both directions of a queue share an
+# interrupt or have one each, as igb sees fit.
+place() {{
+    device=$1 queue=0
+    shift
+    for cpu; do
+        placed=0
+        for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device"-[rt]x-"$queue"; do
+            [ -d "$entry" ] || continue
+            echo "$cpu" >"${{entry%/*}}/smp_affinity_list"
+            placed=1
+        done
+        [ "$placed" = 1 ] || fail "$device has no interrupt for queue $queue"
+        queue=$((queue + 1))
+    done
+    for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device-rx-$queue"; do
+        [ ! -d "$entry" ] || fail "$device has more queues than $queue"
+    done
+}}
+carrier() {{
+    tries=400
+    until inside "$1" ip -o link show dev "$2" | grep -q LOWER_UP; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "$2 of $1 has no link after 20 s"
+        sleep 0.05
+    done
+}}
+"""
+
+_SESSION = f"""\
+set -eu
+out=/run/ringbed/out
+mkdir -p {PROGRAMS}
+for program in "$PWD"/bin/*; do ln -s "$program" {PROGRAMS}/; done
+
+# run SCRIPT MACHINE CPUS: false when a step failed.
+run() {{
+    nsenter --net="/run/netns/$2" -- taskset -c "$3" sh "./$1" >"$out/$1"
+    ! grep -q '^@ringbed [0-9]* failed' "$out/$1"
+}}
+"""
+
+
+def _namespace(machine: Machine) -> str:
+    name = machine.name
+    lines = [
+        f"ip netns add {name}",
+        f"mkdir -p $trial/{name}",
+        f"ip -n {name} link set lo up",
+    ]
+    for nic in machine.nics:
+        device = nic.device
+        lines += [
+            f"nic {nic.mac}",
+            f'ip link set "$found" name {device} netns {name}',
+            f"inside {name} ethtool -L {device} combined {nic.queues} || :",
+            f"ip -n {name} address add {nic.address} dev {device}",
+            f"ip -n {name} link set {device} up",
+            f"place {device} {' '.join(map(str, _spread(nic)))}",
+        ]
+        lines += [f"inside {name} {shlex.join(command)}" for command in nic.commands]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _spread(nic: Nic) -> Iterable[int]:
+    return (nic.cpus[queue % len(nic.cpus)] for queue in range(nic.queues))

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sealed machine: a guest on virtual time that computes the same bytes on every host.
+
+It shares nothing with its host but three nvdimms (images/guest/sealed says what is on them), has
+no network but a hub between its own NICs, and QEMU counts one nanosecond per guest instruction
+(`-icount shift=0,sleep=off`). Every device it uses completes inside the vCPU's own access; nothing
+waits for QEMU's main loop, whose pace is the host's. QEMU is started directly: a libvirt domain
+has a monitor, names and paths of its run, and no way to leave shared memory out of a snapshot.
+
+Before it looks at its input the guest holds, with one CPU at work and the others halted; there a
+snapshot is taken, once for each configuration, from which every trial starts. What follows is the
+same as after a cold boot, to the nanosecond.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qemu.qmp import QMPClient, QMPError
+
+from orchestrator import process
+from orchestrator.errors import MachineError
+from orchestrator.vm.console import ConsoleLog
+from orchestrator.vm.model import MIB, Boot
+from orchestrator.vm.snapshots import MEMORY, Snapshot, SnapshotCache
+
+logger = logging.getLogger(__name__)
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+HOLD = "ringbed: hold"
+GO = "ringbed: go"
+DONE = "ringbed: done"
+BOOT_S = 240.0
+TICK_S = 0.005
+SAVE_ATTEMPTS = 5
+CONTROL_S = 60.0
+CONNECT_ATTEMPTS = 2000
+
+# The loops that calibrate delays cost minutes of wall time, for each `pause` in them ends a
+# translation block; the clock's rate is known here: 10^9 per second, in ticks of 4 ms.
+KERNEL_ARGS = (
+    "console=ttyS0",
+    "root=/dev/pmem0",
+    "init=/usr/lib/ringbed/sealed",
+    "panic=-1",
+    "oops=panic",
+    "net.ifnames=0",
+    "quiet",
+    "loglevel=4",
+    "nokaslr",
+    "random.trust_cpu=off",
+    "tsc=reliable",
+    "no_timer_check",
+    "lpj=4000000",
+    "cpu_init_udelay=0",
+)
+# Random numbers of the CPU are the host's.
+CPU = "max,-rdrand,-rdseed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """An igb port. Ports with the same `hub` hear each other."""
+
+    mac: str
+    hub: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedConfig:
+    """All that decides what the guest computes, beside its input.
+
+    site: the shell script that makes the network. cpu_flags: added to CPU, such as "-erms".
+    output_bytes: room for the session's results.
+    """
+
+    cpus: int
+    memory_bytes: int
+    boot: Boot
+    site: str = ""
+    ports: tuple[Port, ...] = ()
+    kernel_args: tuple[str, ...] = ()
+    cpu_flags: tuple[str, ...] = ()
+    seed: int = 1
+    output_bytes: int = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Where a machine's files are: nothing here has a part in what the guest computes.
+
+    site: a copy of the configuration's. input: a tar, padded by `pad_input`. output: made anew.
+    log: what QEMU itself says; it names paths of the host.
+    plugin: QEMU's argument for a TCG plugin, or empty; a plugin watches and changes nothing.
+    """
+
+    site: Path
+    input: Path
+    output: Path
+    console: Path
+    log: Path
+    plugin: str = ""
+
+
+def pad_input(path: Path) -> None:
+    """Extend a file to what an nvdimm can be: a multiple of 2 MiB."""
+    size = path.stat().st_size
+    os.truncate(path, max(-(-size // (2 * MIB)), 1) * 2 * MIB)
+
+
+def argv(config: SealedConfig, files: Files) -> list[str]:
+    """QEMU's command line for a cold boot."""
+    boot, memory = config.boot, config.memory_bytes
+    words = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    words += ["-accel", "tcg,thread=single,tb-size=256"]
+    words += ["-icount", "shift=0,sleep=off", "-seed", str(config.seed)]
+    words += ["-rtc", "base=2026-01-01,clock=vm"]
+    words += ["-machine", "pc-q35-10.0,nvdimm=on,memory-backend=ram"]
+    words += ["-cpu", ",".join((CPU, *config.cpu_flags)), "-smp", str(config.cpus)]
+    words += ["-object", f"memory-backend-ram,id=ram,size={memory}"]
+    words += ["-m", f"size={memory // MIB}M,slots=3,maxmem={memory // MIB + 8192}M"]
+    for number, (path, read_only) in enumerate(
+        ((boot.root, True), (files.input, True), (files.output, False))
+    ):
+        words += _nvdimm(number, path, read_only=read_only)
+    for number, port in enumerate(config.ports):
+        words += ["-netdev", f"hubport,id=hub{number},hubid={port.hub}"]
+        words += ["-device", f"pcie-root-port,id=slot{number},slot={number},chassis={number + 1}"]
+        words += ["-device", f"igb,netdev=hub{number},bus=slot{number},mac={port.mac}"]
+    words += ["-kernel", str(boot.kernel), "-initrd", str(boot.initrd)]
+    words += ["-fw_cfg", f"name=opt/ringbed/site,file={files.site}"]
+    words += ["-append", " ".join((*KERNEL_ARGS, *config.kernel_args))]
+    words += ["-serial", f"file:{files.console}"]
+    if files.plugin:
+        words += ["-plugin", files.plugin]
+    return words
+
+
+def _nvdimm(number: int, path: Path, *, read_only: bool) -> list[str]:
+    backend = f"memory-backend-file,id=dimm{number},mem-path={path},size={path.stat().st_size}"
+    access = "readonly=on" if read_only else "readonly=off"
+    unarmed = ",unarmed=on" if read_only else ""
+    return [
+        *("-object", f"{backend},share=on,{access}"),
+        *("-device", f"nvdimm,id=nvdimm{number},memdev=dimm{number}{unarmed}"),
+    ]
+
+
+def fingerprint(config: SealedConfig, files: Files) -> str:
+    """A hash of all that decides what is in the snapshot. Sizes of the nvdimms count, for the
+    guest has seen them; their paths do not."""
+    boot = replace(config.boot, kernel=Path("kernel"), initrd=Path("initrd"))
+    neutral = argv(replace(config, boot=boot), replace(files, plugin=""))
+    text = "\0".join((config.boot.image_id, config.site, *neutral))
+    for name in ("site", "input", "output", "console"):
+        text = text.replace(str(getattr(files, name)), name)
+    text = text.replace(str(boot.root), "root")
+    return hashlib.sha256(f"sealed\0{text}".encode()).hexdigest()
+
+
+class SealedMachine:
+    """Runs sessions of one configuration. One object serves one thread at a time.
+
+    tools: hash of what QEMU comes from, part of the snapshot's key. token: of the run, in the
+    names of unfinished snapshots.
+    """
+
+    def __init__(
+        self, name: str, config: SealedConfig, *, tools: str, token: str, cache: SnapshotCache
+    ) -> None:
+        self.name = name
+        self.config = config
+        self._tools = tools
+        self._token = token
+        self._cache = cache
+        self._given_up = threading.Event()
+
+    def give_up(self) -> None:
+        """Make a session under way in another thread end soon, by a MachineError."""
+        self._given_up.set()
+
+    def run(self, files: Files, *, deadline_s: float, cold: bool = False) -> None:
+        """One session, from the input to the output. deadline_s: of wall time.
+
+        cold: boot instead of starting from the snapshot. Raises MachineError when the guest does
+        not get to its end, with the last lines of its console.
+        """
+        files.site.write_text(self.config.site, encoding="utf-8")
+        _make_output(files.output, self.config.output_bytes)
+        snapshot = None if cold else self.snapshot(files)
+        words = argv(self.config, files)
+        socket = files.input.with_name("qmp")
+        if snapshot is not None:
+            words += [*_monitor(socket), "-incoming", "defer"]
+        files.console.unlink(missing_ok=True)
+        with self._qemu(words, files) as qemu:
+            if snapshot is not None:
+                self._control(qemu, files, _load(socket, snapshot.memory))
+            self._await(qemu, files, DONE, deadline_s)
+            self._await_end(qemu, files, deadline_s)
+
+    def snapshot(self, files: Files) -> Snapshot:
+        """The guest while it holds; made when there is none yet."""
+        files.site.write_text(self.config.site, encoding="utf-8")
+        key = hashlib.sha256(
+            f"{self._tools}\0{fingerprint(self.config, files)}".encode()
+        ).hexdigest()
+        found = self._cache.find(key)
+        if found is not None:
+            return found
+        for _ in range(SAVE_ATTEMPTS):
+            scratch = self._cache.scratch(key, self._token)
+            try:
+                if self._boot_and_save(files, scratch):
+                    return self._cache.publish(key, scratch)
+            except BaseException:
+                self._cache.abandon(scratch)
+                raise
+            self._cache.abandon(scratch)
+        raise MachineError(
+            f"{self.name}: the host was too slow to stop the guest while it held",
+            machine=self.name,
+            hint="try again when the host has less to do",
+        )
+
+    def _boot_and_save(self, files: Files, scratch: Path) -> bool:
+        """Boot to the hold and save. False when the guest went on before it was stopped."""
+        mine = replace(files, console=scratch / "console", plugin="")
+        socket = files.input.with_name("qmp")
+        with self._qemu([*argv(self.config, mine), *_monitor(socket)], mine) as qemu:
+            self._await(qemu, mine, HOLD, BOOT_S)
+            halted = self._control(qemu, mine, _save(socket, scratch / MEMORY))
+            return halted and GO not in mine.console.read_text("utf-8", "replace")
+
+    @contextmanager
+    def _qemu(self, words: Sequence[str], files: Files) -> Iterator[process.Process]:
+        with process.background(words, log=files.log, bound=True) as qemu:
+            yield qemu
+
+    def _control[Answer](
+        self, qemu: process.Process, files: Files, work: Coroutine[Any, Any, Answer]
+    ) -> Answer:
+        try:
+            return asyncio.run(asyncio.wait_for(work, CONTROL_S))
+        except (QMPError, OSError, EOFError, TimeoutError) as error:
+            self._check(qemu, files)
+            raise self._failure(files, f"QEMU does not obey: {error!r}") from error
+
+    def _await(self, qemu: process.Process, files: Files, line: str, deadline_s: float) -> None:
+        end = time.monotonic() + deadline_s
+        while not _says(files.console, line):
+            self._check(qemu, files)
+            if time.monotonic() > end:
+                self._fail(files, f"the guest did not say {line!r} within {deadline_s:.0f} s")
+            time.sleep(TICK_S)
+
+    def _await_end(self, qemu: process.Process, files: Files, deadline_s: float) -> None:
+        end = time.monotonic() + deadline_s
+        while qemu.poll() is None:
+            if time.monotonic() > end:
+                self._fail(files, "the guest did not switch itself off")
+            time.sleep(TICK_S)
+        if qemu.returncode != 0:
+            self._fail(files, f"QEMU ended with status {qemu.returncode}")
+
+    def _check(self, qemu: process.Process, files: Files) -> None:
+        if self._given_up.is_set():
+            raise MachineError(f"{self.name}: the run ends", machine=self.name)
+        verdict = ConsoleLog(files.console).scan()
+        if verdict.panic:
+            self._fail(files, f"the guest's kernel panicked: {verdict.panic}")
+        if verdict.failure:
+            self._fail(files, f"the guest gave up: {verdict.failure}")
+        if qemu.poll() is not None and not _says(files.console, DONE):
+            self._fail(files, f"QEMU ended with status {qemu.returncode} before the session did")
+
+    def _fail(self, files: Files, what: str) -> NoReturn:
+        raise self._failure(files, what)
+
+    def _failure(self, files: Files, what: str) -> MachineError:
+        said = ""
+        if files.log.exists():
+            said = process.tail(files.log.read_text("utf-8", "replace"), 5)
+        return MachineError(
+            f"{self.name}: {what}",
+            machine=self.name,
+            details=f"{ConsoleLog(files.console).tail(25)}\n--- QEMU ---\n{said}".strip(),
+            hint=f"the whole console is in {files.console}",
+        )
+
+
+def _says(console: Path, line: str) -> bool:
+    try:
+        return line in console.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return False
+
+
+def _make_output(path: Path, size: int) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def _monitor(socket: Path) -> list[str]:
+    return ["-qmp", f"unix:{socket},server=on,wait=off"]
+
+
+async def _save(socket: Path, memory: Path) -> bool:
+    """Stop the guest and write its memory and devices to a file.
+
+    False when another CPU than the first was at work: which of them QEMU would let go on first
+    is not part of what is saved.
+    """
+    async with _connected(socket) as client:
+        await client.execute("stop")
+        registers = await client.execute(
+            "human-monitor-command", {"command-line": "info registers -a"}
+        )
+        halted = re.findall(r"HLT=(\d)", str(registers))
+        if "0" in halted[1:]:
+            return False
+        await client.execute("migrate", {"uri": f"file:{memory}"})
+        await _migrated(client)
+    return True
+
+
+async def _load(socket: Path, memory: Path) -> None:
+    """Let the guest go on from that file."""
+    async with _connected(socket) as client:
+        await client.execute("migrate-incoming", {"uri": f"file:{memory}"})
+        await _migrated(client)
+        await client.execute("cont")
+
+
+@asynccontextmanager
+async def _connected(socket: Path) -> AsyncIterator[QMPClient]:
+    """QEMU's monitor, set up to leave shared memory, the nvdimms, out of what is saved."""
+    client = QMPClient("sealed")
+    for _ in range(CONNECT_ATTEMPTS):
+        if socket.exists():
+            break
+        await asyncio.sleep(TICK_S)
+    await client.connect(str(socket))
+    try:
+        ignore = {"capability": "x-ignore-shared", "state": True}
+        await client.execute("migrate-set-capabilities", {"capabilities": [ignore]})
+        # Or QEMU would tell the network of the guest's arrival, at times of the host.
+        await client.execute("migrate-set-parameters", {"announce-rounds": 0})
+        yield client
+    finally:
+        await client.disconnect()
+
+
+async def _migrated(client: QMPClient) -> None:
+    while True:
+        status = await client.execute("query-migrate")
+        assert isinstance(status, dict)
+        match status.get("status"):
+            case "completed":
+                return
+            case "failed":
+                raise OSError(str(status.get("error-desc")))
+        await asyncio.sleep(TICK_S)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into a sealed guest and what is read from it, without a guest."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import StepError
+from orchestrator.steps import sealed
+from orchestrator.steps.model import Collect, Run, Script, Start, Stop
+
+NIC = sealed.Nic(
+    mac="02:00:00:00:00:01", device="link0a", address="198.18.0.1/24", queues=2, cpus=(1,)
+)
+MACHINES = (
+    sealed.Machine(name="client", cpus=(1,), nics=(NIC,)),
+    sealed.Machine(name="server", cpus=(2, 3), nics=()),
+)
+SCRIPT = Script(
+    setup=(Start(machine="server", name="server", argv=("serve",)),),
+    measure=(
+        Run(machine="client", argv=("load",)),
+        Collect(machine="client", path="{out}/load.json", into="load.json"),
+    ),
+    teardown=(Stop(machine="server", name="server"),),
+)
+
+
+def packed(tmp_path: Path, name: str) -> Path:
+    program = tmp_path / "rb-x"
+    program.write_bytes(b"\x7fELF")
+    target = tmp_path / name
+    sealed.pack(MACHINES, SCRIPT, {"rb-x": program}, target)
+    return target
+
+
+def test_input_is_the_same_bytes_every_time(tmp_path: Path) -> None:
+    first, second = packed(tmp_path, "a"), packed(tmp_path, "b")
+    assert first.read_bytes() == second.read_bytes()
+    with tarfile.open(first) as archive:
+        assert archive.getnames() == ["session", "main.000", "main.001", "down.000", "bin/rb-x"]
+
+
+@pytest.mark.parametrize(
+    "text", [sealed.site(MACHINES), sealed.session(MACHINES, SCRIPT.measure, SCRIPT.teardown)]
+)
+def test_scripts_are_valid_shell(text: str) -> None:
+    subprocess.run(["sh", "-n", "-c", text], check=True, timeout=10)
+
+
+def test_interrupts_are_spread_over_the_machines_cpus() -> None:
+    assert "place link0a 1 1\n" in sealed.site(MACHINES)
+
+
+def test_a_script_runs_on_the_cpus_of_its_machine() -> None:
+    text = sealed.session(MACHINES, (*SCRIPT.setup, *SCRIPT.measure), SCRIPT.teardown)
+    assert "run main.000 server 2,3 ||" in text and "run main.001 client 1 ||" in text
+
+
+def output(tmp_path: Path, files: dict[str, str]) -> Path:
+    target = tmp_path / "output"
+    with tarfile.open(target, "w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return target
+
+
+GOOD = {
+    "status": "0\n",
+    "session.log": "",
+    "main.000": "\n@ringbed 0 ok 0\n",
+    "main.001": "\n@ringbed 1 ok 0\n\n@ringbed-file 2 e30K\n\n@ringbed 2 ok 0\n",
+    "down.000": "\n@ringbed 0 ok 0\n",
+}
+
+
+def unpack(tmp_path: Path, files: dict[str, str]) -> Path:
+    into = tmp_path / "into"
+    into.mkdir()
+    sealed.unpack(SCRIPT, output(tmp_path, files), into)
+    return into
+
+
+def test_collected_files_are_kept(tmp_path: Path) -> None:
+    into = unpack(tmp_path, GOOD)
+    assert (into / "load.json").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"status": "1\n"}, "the session ended with status 1"),
+        ({"status": ""}, "the session ended with status unknown"),
+        ({"main.001": "\n@ringbed 1 failed 7 no\n"}, "client: run load: no"),
+        ({"main.001": ""}, "client: the guest's shell ended before: run load"),
+        ({"down.000": "\n@ringbed 0 failed 1 died\n"}, "server: stop server: died"),
+    ],
+)
+def test_what_failed_is_told(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    with pytest.raises(StepError, match=message):
+        unpack(tmp_path, GOOD | change)
+
+
+def test_the_first_failure_counts(tmp_path: Path) -> None:
+    both = {"main.000": "\n@ringbed 0 failed 1 one\n", "down.000": "\n@ringbed 0 failed 1 two\n"}
+    with pytest.raises(StepError, match="one"):
+        unpack(tmp_path, GOOD | both)
+
+
+def test_output_that_is_no_archive(tmp_path: Path) -> None:
+    blank = tmp_path / "blank"
+    blank.write_bytes(bytes(1 << 20))
+    with pytest.raises(StepError, match="status unknown"):
+        sealed.unpack(SCRIPT, blank, tmp_path)
