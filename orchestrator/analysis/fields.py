@@ -114,11 +114,16 @@ def load(path: Path) -> Fields:
         raise RawError(f"{path.name}: is missing") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RawError(f"{path.name}: cannot be read: {error}") from error
+    return parse(path.name, text)
+
+
+def parse(name: str, text: str) -> Fields:
+    """A JSON object from its text; `name` is of the file it stands in. Raises RawError."""
     try:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         how = "is empty" if not text.strip() else f"is damaged or cut off: {error}"
-        raise RawError(f"{path.name}: {how}") from error
+        raise RawError(f"{name}: {how}") from error
     if not isinstance(data, dict):
-        raise RawError(f"{path.name}: holds no JSON object")
-    return Fields(path.name, data)
+        raise RawError(f"{name}: holds no JSON object")
+    return Fields(name, data)

@@ -47,6 +47,7 @@ class Sample:
     repetition: int
     value: float
     reason: str
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def points(frame: pd.DataFrame) -> Points:
     table of trials: nothing is known about them but that they failed."""
     groups: dict[tuple[Series, float | None, str], list[tuple[object, ...]]] = {}
     names = ["variant", "stack", "app", "workload", "clock", "offered_rps", "metric", "unit"]
-    names += ["direction", "trial", "repetition", "value", "valid", "reason"]
+    names += ["direction", "trial", "repetition", "value", "valid", "reason", "seed"]
     for row in zip(*(frame[name].tolist() for name in names), strict=True):
         if not row[0]:
             continue
@@ -135,8 +136,8 @@ def _point(
 
 
 def _sample(row: tuple[object, ...]) -> Sample:
-    trial, repetition, value, valid, reason = row[9:14]
-    assert isinstance(repetition, int) and isinstance(value, float)
+    trial, repetition, value, valid, reason, seed = row[9:15]
+    assert isinstance(repetition, int) and isinstance(value, float) and isinstance(seed, int)
     if valid and math.isnan(value):
         reason = "no value"
     return Sample(
@@ -144,4 +145,5 @@ def _sample(row: tuple[object, ...]) -> Sample:
         repetition=repetition,
         value=value,
         reason="" if valid and not math.isnan(value) else str(reason) or "invalid",
+        seed=seed,
     )

@@ -98,36 +98,6 @@ def median_interval(
     return Estimate(value=value, low=low, high=high, n=len(sample), confidence=confidence)
 
 
-def ratio_interval(
-    before: Sequence[float],
-    after: Sequence[float],
-    *,
-    confidence: float = CONFIDENCE,
-    seed: int = SEED,
-) -> Estimate:
-    """median(after) / median(before) of two independent samples, with its bootstrap interval.
-
-    n is the smaller sample's size. The values of `before` must be positive.
-    """
-    first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
-    if not len(first) or not len(second) or (first <= 0).any():
-        raise ValueError("a ratio needs values on both sides, and positive ones below")
-    value = float(np.median(second) / np.median(first))
-    n = min(len(first), len(second))
-    if n == 1:
-        nan = float("nan")
-        return Estimate(value=value, low=nan, high=nan, n=1, confidence=confidence)
-    below = np.median(first[_resamples(len(first), seed)], axis=1)
-    above = np.median(second[_resamples(len(second), seed + 1)], axis=1)
-    if len(below) * len(above) <= 1_000_000:
-        ratios = (above[:, None] / below[None, :]).ravel()
-    else:
-        draw = np.random.default_rng([seed, len(below), len(above)])
-        ratios = draw.choice(above, RESAMPLES) / draw.choice(below, RESAMPLES)
-    low, high = _interval(ratios, confidence)
-    return Estimate(value=value, low=low, high=high, n=n, confidence=confidence)
-
-
 def quantile_interval(
     histograms: Sequence[Histogram],
     q: float,

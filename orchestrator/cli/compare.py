@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,20 +13,24 @@ from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
 from orchestrator.errors import ExitCode
 from orchestrator.run import directory
 
+if TYPE_CHECKING:
+    from orchestrator.analysis import Row
+
 
 def compare(
     before: Annotated[str, typer.Argument(metavar="A", help="The run to compare with.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The run to judge.")],
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--threshold",
             metavar="SHARE",
             min=0.0,
             max=1.0,
-            help="A smaller relative change counts as none.",
+            help="A smaller relative change counts as none; default: a share for each metric, or "
+            "the runs' own noise where that is more.",
         ),
-    ] = 0.05,
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the points that did not change.")
     ] = False,
@@ -40,7 +44,10 @@ def compare(
     results = [
         analysis.build_results(directory.find(runs_dir, wanted).path) for wanted in (before, after)
     ]
-    rows = analysis.compare(results[0].points, results[1].points, threshold=threshold)
+    names = dict.fromkeys(name for one in results for name in analysis.named_metrics(one.manifest))
+    rows = analysis.compare(
+        results[0].points, results[1].points, metrics=tuple(names), threshold=threshold
+    )
     verdicts = [row.verdict for row in rows]
     if as_json:
         output.show_json({"a": results[0].run, "b": results[1].run, "rows": [*map(asdict, rows)]})
@@ -59,10 +66,17 @@ def compare(
                 output.out.print(f"  {note}", soft_wrap=True)
         counts = {verdict: verdicts.count(verdict) for verdict in analysis.Verdict}
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        output.out.print(
-            f"\n{len(rows)} points: {told or 'none in common'} (same: within {threshold:.0%})"
-        )
+        output.out.print(f"\n{len(rows)} points: {told or 'none in common'}{_limits(rows)}")
     raise typer.Exit(_exit_code(verdicts))
+
+
+def _limits(rows: Sequence["Row"]) -> str:
+    """What counted as the same, which can differ from metric to metric."""
+    limits = sorted({row.threshold for row in rows if row.threshold})
+    if not limits:
+        return ""
+    told = " to ".join(f"{limit:.1%}" for limit in dict.fromkeys((limits[0], limits[-1])))
+    return f" (same: within {told})"
 
 
 def _exit_code(verdicts: Sequence[str]) -> ExitCode:

@@ -14,11 +14,14 @@ import typer
 
 import orchestrator
 from orchestrator.cli import (
+    baseline,
+    bisect,
     clean,
     compare,
     doctor,
     image,
     logs,
+    nightly,
     output,
     plan,
     report,
@@ -72,10 +75,13 @@ status.register(app)
 logs.register(app)
 report.register(app)
 compare.register(app)
+nightly.register(app)
+bisect.register(app)
 doctor.register(app)
 clean.register(app)
 schema.register(app)
 test.register(app)
+app.add_typer(baseline.app, name="baseline")
 app.add_typer(image.app, name="image")
 app.add_typer(vm.app, name="vm")
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator import paths
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 # Both are read before any verb (`main.hoisted`); a verb that honours them names them in its help.
@@ -91,6 +93,39 @@ Connect = Annotated[
         help="libvirt to use: embed (inside this process), qemu:///system, qemu+ssh://HOST/system.",
     ),
 ]
+
+Suite = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A name below experiments/suites/, or a file.")
+]
+
+Baselines = Annotated[
+    Path | None,
+    typer.Option(
+        "--baselines",
+        metavar="DIR",
+        envvar="RINGBED_BASELINES",
+        help="Where accepted baselines are; default: baselines/ of the checkout.",
+    ),
+]
+
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="DIR",
+        envvar="RINGBED_HISTORY",
+        help="Where the history of nightly results is; default: history/ of the runs' directory.",
+    ),
+]
+
+
+def baselines_dir(given: Path | None) -> Path:
+    return given or paths.project("baselines")
+
+
+def history_dir(given: Path | None, runs_dir: Path) -> Path:
+    return given or runs_dir / "history"
+
 
 RUNS_DIR = Path("runs")
 EMBED = "embed"

@@ -2,7 +2,13 @@
 """Views of a run's tables: report.html, figures, rows for the terminal. No statistics here."""
 
 from orchestrator.report.terminal import claim_rows, comparisons, summary_rows
-from orchestrator.report.writer import figure_names, write_figure, write_report
+from orchestrator.report.writer import (
+    figure_names,
+    write_figure,
+    write_nightly,
+    write_report,
+    write_trends,
+)
 
 __all__ = [
     "claim_rows",
@@ -10,5 +16,7 @@ __all__ = [
     "figure_names",
     "summary_rows",
     "write_figure",
+    "write_nightly",
     "write_report",
+    "write_trends",
 ]

@@ -70,6 +70,18 @@ def interval(value: Estimate | None, unit: str) -> str:
     return "" if low == high else f"{low} – {high}"
 
 
+def ratio(value: float) -> str:
+    """A ratio; where it is close to 1, with the digits that tell it from 1."""
+    return f"{value:.5f}" if 0.0 < abs(value - 1.0) < 0.01 else f"{value:.3f}"
+
+
+def ratio_span(value: Estimate | None) -> str:
+    """`low – high`; empty when there is no interval, or none that one could see."""
+    if value is None or not value.has_interval or value.low == value.high:
+        return ""
+    return f"{ratio(value.low)} – {ratio(value.high)}"
+
+
 def slo(result: SloResult | None) -> str:
     """The largest load within the objective, with a sign where it is only a bound."""
     return NOTHING if result is None else _answer(result.median)

@@ -4,20 +4,15 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from orchestrator import __version__
 from orchestrator.analysis import Balance, Estimate, Outcome, Results, Summary
 from orchestrator.analysis.raw import Crosscheck, Record
 from orchestrator.analysis.statistics import median_interval
-from orchestrator.report import formats, provenance, theme
+from orchestrator.report import formats, html, provenance, theme
 from orchestrator.report.catalogue import Chart, Group
 from orchestrator.report.render import inline
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +61,7 @@ class CheckRow:
 
 def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -> str:
     """The HTML text. svgs: figure name -> SVG."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html.environment()
     environment.filters |= {
         "estimate": formats.estimate,
         "interval": formats.interval,
@@ -85,10 +74,7 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
     return environment.get_template("template.html.j2").render(
         title=manifest.get("title") or results.run,
         results=results,
-        version=__version__,
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        palette=Markup(_palette()),
-        script=Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        script=html.part("report.js"),
         tcg=provenance.accelerator_kind(manifest) == "tcg" and "wall" in results.clocks,
         clock=" and ".join(results.clocks) or "no",
         headlines=headlines(results),
@@ -130,18 +116,6 @@ def headlines(results: Results) -> list[str]:
         met = sum(1 for claim in results.claims if claim.outcome is Outcome.REPRODUCED)
         sentences.append(f"{met} of {len(results.claims)} claims reproduced.")
     return sentences
-
-
-def _palette() -> str:
-    """Colours as CSS variables, with their replacements on dark ground."""
-
-    def block(which: int) -> str:
-        return "".join(
-            f"--series-{index}:{pair[which]};" for index, pair in enumerate(theme.SERIES_COLOURS)
-        )
-
-    dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{block(1)}}}}}"
-    return f":root{{{block(0)}}}{dark}"
 
 
 def _colours(results: Results) -> dict[str, int]:

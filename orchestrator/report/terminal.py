@@ -128,8 +128,11 @@ class Comparison:
     notes: list[str]
 
 
-def comparisons(rows: Sequence[Row]) -> list[Comparison]:
-    """The rows of a comparison by variant and workload, sorted by what was swept."""
+def comparisons(
+    rows: Sequence[Row], names: tuple[str, str, str] = ("A", "B", "B/A")
+) -> list[Comparison]:
+    """The rows of a comparison by variant and workload, sorted by what was swept. names: of both
+    sides, and of their ratio."""
     order = list(dict.fromkeys(row.variant for row in rows))
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -137,7 +140,9 @@ def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     counts = Counter(variant for variant, _ in groups)
     return [
         _comparison(
-            f"{variant}, {workload}" if counts[variant] > 1 else variant, groups[variant, workload]
+            f"{variant}, {workload}" if counts[variant] > 1 else variant,
+            groups[variant, workload],
+            names,
         )
         for variant, workload in sorted(
             groups, key=lambda key: (order.index(key[0]), natural_key(key[1]))
@@ -145,7 +150,7 @@ def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     ]
 
 
-def _comparison(title: str, rows: Sequence[Row]) -> Comparison:
+def _comparison(title: str, rows: Sequence[Row], names: tuple[str, str, str]) -> Comparison:
     table = []
     for row in rows:
         ratio = row.ratio
@@ -155,8 +160,8 @@ def _comparison(title: str, rows: Sequence[Row]) -> Comparison:
                 formats.rate(row.offered_rps),
                 formats.estimate(row.before, row.unit),
                 formats.estimate(row.after, row.unit),
-                formats.NOTHING if ratio is None else f"{ratio.value:.3f}",
-                f"{ratio.low:.3f} – {ratio.high:.3f}" if ratio and ratio.has_interval else "",
+                formats.NOTHING if ratio is None else formats.ratio(ratio.value),
+                formats.ratio_span(ratio),
                 str(row.verdict),
             ]
         )
@@ -168,7 +173,7 @@ def _comparison(title: str, rows: Sequence[Row]) -> Comparison:
     )
     return Comparison(
         title=title,
-        headers=["metric", "offered/s>", "A>", "B>", "B/A>", "interval", VERDICT],
+        headers=["metric", "offered/s>", *(f"{name}>" for name in names), "interval", VERDICT],
         rows=table,
         notes=[f"{count} × {why}" for why, count in whys.items()],
     )

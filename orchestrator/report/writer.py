@@ -5,11 +5,16 @@ import csv
 import difflib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.analysis import Results
+from orchestrator.analysis.history import Trend
+from orchestrator.analysis.nightly import Nightly
 from orchestrator.errors import UsageError
+from orchestrator.report import nightly, trend
 from orchestrator.report.catalogue import Chart, groups
+from orchestrator.report.junit import junit
 from orchestrator.report.page import page
 from orchestrator.report.render import render
 
@@ -39,6 +44,27 @@ def write_figure(run_dir: Path, results: Results, name: str) -> list[Path]:
         )
     _write(run_dir, charts[name])
     return sorted((run_dir / "figures").glob(f"{name}.*"))
+
+
+def write_nightly(directory: Path, result: Nightly, history: Path) -> dict[str, Path]:
+    """Write a nightly result as page, Markdown and JUnit XML; the files by what they are."""
+    trends = os.path.relpath(history / f"{result.about.suite}.html", directory)
+    texts = {
+        "report": ("report.html", nightly.page(result, trends=trends)),
+        "summary": ("summary.md", nightly.markdown(result)),
+        "junit": ("junit.xml", junit(result)),
+    }
+    for name, text in texts.values():
+        _replace(directory / name, text.encode("utf-8"))
+    return {what: directory / name for what, (name, _) in texts.items()}
+
+
+def write_trends(history: Path, suite: str, trends: Sequence[Trend]) -> Path:
+    """Write the page of a suite's history."""
+    history.mkdir(parents=True, exist_ok=True)
+    path = history / f"{suite}.html"
+    _replace(path, trend.page(suite, trends).encode("utf-8"))
+    return path
 
 
 def _write(run_dir: Path, chart: Chart) -> dict[str, bytes]:

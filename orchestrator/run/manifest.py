@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import orchestrator
-from orchestrator import paths, process
+from orchestrator import process
 from orchestrator.errors import CommandError
 from orchestrator.host import durable
+from orchestrator.run import repository
 from orchestrator.run.compose import record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import GuestBench
@@ -53,7 +54,7 @@ class Manifest:
         self.data["sessions"].append(
             {
                 "command": process.shell_form(command),
-                "started": _utc(),
+                "started": utc(),
                 "ended": None,
                 "outcome": UNFINISHED,
                 "ringbed": source,
@@ -70,12 +71,12 @@ class Manifest:
                 self.data["machines"][key] = facts
                 started = {what: facts[what] for what in ("boot", "qemu_argv")}
                 starts = self.data["sessions"][-1]["machines"]
-                starts.append({"name": key, "ready": _utc(), **started})
+                starts.append({"name": key, "ready": utc(), **started})
             self._write()
 
     def end(self, outcome: str) -> None:
         with self._lock:
-            ending = {"ended": _utc(), "outcome": outcome}
+            ending = {"ended": utc(), "outcome": outcome}
             self.data |= ending
             self.data["sessions"][-1] |= ending
             self._write()
@@ -98,7 +99,7 @@ def begin(
         "name": experiment.name,
         "title": experiment.title,
         "command": process.shell_form(command),
-        "started": _utc(),
+        "started": utc(),
         "ended": None,
         "outcome": UNFINISHED,
         "clock": plan.clock,
@@ -156,12 +157,11 @@ def source_state(into: Path, session: int) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    # A checkout may belong to another user (sudo): reading it is all that happens.
-    argv = ["git", "-c", f"safe.directory={paths.PROJECT}", "-C", str(paths.PROJECT), *arguments]
-    return process.run(argv, timeout=20, env={"GIT_OPTIONAL_LOCKS": "0"}).stdout
+    # Reading is all that happens.
+    return repository.git(*arguments, env={"GIT_OPTIONAL_LOCKS": "0"}).stdout
 
 
-def _utc() -> str:
+def utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 

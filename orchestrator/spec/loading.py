@@ -62,7 +62,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     `details`, each with its line and column.
     """
     checked = check_experiment(path, overrides)
-    raise_faults(checked.faults, _shown(path))
+    raise_faults(checked.faults, shown_path(path))
     for fault in checked.faults:
         logger.warning("%s", fault)
     assert checked.experiment is not None
@@ -71,15 +71,15 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def check_experiment(path: Path, overrides: Sequence[str] = ()) -> Checked:
     """As load_experiment, with all faults as values. Raises SpecError for an unreadable file."""
-    text = _read(path)
-    document = read_yaml(text, _shown(path))
+    text = read_text(path)
+    document = read_yaml(text, shown_path(path))
     if document.data is None and document.faults:
         return Checked(experiment=None, faults=tuple(document.faults))
     for argument in overrides:
         apply_override(document, argument)
     source = Source(
         path=path,
-        name=_shown(path),
+        name=shown_path(path),
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         overrides=tuple(overrides),
         keys=document.keys,
@@ -185,22 +185,24 @@ def _hash_files(draft: Draft) -> tuple[dict[str, str], list[Fault]]:
     return files, faults
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
+    """A path as the user would write it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file that a user wrote. Raises SpecError."""
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise SpecError(f"cannot be read: {error.strerror}", file=_shown(path)) from error
+        raise SpecError(f"cannot be read: {error.strerror}", file=shown_path(path)) from error
     if len(raw) > MAX_BYTES:
-        raise SpecError(f"is larger than {MAX_BYTES} bytes", file=_shown(path))
+        raise SpecError(f"is larger than {MAX_BYTES} bytes", file=shown_path(path))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise SpecError("is no UTF-8 text", file=_shown(path), line=line) from error
+        raise SpecError("is no UTF-8 text", file=shown_path(path), line=line) from error
