@@ -13,7 +13,7 @@ from orchestrator.analysis.baseline import Baseline
 from orchestrator.analysis.cells import Cell, Key
 from orchestrator.analysis.fields import Fields
 from orchestrator.analysis.statistics import Estimate
-from orchestrator.analysis.verdicts import VIRTUAL, Judgement, Pair, Test, Verdict, judge
+from orchestrator.analysis.verdicts import VIRTUAL, Judgement, Method, Pair, Verdict, judge
 from orchestrator.errors import InfrastructureError
 from orchestrator.host import durable
 
@@ -272,7 +272,7 @@ def _judgement(data: Fields) -> Judgement:
         )
         ratio = Estimate(value=_signed(inner, "value"), low=low, high=high, n=inner.integer("n"))
     try:
-        verdict, test = Verdict(data.text("verdict")), Test(data.text("test"))
+        verdict, test = Verdict(data.text("verdict")), Method(data.text("test"))
     except ValueError as error:
         raise data.error("verdict", str(error)) from None
     return Judgement(

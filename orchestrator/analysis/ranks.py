@@ -17,6 +17,8 @@ from orchestrator.analysis.statistics import CONFIDENCE, SEED, Estimate
 
 EXACT_UP_TO = 80
 RESAMPLES = 2000
+# All differences of all resamples at once would take much memory for large samples.
+_PARTS = 8
 
 type Floats = NDArray[np.float64]
 
@@ -65,12 +67,16 @@ def shift_ratio(
         nan = float("nan")
         return Estimate(value=value, low=nan, high=nan, n=1, confidence=confidence)
     draw = np.random.default_rng([seed, len(first), len(second)])
-    ratios = np.empty(RESAMPLES)
     lower = first[draw.integers(0, len(first), (RESAMPLES, len(first)))]
     upper = second[draw.integers(0, len(second), (RESAMPLES, len(second)))]
-    for row in range(RESAMPLES):
-        shift = np.median(upper[row][:, None] - lower[row][None, :])
-        ratios[row] = 1.0 + shift / np.median(lower[row])
+    ratios = np.concatenate(
+        [
+            1.0 + _shifts(a, b) / np.median(a, axis=1)
+            for a, b in zip(
+                np.array_split(lower, _PARTS), np.array_split(upper, _PARTS), strict=True
+            )
+        ]
+    )
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(ratios, [tail, 1.0 - tail], method="inverted_cdf")
     return Estimate(
@@ -82,6 +88,13 @@ def shift_ratio(
     )
 
 
+def _shifts(before: Floats, after: Floats) -> Floats:
+    """The shift of each row."""
+    differences = after[:, :, None] - before[:, None, :]
+    shifts: Floats = np.median(differences.reshape(len(before), -1), axis=1)
+    return shifts
+
+
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted for being many: calling all that are at most q a change keeps the
     expected share of false ones among them at or below q."""
@@ -90,7 +103,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     adjusted = [1.0] * count
     least = 1.0
     for position, place in enumerate(order):
-        least = min(least, p_values[place] * count / (count - position))
+        least = min(least, p_values[place] * (count / (count - position)))
         adjusted[place] = least
     return adjusted
 

@@ -20,6 +20,7 @@ from fractions import Fraction
 from orchestrator.analysis.points import Sample
 from orchestrator.analysis.ranks import (
     benjamini_hochberg,
+    hodges_lehmann,
     mann_whitney,
     shift_ratio,
     smallest_p,
@@ -42,7 +43,7 @@ class Verdict(StrEnum):
     NOT_MEASURED = "not measured"
 
 
-class Test(StrEnum):
+class Method(StrEnum):
     """What decided. NONE: there was nothing to test."""
 
     EXACT = "exact, by seed"
@@ -89,7 +90,7 @@ class Judgement:
 
     verdict: Verdict
     why: str
-    test: Test = Test.NONE
+    test: Method = Method.NONE
     ratio: Estimate | None = None
     threshold: float = 0.0
     practical: float = 0.0
@@ -138,7 +139,7 @@ def noise_between(first: Sequence[float], second: Sequence[float]) -> tuple[floa
         return ()
     if not all(map(math.isfinite, (*first, *second))):
         return ()
-    return (shift_ratio(first, second).value - 1.0,)
+    return (hodges_lehmann(first, second) / statistics.median(first),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ class _Draft:
     noise: float | None
     done: tuple[Verdict, str] | None = None
     ratio: Estimate | None = None
-    test: Test = Test.NONE
+    test: Method = Method.NONE
     p: float | None = None
 
     def settle(self, adjusted: float | None) -> Judgement:
@@ -211,7 +212,7 @@ def _draft(pair: Pair, floors: dict[tuple[str, str], float], threshold: float | 
     noise = floors.get((pair.metric, pair.clock)) if pair.clock != VIRTUAL else None
     done: tuple[Verdict, str] | None = None
     ratio: Estimate | None = None
-    test, p = Test.NONE, None
+    test, p = Method.NONE, None
     before, after = pair.before, pair.after
     if before is None or after is None:
         done = Verdict.NOT_MEASURED, pair.missing or f"only in {'B' if before is None else 'A'}"
@@ -220,7 +221,7 @@ def _draft(pair: Pair, floors: dict[tuple[str, str], float], threshold: float | 
         reasons = dict.fromkeys(sample.reason for sample in (*before.invalid, *after.invalid))
         done = Verdict.INVALID, f"no valid repetition in {side}: {'; '.join(reasons)}"
     elif pair.clock == VIRTUAL:
-        test = Test.EXACT
+        test = Method.EXACT
         done, ratio = _exactly(before, after, pair.direction, limit.share)
     else:
         old, new = before.values, after.values
@@ -228,7 +229,7 @@ def _draft(pair: Pair, floors: dict[tuple[str, str], float], threshold: float | 
         if min(old) > 0.0 and all(map(math.isfinite, (*old, *new))):
             ratio = shift_ratio(old, new)
         if done is None:
-            test, p = Test.RANKS, mann_whitney(old, new)
+            test, p = Method.RANKS, mann_whitney(old, new)
     return _Draft(
         pair=pair,
         limit=limit,
