@@ -207,7 +207,7 @@ def write(directory: Path, nightly: Nightly) -> Path:
 def _judgement_json(judgement: Judgement) -> dict[str, Any]:
     """NaN is no JSON: an interval that does not exist is null."""
     data = asdict(judgement)
-    if judgement.ratio is not None and not judgement.ratio.has_interval:
+    if judgement.ratio is not None and math.isnan(judgement.ratio.low):
         data["ratio"] |= {"low": None, "high": None}
     return data
 

@@ -17,7 +17,6 @@ from orchestrator.analysis.statistics import (
     max_min_ratio,
     median_interval,
     quantile_interval,
-    ratio_interval,
 )
 
 SAMPLES = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=12)
@@ -73,18 +72,6 @@ def test_large_samples_are_seeded_and_cover() -> None:
     assert hits / 60 >= 0.85
     values = random.normal(0.0, 1.0, 25)
     assert median_interval(values) == median_interval(values)
-
-
-def test_ratios() -> None:
-    found = ratio_interval([10.0, 11.0, 12.0], [20.0, 22.0, 24.0])
-    assert found.value == 2.0
-    assert found.low == pytest.approx(20 / 12)
-    assert found.high == pytest.approx(2.4)
-    with pytest.raises(ValueError, match="positive"):
-        ratio_interval([0.0, 1.0], [1.0, 1.0])
-    assert ratio_interval([1.0], [2.0, 3.0]).n == 1
-    many = ratio_interval(list(range(1, 20)), list(range(1, 20)))
-    assert many.low < 1.0 < many.high
 
 
 def test_pooled_quantiles_resample_whole_repetitions() -> None:

@@ -12,6 +12,8 @@ from orchestrator.run.journal import Journal
 
 VERBS = [
     *("run", "plan", "resume", "status", "logs", "report", "compare", "doctor", "clean", "schema"),
+    *("nightly", "explain", "trend", "bisect"),
+    *("baseline accept", "baseline list", "baseline show"),
     *("test", "image build", "image list", "image lock"),
     *("vm up", "vm ssh", "vm console", "vm down", "vm list"),
 ]

@@ -55,7 +55,7 @@ def test_a_suite_over_three_nights(
     nights = Nights(ringbed, tmp_path, tiny)
 
     first = nights()
-    assert first.code == 3, first.err
+    assert first.code == 3 and first.out, first.err
     told = json.loads(first.out)
     assert set(verdicts(told).values()) == {"not measured"}
     assert "no baseline yet" in told["cells"][0]["why"]
