@@ -21,9 +21,10 @@ RESAMPLES = 2000
 _PARTS = 8
 
 type Floats = NDArray[np.float64]
+type Values = Sequence[float] | Floats
 
 
-def mann_whitney(before: Sequence[float], after: Sequence[float]) -> float:
+def mann_whitney(before: Values, after: Values) -> float:
     """The two-sided p-value that both samples come from one distribution.
 
     Raises ValueError when a sample is empty or holds NaN.
@@ -41,14 +42,14 @@ def smallest_p(before: int, after: int) -> float:
     return min(1.0, 2.0 / math.comb(before + after, before))
 
 
-def hodges_lehmann(before: Sequence[float], after: Sequence[float]) -> float:
+def hodges_lehmann(before: Values, after: Values) -> float:
     """The shift: the median of all differences of a value after and a value before."""
     return float(np.median(_sample(after)[:, None] - _sample(before)[None, :]))
 
 
 def shift_ratio(
-    before: Sequence[float],
-    after: Sequence[float],
+    before: Values,
+    after: Values,
     *,
     confidence: float = CONFIDENCE,
     seed: int = SEED,
@@ -108,7 +109,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _sample(values: Sequence[float]) -> Floats:
+def _sample(values: Values) -> Floats:
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) == 0 or np.isnan(sample).any():
         raise ValueError("a sample needs at least one value and no NaN")

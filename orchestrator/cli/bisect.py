@@ -62,37 +62,50 @@ def bisect(
     _quiet: Quiet = False,
 ) -> None:
     """Find the first commit whose trial is nearer to BAD's than to GOOD's."""
-    from orchestrator.analysis.thresholds import threshold_for
-    from orchestrator.host.owned import OwnedDirectory, new_token
-    from orchestrator.run import bisect as bisection
-    from orchestrator.run import retrial, session
+    from orchestrator.run import session
 
     selection = session.Selection(
         overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed
     )
+    silent = as_json or output.is_quiet()
     asked = _retrial(trial, selection, metric, runs_dir)
-    if asked.experiment.metric_definition(metric) is None:
-        raise UsageError(f"there is no metric {metric}", hint="./ringbed schema --docs lists them")
+    if not silent:
+        output.err.print(str(asked), soft_wrap=True)
+    session.sweep()
+    found = _search(good, bad, asked, _limit(asked, threshold), silent=silent)
+    _show(found, metric, as_json=as_json)
+    if found.first_bad is None:
+        raise typer.Exit(ExitCode.INCONCLUSIVE)
+
+
+def _limit(asked: "Retrial", threshold: float | None) -> float:
+    """The difference that counts as none. Raises UsageError for a metric that nobody knows."""
+    from orchestrator.analysis.thresholds import threshold_for
+
+    if asked.experiment.metric_definition(asked.metric) is None:
+        hint = "./ringbed schema --docs lists them"
+        raise UsageError(f"there is no metric {asked.metric}", hint=hint)
     clock = asked.experiment.clock
     if clock != "virtual":
         output.warn("on the wall clock every commit is judged by values that carry noise")
-    limit = threshold_for(metric, clock).share if threshold is None else threshold
-    session.sweep()
-    if not (as_json or output.is_quiet()):
-        output.err.print(str(asked), soft_wrap=True)
+    return threshold_for(asked.metric, clock).share if threshold is None else threshold
+
+
+def _search(good: str, bad: str, asked: "Retrial", limit: float, *, silent: bool) -> "Found":
+    from orchestrator.host.owned import OwnedDirectory, new_token
+    from orchestrator.run import bisect as bisection
+    from orchestrator.run import retrial
+
     with caches_in_use(), OwnedDirectory(new_token()) as place:
-        found = bisection.bisect(
+        return bisection.bisect(
             good,
             bad,
             retrial.Bench(asked, place.path),
             place=place.path,
             threshold=limit,
             repository=paths.PROJECT,
-            on_tried=lambda one: _tell(one, silent=as_json or output.is_quiet()),
+            on_tried=lambda one: _tell(one, silent=silent),
         )
-    _show(found, metric, as_json=as_json)
-    if found.first_bad is None:
-        raise typer.Exit(ExitCode.INCONCLUSIVE)
 
 
 def _retrial(trial: str, selection: "Selection", metric: str, runs_dir: Path) -> "Retrial":

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verdicts: exact ones to the last digit, those on noise by how often they err."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,17 +96,13 @@ def test_seeds_are_compared_with_their_own() -> None:
     assert found.verdict is Verdict.SLOWER and found.ratio is not None
     assert found.ratio.value == pytest.approx(1.02)
     shuffled = Side(valid=tuple(reversed(side(after).valid)))
-    again = judge([Pair(**{**as_dict(pair(before, after)), "after": shuffled})])[0]
+    again = one(dataclasses.replace(pair(before, after), after=shuffled))
     assert again.why == found.why
-
-
-def as_dict(found: Pair) -> dict[str, object]:
-    return {name: getattr(found, name) for name in Pair.__slots__}
 
 
 def test_without_a_common_seed_there_is_nothing_to_compare() -> None:
     before = pair([1.0], None)
-    other = Pair(**{**as_dict(before), "after": side([1.0], first_seed=77)})  # type: ignore[arg-type]
+    other = dataclasses.replace(before, after=side([1.0], first_seed=77))
     assert one(other).verdict is Verdict.NOT_MEASURED
 
 
