@@ -174,6 +174,7 @@ def _pair(
         after=after.side if after else None,
         noise=(*(before.noise if before else ()), *(after.noise if after else ())),
         missing=missing,
+        names=("the baseline", "this measurement"),
     )
 
 

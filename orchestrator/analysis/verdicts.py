@@ -68,7 +68,7 @@ class Pair:
     """One metric at one point, before and after. None: that measurement does not have the point.
 
     noise: what changed, as shares, between measurements of the same thing. missing: why a side is
-    None, in words.
+    None, in words. names: of the sides, in reasons.
     """
 
     metric: str
@@ -78,6 +78,7 @@ class Pair:
     after: Side | None
     noise: tuple[float, ...] = ()
     missing: str = ""
+    names: tuple[str, str] = ("A", "B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,9 +216,9 @@ def _draft(pair: Pair, floors: dict[tuple[str, str], float], threshold: float | 
     test, p = Method.NONE, None
     before, after = pair.before, pair.after
     if before is None or after is None:
-        done = Verdict.NOT_MEASURED, pair.missing or f"only in {'B' if before is None else 'A'}"
+        done = Verdict.NOT_MEASURED, pair.missing or f"only in {pair.names[before is None]}"
     elif not before.valid or not after.valid:
-        side = "A" if not before.valid else "B"
+        side = pair.names[bool(before.valid)]
         reasons = dict.fromkeys(sample.reason for sample in (*before.invalid, *after.invalid))
         done = Verdict.INVALID, f"no valid repetition in {side}: {'; '.join(reasons)}"
     elif pair.clock == VIRTUAL:
