@@ -70,14 +70,13 @@ def test_a_suite_over_three_nights(
     assert set(verdicts(told).values()) == {"same"}
     assert all("identical in 1 seed" in cell["why"] for cell in told["cells"])
 
-    # A request that has farther to go: latency is worse, and the same requests are answered.
+    # A request that has farther to go. Which ones are answered within 50 ms changes with it.
     nights.write("links.0.delay: 200us")
     third = nights()
     assert third.code == 1, third.err
     told = json.loads(third.out)
     found = verdicts(told)
     assert found["latency_p50"] == "slower"
-    assert "faster" not in found.values()
     root = ET.parse(told["files"]["junit"]).getroot()
     failed = [case.get("name", "") for case in root.iter("testcase") if case.findall("failure")]
     assert [name.startswith("latency_p50") for name in failed].count(True) == 1
