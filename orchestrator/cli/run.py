@@ -34,14 +34,16 @@ from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 
 Jobs = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--jobs",
         "-j",
         metavar="N",
         min=1,
         max=64,
-        help="Sets of guests that take trials at the same time.",
+        show_default=False,
+        help="Sets of guests that take trials at the same time. Default: 1 on the wall clock; "
+        "on the virtual one, which they do not disturb, as many as cores.",
     ),
 ]
 KeepGoing = Annotated[
@@ -55,7 +57,7 @@ def run(
     only: Only = [],  # noqa: B006
     repeat: Repeat = None,
     seed: Seed = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
@@ -88,7 +90,7 @@ def run(
 
 def resume(
     wanted: RunName = "latest",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",

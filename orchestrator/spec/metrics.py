@@ -63,6 +63,36 @@ _ALL = (
         "system calls of the server as it counts them itself",
     ),
     _trial("server_events_per_poll", "events/poll", "none", "ready events per wait of the server"),
+    _trial(
+        "instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the server's CPUs in the measured phase",
+    ),
+    _trial(
+        "instructions_per_request_<domain>",
+        "instructions/request",
+        "lower",
+        "the same, in one privilege domain: user, kernel or ring0",
+    ),
+    _trial(
+        "client_instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the client's CPUs",
+    ),
+    _trial(
+        "house_instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the CPU that keeps house, which serves no request",
+    ),
+    _trial(
+        "busy_instructions_cpu<n>",
+        "instructions",
+        "none",
+        "virtual clock: instructions of that CPU in the measured phase",
+    ),
     Metric(
         name="syscalls_per_request",
         unit="calls/request",
