@@ -14,5 +14,5 @@ enum rb_phase {
 };
 
 /* `nopl 0x5242xxxx(%rax)`: "RB" and the phase in the displacement, which nothing reads. */
-#define rb_phase_begin(phase)                                                                                          \
+#define rb_phase_begin(phase) \
 	__asm__ volatile(".byte 0x0f, 0x1f, 0x80; .long 0x52420000 + %c0" : : "i"(phase) : "memory")

@@ -21,7 +21,7 @@ import numpy as np
 from orchestrator.analysis import fields
 from orchestrator.analysis.fields import Fields, RawError
 from orchestrator.analysis.histogram import PRECISION_MAX, Histogram, bucket_index
-from orchestrator.analysis.instructions import Instructions
+from orchestrator.analysis.instructions import Instructions, read_instructions
 
 KINDS = ("measure", "accounting", "crosscheck")
 STATUSES = ("ok", "failed", "interrupted")

@@ -16,6 +16,7 @@ PHASES = ("setup", "warm-up", "measured", "rundown")
 
 def keep(counts: Path, topology: Topology, into: Path, *, marked: bool) -> None:
     """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain.
+    What came before the first phase is left out: most of it lies before the snapshot.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
     StepError when it did not.

@@ -25,6 +25,7 @@ from orchestrator.vm.snapshots import SnapshotCache
 
 # Of wall time, for a trial: emulation runs at some 50 million instructions per second.
 TRIAL_S = 900.0
+PAGE = 4096
 GUEST = "guest"
 
 
@@ -80,8 +81,8 @@ class SealedTestbed:
                 self._files(Path(scratch), into),
                 plugin=f"{self._supplies.plugin},out={counts}",
             )
-            sealed.pack(session_machines(self.topology), script, programs, files.input)
-            _fit(files.input, self._machine.config.input_bytes)
+            archive = sealed.pack(session_machines(self.topology), script, programs)
+            _fill(files.input, archive, self._machine.config.input_bytes)
             self._machine.run(files, deadline_s=TRIAL_S)
             sealed.unpack(script, files.output, into)
             marked = trial.generator == OWN_GENERATOR
@@ -139,14 +140,17 @@ def command_line(topology: Topology, supplies: Outlook, directory: Path) -> list
     return argv(sealed_config(topology, supplies), files)
 
 
-def _fit(path: Path, room: int) -> None:
-    size = path.stat().st_size
-    if size > room:
+def _fill(path: Path, archive: bytes, room: int) -> None:
+    """Write the input as the guest reads it: a page that says how many follow, and those."""
+    pages = -(-len(archive) // PAGE)
+    if (pages + 1) * PAGE > room:
         raise StepError(
-            f"the trial's input takes {size // MIB} MiB of {room // MIB} MiB",
+            f"the trial's input takes {len(archive) // MIB} MiB of {room // MIB} MiB",
             hint="a shorter trace of arrivals fits",
         )
-    with path.open("r+b") as file:
+    with path.open("wb") as file:
+        file.write(f"{pages}\n".encode().ljust(PAGE, b"\0"))
+        file.write(archive)
         file.truncate(room)
 
 

@@ -29,18 +29,16 @@ SCRIPT = Script(
 )
 
 
-def packed(tmp_path: Path, name: str) -> Path:
+def packed(tmp_path: Path) -> bytes:
     program = tmp_path / "rb-x"
     program.write_bytes(b"\x7fELF")
-    target = tmp_path / name
-    sealed.pack(MACHINES, SCRIPT, {"rb-x": program}, target)
-    return target
+    return sealed.pack(MACHINES, SCRIPT, {"rb-x": program})
 
 
 def test_input_is_the_same_bytes_every_time(tmp_path: Path) -> None:
-    first, second = packed(tmp_path, "a"), packed(tmp_path, "b")
-    assert first.read_bytes() == second.read_bytes()
-    with tarfile.open(first) as archive:
+    first, second = packed(tmp_path), packed(tmp_path)
+    assert first == second
+    with tarfile.open(fileobj=io.BytesIO(first)) as archive:
         assert archive.getnames() == ["session", "main.000", "main.001", "down.000", "bin/rb-x"]
 
 
