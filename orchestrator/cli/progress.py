@@ -45,6 +45,7 @@ class _Pace:
 
     def announce(self, total: int, seconds_each: float) -> None:
         self.total, self._estimate = total, seconds_each
+        self.done, self._begin = 0, 0.0
 
     def started(self) -> None:
         # The clock starts with the first trial: guests come up between the announcement and it.

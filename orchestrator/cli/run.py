@@ -59,6 +59,13 @@ def run(
     seed: Seed = None,
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify-deterministic",
+            help="Repeat every trial on one core and on a busy host, and compare every byte.",
+        ),
+    ] = False,
     locked: Locked = False,
     archive: Archive = "",
     connect: Connect = EMBED,
@@ -80,6 +87,7 @@ def run(
         locked=locked,
         archive=archive,
         connect=connect,
+        verify_deterministic=verify,
     )
     _carry_out(
         lambda watch: session.start(experiment, selection, settings, watch),

@@ -14,7 +14,7 @@ from orchestrator.host import durable
 from orchestrator.host.accelerator import Accelerator, known_accelerator, probe_accelerator
 from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import JsonLines, sink, step
-from orchestrator.run import directory, journal, manifest, stored, supplies
+from orchestrator.run import determinism, directory, journal, manifest, stored, supplies
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, GuestBench, Observer, Tally
@@ -66,6 +66,7 @@ class Settings:
     locked: bool = False
     archive: str = ""
     connect: str = "embed"
+    verify_deterministic: bool = False
     command: tuple[str, ...] = field(default_factory=lambda: tuple(manifest.command_line()))
 
 
@@ -177,6 +178,9 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-start")
             _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
+        if settings.verify_deterministic:
+            watcher.trials(determinism.REPETITIONS * len(plan.trials), _seconds_each(plan))
+            determinism.verify(run, plan, found, watcher)
     return run
 
 
@@ -222,6 +226,11 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
 
 def _check_host(found: Supplies, plan: Plan, settings: Settings) -> list[str]:
     """What the user should know of a host that can take the run; HostError when it cannot."""
+    if settings.verify_deterministic and plan.clock != "virtual":
+        raise UsageError(
+            "--verify-deterministic: on the wall clock no two runs are the same",
+            hint="--set clock=virtual",
+        )
     if plan.clock == "virtual" and settings.connect != EMBED:
         raise UsageError(
             f"--connect {settings.connect}: on the virtual clock the guest runs on this host",
