@@ -3,6 +3,7 @@
 
 import errno
 import logging
+import re
 import signal
 import sys
 import traceback
@@ -91,7 +92,7 @@ def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-_EVERYWHERE = {"-v", "-vv", "--verbose", "-q", "--quiet"}
+_EVERYWHERE = re.compile(r"-(v+|q|v+q|qv+)|--verbose|--quiet")
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -100,10 +101,13 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     What follows "--", or a machine to run a command in, belongs to that command.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    if list(arguments[:2]) == ["vm", "ssh"]:
-        end = 0
-    front = [word for word in arguments[:end] if word in _EVERYWHERE]
-    rest = [word for word in arguments[:end] if word not in _EVERYWHERE]
+    first = next(
+        (i for i, word in enumerate(arguments[:end]) if not _EVERYWHERE.fullmatch(word)), end
+    )
+    if list(arguments[first : first + 2]) == ["vm", "ssh"]:
+        end = first
+    front = [word for word in arguments[:end] if _EVERYWHERE.fullmatch(word)]
+    rest = [word for word in arguments[:end] if not _EVERYWHERE.fullmatch(word)]
     return [*front, *rest, *arguments[end:]]
 
 
@@ -125,9 +129,10 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         _show_usage(error)
         return ExitCode.USAGE
     except BrokenPipeError:
-        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
+        # The reader of our output went away (`ringbed status | head`): nothing to complain of, but
+        # no verdict either. As a shell tells it of any other program.
         sys.stderr.close()
-        return ExitCode.OK
+        return 128 + signal.SIGPIPE
     except OSError as error:
         logger.debug("the host refused", exc_info=True)
         output.show_error(_host_error(error))

@@ -19,9 +19,20 @@ from orchestrator.errors import RingbedError
 WIDTH_OF_A_FILE = 160
 
 
+class _Console(Console):
+    """When nobody reads any more, rich would end the program. Without a reader of results there is
+    indeed nothing more to do, which the caller is told; a measurement goes on when only nobody
+    looks at its progress."""
+
+    def on_broken_pipe(self) -> None:
+        if not self.stderr:
+            raise BrokenPipeError
+        self.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as we live
+
+
 def _console(*, stderr: bool) -> Console:
     """A console as wide as its terminal; a file or a pipe has room for whole tables."""
-    console = Console(stderr=stderr, highlight=False)
+    console = _Console(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console

@@ -126,8 +126,11 @@ def report(
         from orchestrator.analysis import build_results
         from orchestrator.report import write_figure
 
-        for path in write_figure(run.path, build_results(run.path), figure):
-            output.out.print(str(path), soft_wrap=True)
+        paths = [str(path) for path in write_figure(run.path, build_results(run.path), figure)]
+        if as_json:
+            output.show_json(paths)
+        for path in () if as_json else paths:
+            output.out.print(path, soft_wrap=True)
         return
     shown = write(run)
     shown.print(as_json=as_json)

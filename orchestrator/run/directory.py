@@ -26,6 +26,13 @@ type RunState = Literal["running", "finished", "failed", "interrupted", "crashed
 # struct flock of fcntl(2): type, whence, start, length, pid; the whole file when all are 0.
 _FLOCK = "hhqqi0q"
 _TAKEN = (errno.EAGAIN, errno.EACCES)
+_OWN_NAMES = frozenset(
+    {
+        *("determinism", "determinism.json", "experiment.yml", "figures", "journal.jsonl"),
+        *("log.jsonl", "machines", "manifest.json", "plan.json", "report.html", "results.csv"),
+        *("results.parquet", "trials"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,12 @@ class RunDirectory:
     """`runs/<utc>-<name>-<id>/`; every file in it has its name here."""
 
     path: Path
+
+    @classmethod
+    def is_taken(cls, name: str) -> bool:
+        """Whether a file of this name, a path in the run, would be in the way of ringbed's own."""
+        first = Path(name).parts[0]
+        return first in _OWN_NAMES or Path(first).suffix in (".part", ".lock")
 
     @property
     def name(self) -> str:

@@ -213,6 +213,12 @@ def sweep() -> None:
 
 
 def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) -> Plan:
+    for name in experiment.source.files:
+        if RunDirectory.is_taken(name):
+            raise UsageError(
+                f"{name}: runs keep a copy of this file, and a file of their own has that name",
+                hint="give it another name, such as arrivals.trace",
+            )
     return make_plan(
         experiment,
         Drivers(),

@@ -111,7 +111,7 @@ _ALL = (
         name="packets_per_poll",
         unit="packets/poll",
         direction="none",
-        text="packets per NAPI poll of the server's NIC",
+        text="packets per NAPI poll of the server's NIC, of polls that took any in",
         scope="accounting",
     ),
     Metric(

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,23 +46,32 @@ def test_the_quickstart_ends_with_a_report(options: tuple[str, ...], tmp_path: P
         found = list(host.glob(f"**/{named[1]}"))
         assert len(found) == 1
         assert "</html>" in found[0].read_text(encoding="utf-8")
-        there = _measure([*words, "./ringbed"], host)
-        assert there == _measure([paths.project("ringbed")], tmp_path)
+        there = _measure([*words, "./ringbed"], host, {})
+        here = {"RINGBED_RUNS": str(tmp_path / "runs")}
+        assert there == _measure([paths.project("ringbed")], tmp_path, here)
     finally:
         subprocess.run(["rm", "-rf", "--one-file-system", host], check=True)
 
 
-def _measure(ringbed: Sequence[str | Path], runs: Path) -> dict[str, str]:
-    """The digests of what a short run on the virtual clock leaves in its trials; they are told
-    by its path below `runs`, as the host that ran it sees that."""
+def _measure(
+    ringbed: Sequence[str | Path], root: Path, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The digests of what a short run on the virtual clock leaves in its trials.
+
+    root: where the run is found again; a host tells its path as it sees that itself.
+    """
     command = [*ringbed, "run", "quickstart", "--json", "--repeat", "1", "--set", "clock=virtual"]
     command += ["--only", "linux-echo-single", "--only", "load=2000", "--only", "kind=measure"]
-    environment = {**os.environ, "RINGBED_RUNS": str(runs)} if runs.name != "host" else None
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, timeout=900, check=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=900,
+        check=True,
+        env={**os.environ, **environment},
     )
-    told = Path(json.loads(done.stdout)["path"])
-    run = told if told.is_dir() else next(runs.glob(f"**/runs/{told.name}"))
+    name = Path(json.loads(done.stdout)["path"]).name
+    run = next(root.glob(f"**/runs/{name}"))
     files = [path for path in sorted((run / "trials").rglob("*")) if path.is_file()]
     assert any(path.name == "load.json" for path in files)
     return {

@@ -63,6 +63,15 @@ def test_options_for_every_verb_may_stand_anywhere() -> None:
     assert main.hoisted(["run", "x", "-q", "--set", "a=b"]) == ["-q", "run", "x", "--set", "a=b"]
     assert main.hoisted(["run", "x", "--", "-q"]) == ["run", "x", "--", "-q"]
     assert main.hoisted(["vm", "ssh", "server", "ls", "-v"]) == ["vm", "ssh", "server", "ls", "-v"]
+    assert main.hoisted(["-q", "vm", "ssh", "a", "ls", "-v"]) == [
+        "-q",
+        "vm",
+        "ssh",
+        "a",
+        "ls",
+        "-v",
+    ]
+    assert main.hoisted(["status", "-vvv"]) == ["-vvv", "status"]
 
 
 def test_version(capfd: pytest.CaptureFixture[str]) -> None:
