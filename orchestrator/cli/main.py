@@ -28,7 +28,7 @@ from orchestrator.cli import (
     test,
     vm,
 )
-from orchestrator.cli.options import Quiet, Verbose
+from orchestrator.cli.options import NoInstall, Quiet, Verbose
 from orchestrator.errors import ExitCode, HostError, Interrupted, RingbedError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ def _version(wanted: bool) -> None:
 def _main(
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    _no_install: NoInstall = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -91,7 +92,7 @@ def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-_EVERYWHERE = {"-v", "-vv", "--verbose", "-q", "--quiet"}
+_EVERYWHERE = {"-v", "-vv", "--verbose", "-q", "--quiet", "--no-install"}
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
