@@ -29,7 +29,7 @@ from orchestrator.cli import (
     test,
     vm,
 )
-from orchestrator.cli.options import Quiet, Verbose
+from orchestrator.cli.options import NoInstall, Quiet, Verbose
 from orchestrator.errors import ExitCode, HostError, Interrupted, RingbedError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def _version(wanted: bool) -> None:
 def _main(
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    _no_install: NoInstall = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -92,7 +93,7 @@ def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-_EVERYWHERE = re.compile(r"-(v+|q|v+q|qv+)|--verbose|--quiet")
+_EVERYWHERE = re.compile(r"-(v+|q|v+q|qv+)|--verbose|--quiet|--no-install")
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

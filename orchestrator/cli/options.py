@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.run import directory
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 # Both are read before any verb (`main.hoisted`); a verb that honours them names them in its help.
@@ -22,6 +24,15 @@ Verbose = Annotated[
 ]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
+
+# The launcher obeys it and keeps it to itself: whoever gets as far as a verb has all it needs.
+NoInstall = Annotated[
+    bool,
+    typer.Option(
+        "--no-install",
+        help="Install no packages on this host and build no tools: say what is missing, and stop.",
+    ),
+]
 
 RunsDir = Annotated[
     Path,
@@ -92,7 +103,7 @@ Connect = Annotated[
     ),
 ]
 
-RUNS_DIR = Path("runs")
+RUNS_DIR = directory.RUNS_DIR
 EMBED = "embed"
 
 

@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     Experiment,
     Json,
     Locked,
+    NoInstall,
     Only,
     Quiet,
     Repeat,
@@ -28,7 +29,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, write
-from orchestrator.cli.status import called, summary
+from orchestrator.cli.status import summary
 from orchestrator.errors import ExitCode, Interrupted, RingbedError
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
@@ -71,6 +72,7 @@ def run(
     connect: Connect = EMBED,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
+    _no_install: NoInstall = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
@@ -186,8 +188,8 @@ def _tell_interrupted(run: RunDirectory | None) -> None:
         return
     lines = [f"what was measured is kept in {run.path}"]
     if run.state() != "finished":
-        lines.append(f"  ./ringbed resume {called(run)}   does the rest")
-    lines.append(f"  ./ringbed report {called(run)}   writes the report of what there is")
+        lines.append(f"  ./ringbed resume {run.called}   does the rest")
+    lines.append(f"  ./ringbed report {run.called}   writes the report of what there is")
     output.err.print("\n".join(lines), soft_wrap=True)
 
 

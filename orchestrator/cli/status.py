@@ -2,10 +2,8 @@
 """`ringbed status`: how runs stand."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +57,8 @@ def summary(run: RunDirectory) -> dict[str, Any]:
 
 
 def detail(run: RunDirectory) -> dict[str, Any]:
-    """The summary, what is done of each variant, and what is under way."""
+    """The summary, what is done of each variant, what is under way, and the last line that the
+    server of each failed trial said."""
     entry = summary(run)
     if entry["trials"] is None:
         return entry
@@ -82,6 +81,11 @@ def detail(run: RunDirectory) -> dict[str, Any]:
         "now": [labels.get(trial, trial) for trial in entry["under_way"]],
         "failures": {
             labels.get(trial, trial): reason for trial, reason in entry["failures"].items()
+        },
+        "server_said": {
+            labels.get(trial, trial): said[-1]
+            for trial in entry["failures"]
+            if (said := [line for line in run.server_said(trial) if line.strip()])
         },
     }
 
@@ -173,14 +177,8 @@ def _tell_damage(found: Sequence[Mapping[str, Any]]) -> None:
             output.err.print(sentence, soft_wrap=True, markup=False)
 
 
-def called(run: RunDirectory) -> str:
-    """The run as the next command can name it."""
-    usual = Path(os.environ.get("RINGBED_RUNS") or RUNS_DIR)
-    return run.name if run.path.parent.resolve() == usual.resolve() else str(run.path)
-
-
 def _print_detail(run: RunDirectory, entry: Mapping[str, Any]) -> None:
-    name = called(run)
+    name = run.called
     trials = [f"{_of(entry)} done"]
     trials += [f"{entry[key]} {key}" for key in ("void", "failed") if entry.get(key)]
     facts: list[tuple[str, str | Text]] = [
@@ -215,6 +213,8 @@ def _print_detail(run: RunDirectory, entry: Mapping[str, Any]) -> None:
         output.out.print(Text("\nfailed", style="bold red"))
     for label, reason in list(entry["failures"].items())[:FAILURES]:
         output.out.print(Text(f"  {label}: {reason}"), soft_wrap=True)
+        if said := entry.get("server_said", {}).get(label):
+            output.out.print(Text(f"    server.log: {said}", style="dim"), soft_wrap=True)
     if (more := len(entry["failures"]) - FAILURES) > 0:
         output.out.print(f"  … and {more} more")
 

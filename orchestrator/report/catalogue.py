@@ -66,7 +66,10 @@ def name_of(results: Results, variant: str) -> str:
 
 
 def _sweep(results: Results, sweep: Sweep, styles: Mapping[str, Style]) -> Group:
-    """A closed loop, over the axis of the matrix that was varied."""
+    """A closed loop, over the axis of the matrix that was varied.
+
+    A latency without a single value, because all trials failed, has no figure.
+    """
     axis = sweep.axis
     caption = "Closed loop: median of the repetitions, bootstrap band, single repetitions as dots."
     loads = sweep.curves(results, "achieved_rps", name_of)
@@ -81,7 +84,8 @@ def _sweep(results: Results, sweep: Sweep, styles: Mapping[str, Style]) -> Group
     ]
     for key, (spoken, _) in QUANTILES.items():
         curves = sweep.curves(results, f"latency_{key}", name_of)
-        charts.append(_sweep_latency(sweep, key, spoken, curves, styles, caption))
+        if curves:
+            charts.append(_sweep_latency(sweep, key, spoken, curves, styles, caption))
     return Group(panel=sweep.panels[0], title=sweep.headline, charts=tuple(charts))
 
 
@@ -116,7 +120,8 @@ def _group(results: Results, panel: Panel, slug: str, styles: Mapping[str, Style
     charts: list[Chart] = []
     series = results.points.of_panel(panel)
     if any(_open(point) for one in series for point in results.points.curve(one, "achieved_rps")):
-        charts += [_latency(results, panel, slug, styles, key) for key in QUANTILES]
+        found = (_latency(results, panel, slug, styles, key) for key in QUANTILES)
+        charts += [chart for chart in found if chart is not None]
         charts.append(_achieved(results, panel, slug, styles))
     charts += _distributions(results, panel, slug, styles)
     return Group(panel=panel, title=panel.workload, charts=tuple(charts))
@@ -138,9 +143,12 @@ def _curves(results: Results, panel: Panel, metric: str) -> dict[str, list[Point
 
 def _latency(
     results: Results, panel: Panel, slug: str, styles: Mapping[str, Style], key: str
-) -> Chart:
+) -> Chart | None:
+    """The figure of a percentile; None when no trial left anything that could stand in it."""
     metric, (spoken, q) = f"latency_{key}", QUANTILES[key]
     curves = _with_void(results, panel, metric)
+    if not curves:
+        return None
     rules: list[Rule] = []
     notes = ["Median of the repetitions, bootstrap band, single repetitions as dots."]
     objective = results.objective

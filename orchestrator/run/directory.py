@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import struct
 import time
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ from orchestrator.host import durable
 from orchestrator.run import journal
 
 type RunState = Literal["running", "finished", "failed", "interrupted", "crashed", "damaged", "new"]
+
+SERVER_LOG = "server.log"
+"""What a driver calls the log of its server."""
+
+RUNS_DIR = Path("runs")
+"""Where runs are unless told otherwise."""
 
 # struct flock of fcntl(2): type, whence, start, length, pid; the whole file when all are 0.
 _FLOCK = "hhqqi0q"
@@ -50,6 +57,13 @@ class RunDirectory:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def called(self) -> str:
+        """The run as a command line can name it, to be typed as it is."""
+        usual = Path(os.environ.get("RINGBED_RUNS") or RUNS_DIR)
+        is_usual = self.path.parent.resolve() == usual.resolve()
+        return self.name if is_usual else shlex.quote(str(self.path))
 
     @property
     def experiment(self) -> Path:
@@ -90,6 +104,14 @@ class RunDirectory:
     def trial(self, trial_id: str) -> Path:
         return self.trials / trial_id
 
+    def server_said(self, trial_id: str) -> list[str]:
+        """The lines of a trial's server, as its driver collected them; none without its log."""
+        try:
+            text = (self.trial(trial_id) / SERVER_LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run: only one process works on it at a time. The kernel drops the lock of a
@@ -103,7 +125,7 @@ class RunDirectory:
                     raise
                 raise UsageError(
                     f"{self.name} is being run by another process",
-                    hint=f"follow it with: ./ringbed logs -f {self.name}",
+                    hint=f"follow it with: ./ringbed logs -f {self.called}",
                 ) from None
             yield
         finally:

@@ -27,6 +27,7 @@ from orchestrator.spec.topology import Topology
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
+SERVER_LINES = 10
 
 
 class Bench(Protocol):
@@ -150,6 +151,7 @@ class Executor:
             if self._given_up.is_set():
                 return True
             outcome, reason, error = "failed", failure.message, failure
+            _add_server_log(failure, self._run, trial.id)
             (directory / "failure.txt").write_text(f"{failure}\n", encoding="utf-8")
         finally:
             _write_trial(directory, trial, outcome, reason)
@@ -181,6 +183,14 @@ def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
         done, left = wait(left, timeout=POLL_S)
         for future in done:
             future.result()
+
+
+def _add_server_log(failure: RingbedError, run: RunDirectory, trial_id: str) -> None:
+    """Let the evidence end with what the server said last, where the error has not got it yet."""
+    last = "\n".join(run.server_said(trial_id)[-SERVER_LINES:])
+    if last and last not in failure.details:
+        evidence = f"{failure.details.rstrip()}\n--- last lines of the server's log ---\n{last}"
+        failure.details = evidence.lstrip()
 
 
 def _write_trial(directory: Path, trial: Trial, status: str, reason: str) -> None:

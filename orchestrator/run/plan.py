@@ -206,8 +206,9 @@ class _Maker:
                 yield self._draft(case, "crosscheck", repetition, tool.name, options)
 
     def accounting_trials(self, expansion: Expansion) -> Iterator[_Draft]:
-        """One for each variant, at the middle of its points and of their loads."""
-        by_variant = itertools.groupby(expansion.cases, key=lambda case: case.variant)
+        """One for each variant whose stack can count, at the middle of its points and loads."""
+        counted = (case for case in expansion.cases if case.application.counted)
+        by_variant = itertools.groupby(counted, key=lambda case: case.variant)
         for _, cases in by_variant:
             yield self._draft(_middle(list(cases)), "accounting", 1, OWN_GENERATOR, {})
 

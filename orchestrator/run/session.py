@@ -82,7 +82,7 @@ class RunFailed(InfrastructureError):
         super().__init__(
             tally.failures[0],
             details=details,
-            hint=f"./ringbed resume {run.name} does what is left; its logs are in {run.path}",
+            hint=f"./ringbed resume {run.called} does what is left; its logs are in {run.path}",
         )
         self.tally = tally
         self.run = run

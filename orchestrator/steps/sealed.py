@@ -94,9 +94,10 @@ def unpack(script: Script, output: Path, into: Path) -> None:
             hint=f"{into / 'session.log'} has all that it said",
         )
     failure = _keep_all((*script.setup, *script.measure), "main", files, into)
-    failure = failure or _keep_all(script.teardown, "down", files, into)
-    if failure is not None:
-        raise failure
+    # Teardown brings the logs that say why: they are kept whatever happened before.
+    later = _keep_all(script.teardown, "down", files, into)
+    if first := failure or later:
+        raise first
 
 
 def _keep_all(

@@ -153,3 +153,12 @@ def test_logs_of_a_machine_that_is_not_there(
     code, _, err = call(capfd, "logs", "-m", "sever", run.name, "--runs-dir", str(tmp_path))
     assert code == ExitCode.USAGE
     assert "it has: server" in err
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help")])
+def test_help_names_the_option_that_only_the_launcher_obeys(
+    words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = call(capfd, *words)
+    assert "--no-install" in out
+    assert main.hoisted(["status", "--no-install"]) == ["--no-install", "status"]

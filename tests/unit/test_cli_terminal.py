@@ -112,6 +112,8 @@ def test_status_of_a_living_run_in_detail(
 ) -> None:
     run = make_run(tmp_path)
     (run.machines / "server").mkdir(parents=True)
+    run.trial("t2").mkdir()
+    (run.trial("t2") / "server.log").write_text("listening\nout of memory\n\n")
     arguments = (run.name, "--runs-dir", str(tmp_path))
     with run.locked():
         code, out, _ = call(capfd, "status", *arguments)
@@ -122,7 +124,9 @@ def test_status_of_a_living_run_in_detail(
     assert "left      about 4.0 s" in out
     assert f"./ringbed logs -f {run.path}" in out
     assert f"./ringbed logs -m server {run.path}" in out
-    assert "two at 100/s message=64B #1: server: no answer" in out
+    failed = "two at 100/s message=64B #1"
+    assert f"  {failed}: server: no answer\n    server.log: out of memory\n" in out
+    assert data["server_said"] == {failed: "out of memory"}
     assert data["variants"] == {
         "one": {"done": 2, "void": 1, "failed": 0, "left": 0},
         "two": {"done": 0, "void": 0, "failed": 1, "left": 1},

@@ -2,16 +2,20 @@
 """The report's files: complete, self-contained, and the same bytes each time."""
 
 import csv
+import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from simulated_run import LOADS, QUICKSTART, RunBuilder, connections, quickstart, spin
+from simulated_run import LOADS, QUICKSTART, RunBuilder, connections, hist, quickstart, spin
 
 from orchestrator import report
 from orchestrator.analysis import Results, build_results
+from orchestrator.analysis.histogram import from_values
 from orchestrator.errors import UsageError
 from orchestrator.report import catalogue, page
 
@@ -275,3 +279,35 @@ def test_rows_for_the_terminal(results: Results) -> None:
     assert "max load, p99 ≤ 20 ms>" in headers
     claims, verdicts = report.claim_rows(results)
     assert len(claims) == 3 and [row[1] for row in verdicts][0] == "reproduced"
+
+
+@pytest.mark.parametrize("make", [quickstart, spin, connections])
+def test_a_run_whose_trials_all_failed_has_a_report(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make(tmp_path / "run")
+    for file in root.glob("trials/*/trial.json"):
+        for other in file.parent.glob("*.json"):
+            if other != file:
+                other.unlink()
+        trial = json.loads(file.read_text()) | {"status": "failed", "reason": "the server died"}
+        file.write_text(json.dumps(trial))
+    found = build_results(root)
+    path = report.write_report(root, found)
+    assert "the server died" in path.read_text(encoding="utf-8")
+    assert all(summary.max_throughput is None for summary in found.summaries)
+
+
+@pytest.mark.parametrize("make", [spin, connections])
+def test_a_run_that_nobody_answered_has_a_report(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make(tmp_path / "run")
+    nothing = hist(from_values(np.array([], dtype=np.int64)))
+    for file in root.glob("trials/*/load.json"):
+        load = json.loads(file.read_text())
+        load |= {"valid": False, "reasons": ["no request was answered"]}
+        load |= {"completed": 0, "achieved_rps": 0.0, "latency": nothing}
+        file.write_text(json.dumps(load))
+    path = report.write_report(root, build_results(root))
+    assert "no request was answered" in path.read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, Tally
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Plan, Trial, make_plan
+from orchestrator.run.session import RunFailed
 from orchestrator.spec import find_experiment, load_experiment
 
 
@@ -203,3 +204,62 @@ def test_accounting_brackets_the_load(plan: Plan) -> None:
     machines = [step.machine for step in measure]
     assert machines[0] == machines[-1] == trial.machines["server"]
     assert trial.machines["client"] in machines
+
+
+def accounted(plan: Plan) -> Trial:
+    return next(trial for trial in plan.trials if trial.kind == "accounting")
+
+
+LOAD = json.dumps({"requests_total": 20})
+TABLES = {"load.json": LOAD, "syscalls.txt": "", "napi.txt": "", "threads.txt": "1\n"}
+
+
+@pytest.mark.parametrize("missing", TABLES)
+def test_a_file_that_was_not_collected_fails_its_trial(
+    tmp_path: Path, plan: Plan, missing: str
+) -> None:
+    trial = accounted(plan)
+    for name in TABLES.keys() - {missing}:
+        (tmp_path / name).write_text(TABLES[name])
+    with pytest.raises(StepError, match=f"{missing} is missing: no step of the trial collected"):
+        compose.finish(trial, plan.topology(trial.topology), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("load.json", "{"), ("load.json", "{}"), ("load.json", "[]"), ("threads.txt", "no number")],
+)
+def test_a_file_that_is_not_what_it_must_be_fails_its_trial(
+    tmp_path: Path, plan: Plan, name: str, text: str
+) -> None:
+    trial = accounted(plan)
+    for known, good in TABLES.items():
+        (tmp_path / known).write_text(text if known == name else good)
+    with pytest.raises(StepError, match="what the trial collected is not what it must be"):
+        compose.finish(trial, plan.topology(trial.topology), tmp_path)
+
+
+def test_a_failure_ends_with_what_the_server_said(run: RunDirectory, plan: Plan) -> None:
+    class Crashed(Bench):
+        def execute(self, trial: Trial, into: Path) -> None:
+            lines = [f"line {number}" for number in range(30)]
+            (into / "server.log").write_text("\n".join([*lines, "out of memory"]) + "\n")
+            raise StepError("client: run rbload: ended with status 1", details="lost connections")
+
+    tally = take(run, plan, Crashed())
+    assert tally.first_failure is not None
+    details = tally.first_failure.details
+    assert details.startswith("lost connections\n--- last lines of the server's log ---\n")
+    assert details.endswith("line 29\nout of memory")
+    assert "line 10\n" not in details
+    kept = run.trial(plan.trials[0].id) / "failure.txt"
+    assert "out of memory" in kept.read_text()
+
+
+def test_the_hint_of_a_failed_run_can_be_typed(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally(failed=1, failures=["it: no"])
+    assert f"./ringbed resume {run.path} does" in RunFailed(tally, run).hint
+    monkeypatch.setenv("RINGBED_RUNS", str(run.path.parent))
+    assert f"./ringbed resume {run.name} does" in RunFailed(tally, run).hint

@@ -4,6 +4,7 @@
 import io
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,14 @@ def test_output_that_is_no_archive(tmp_path: Path) -> None:
     blank.write_bytes(bytes(1 << 20))
     with pytest.raises(StepError, match="status unknown"):
         sealed.unpack(SCRIPT, blank, tmp_path)
+
+
+def test_teardown_brings_its_files_after_a_failure(tmp_path: Path) -> None:
+    collect = Collect(machine="server", path="{out}/server.log", into="server.log", optional=True)
+    script = replace(SCRIPT, teardown=(*SCRIPT.teardown, collect))
+    number = len(SCRIPT.teardown)
+    said = f"\n@ringbed 0 ok 0\n\n@ringbed-file {number} Ynll\n\n@ringbed {number} ok 0\n"
+    files = GOOD | {"main.000": "\n@ringbed 0 failed 1 one\n", "down.000": said}
+    with pytest.raises(StepError, match="one"):
+        sealed.unpack(script, output(tmp_path, files), tmp_path)
+    assert (tmp_path / "server.log").read_text() == "bye"
