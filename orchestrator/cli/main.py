@@ -3,6 +3,7 @@
 
 import errno
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -110,7 +111,9 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 def invoke(arguments: Sequence[str]) -> ExitCode | int:
     """Run a command line; errors are printed, and the exit code is returned."""
     try:
-        return carry_out(hoisted(arguments)) or ExitCode.OK
+        code = carry_out(hoisted(arguments)) or ExitCode.OK
+        sys.stdout.flush()
+        return code
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
@@ -125,8 +128,9 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         _show_usage(error)
         return ExitCode.USAGE
     except BrokenPipeError:
-        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
-        sys.stderr.close()
+        # The reader of our output went away (`ringbed status | head`): nothing to complain of, and
+        # nowhere to put what is still buffered when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except OSError as error:
         logger.debug("the host refused", exc_info=True)
@@ -143,7 +147,13 @@ def carry_out(words: Sequence[str]) -> Any:
     """Find the verb and do it; errors are the caller's."""
     command = typer.main.get_command(app)
     _tidy_help(command)
-    return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    try:
+        return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as end:
+        # How the library under typer ends on a closed pipe: with status 1, which means something.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
 
 
 def _tidy_help(command: Any) -> None:
