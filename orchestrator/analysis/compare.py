@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     FASTER = "faster"
     SLOWER = "slower"
     INCONCLUSIVE = "inconclusive"
-    INVALID = "invalid"
+    VOID = "void"
     NOT_MEASURED = "not measured"
 
 
@@ -105,7 +105,7 @@ def _row(
     elif first.estimate is None or second.estimate is None:
         side = "A" if first.estimate is None else "B"
         reasons = {sample.reason for sample in (*first.invalid, *second.invalid)}
-        verdict, why = Verdict.INVALID, f"no valid repetition in {side}: {'; '.join(reasons)}"
+        verdict, why = Verdict.VOID, f"no valid repetition in {side}: {'; '.join(reasons)}"
     elif min(sample.value for sample in first.valid) <= 0.0:
         verdict, why = Verdict.INCONCLUSIVE, "a ratio to zero says nothing"
     else:

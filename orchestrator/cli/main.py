@@ -3,6 +3,7 @@
 
 import errno
 import logging
+import os
 import re
 import signal
 import sys
@@ -115,7 +116,9 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 def invoke(arguments: Sequence[str]) -> ExitCode | int:
     """Run a command line; errors are printed, and the exit code is returned."""
     try:
-        return carry_out(hoisted(arguments)) or ExitCode.OK
+        code = carry_out(hoisted(arguments)) or ExitCode.OK
+        sys.stdout.flush()
+        return code
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
@@ -131,8 +134,9 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         return ExitCode.USAGE
     except BrokenPipeError:
         # The reader of our output went away (`ringbed status | head`): nothing to complain of, but
-        # no verdict either. As a shell tells it of any other program.
-        sys.stderr.close()
+        # no verdict either, as a shell tells it of any other program. What is still buffered has
+        # nowhere to go when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
         logger.debug("the host refused", exc_info=True)
@@ -149,7 +153,13 @@ def carry_out(words: Sequence[str]) -> Any:
     """Find the verb and do it; errors are the caller's."""
     command = typer.main.get_command(app)
     _tidy_help(command)
-    return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    try:
+        return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as end:
+        # How the library under typer ends on a closed pipe: with status 1, which means something.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
 
 
 def _tidy_help(command: Any) -> None:

@@ -45,7 +45,11 @@ RunsDir = Annotated[
 ]
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run: its path, name, end of its name, or latest.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run: its path, name or the end of it, an experiment (its newest run), or latest.",
+    ),
 ]
 
 Experiment = Annotated[

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from orchestrator.errors import RingbedError
 
-WIDTH_OF_A_FILE = 160
+WIDTH_OF_A_FILE = 100
+MOST_HEADER_LINES = 4
 
 
 class _Console(Console):
@@ -31,7 +32,8 @@ class _Console(Console):
 
 
 def _console(*, stderr: bool) -> Console:
-    """A console as wide as its terminal; a file or a pipe has room for whole tables."""
+    """A console as wide as its terminal; a file or a pipe is read in an editor or
+    a mail, where longer lines would wrap."""
     console = _Console(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
@@ -50,7 +52,7 @@ STATUS_STYLE = {
     "running": "cyan",
     "interrupted": "yellow",
     "inconclusive": "yellow",
-    "invalid": "yellow",
+    "void": "yellow",
     "fail": "red",
     "failed": "red",
     "crashed": "red",
@@ -156,13 +158,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
 def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, labels: int = 1
 ) -> None:
-    """Print a table whose cells stay whole: where the terminal is too narrow for all columns, as
-    several tables below each other, each beginning with the first `labels` columns."""
+    """Print a table whose cells stay whole: headers take several lines where it helps; where the
+    terminal is still too narrow for all columns, as several tables below each other, each
+    beginning with the first `labels` columns."""
     cells = [[row[place] for row in rows] for place in range(len(columns))]
-    wide = [_width(name, column, lines=1) for name, column in zip(columns, cells, strict=True)]
-    narrow = [_width(name, column, lines=2) for name, column in zip(columns, cells, strict=True)]
-    one_line = sum(wide) + _GAP * (len(wide) - 1) <= out.width
-    widths = wide if one_line else narrow
+    for lines in range(1, MOST_HEADER_LINES + 1):
+        widths = [_width(one, cell, lines=lines) for one, cell in zip(columns, cells, strict=True)]
+        if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
+            break
     for number, chosen in enumerate(_chunks(widths, labels, out.width)):
         if number:
             out.print()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, queueing
+from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, Series, queueing
 from orchestrator.analysis.raw import Record
-from orchestrator.report import figures, sweeps, theme
+from orchestrator.report import figures, naming, sweeps, theme
 from orchestrator.report.figures import Rule
 from orchestrator.report.formats import rate, time_us
 from orchestrator.report.sweeps import Sweep, Table
@@ -45,7 +45,7 @@ class Group:
 
 def groups(results: Results) -> list[Group]:
     """All figures of a run: closed loops over what was varied, and each panel by itself."""
-    styles = theme.styles(name_of(results, series.variant) for series in results.points.series)
+    shades = naming.colours(results)
     measured = [
         panel
         for panel in results.points.panels
@@ -55,9 +55,23 @@ def groups(results: Results) -> list[Group]:
     inside = {panel for sweep in swept for panel in sweep.panels}
     alone = _slugs([panel for panel in measured if panel not in inside])
     return [
-        *(_sweep(results, sweep, styles) for sweep in swept),
-        *(_group(results, panel, slug, styles) for panel, slug in alone.items()),
+        *(_sweep(results, sweep, _styles(results, sweep.panels, shades)) for sweep in swept),
+        *(
+            _group(results, panel, slug, _styles(results, [panel], shades))
+            for panel, slug in alone.items()
+        ),
     ]
+
+
+def _styles(
+    results: Results, panels: Sequence[Panel], shades: Mapping[Series, int]
+) -> dict[str, Style]:
+    """How the curves of these panels look, by their names."""
+    return {
+        name_of(results, series.variant): theme.style(shades[series])
+        for panel in panels
+        for series in results.points.of_panel(panel)
+    }
 
 
 def name_of(results: Results, variant: str) -> str:

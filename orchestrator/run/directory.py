@@ -66,6 +66,11 @@ class RunDirectory:
         return self.name if is_usual else shlex.quote(str(self.path))
 
     @property
+    def experiment_name(self) -> str:
+        """The part of the name between the time and the id, see `create`."""
+        return self.name.partition("-")[2].rpartition("-")[0]
+
+    @property
     def experiment(self) -> Path:
         return self.path / "experiment.yml"
 
@@ -188,7 +193,7 @@ def list_runs(root: Path) -> list[RunDirectory]:
 
 
 def find(root: Path, wanted: str = "latest") -> RunDirectory:
-    """A run by path, name, end of its name, or `latest`."""
+    """A run by path, name, end of its name, its experiment (the newest run), or `latest`."""
     direct = Path(wanted)
     if (direct / "trials").is_dir():
         return RunDirectory(path=direct.resolve())
@@ -200,6 +205,8 @@ def find(root: Path, wanted: str = "latest") -> RunDirectory:
     matches = [run for run in runs if run.name == wanted or run.name.endswith(wanted)]
     if len(matches) == 1:
         return matches[0]
+    if same := [run for run in runs if run.experiment_name == wanted]:
+        return same[-1]
     names = "\n".join(f"  {run.name}" for run in (matches or runs)[-8:])
     what = "more than one run is" if matches else "no run is"
     raise UsageError(f"{what} called {wanted!r}", details=f"runs in {root}:\n{names}")

@@ -140,6 +140,8 @@ _ALL = (
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" not in metric.name}
 FAMILIES: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" in metric.name}
 SYNONYMS: Mapping[str, str] = {"throughput": "achieved_rps", "rps": "achieved_rps"}
+# What a summary shows of an experiment that does not say.
+SUMMARY_METRICS = ("achieved_rps", "latency_p50", "latency_p99", "latency_p999")
 LATENCY_METRICS: tuple[str, ...] = tuple(name for name in METRICS if name.startswith("latency_"))
 
 

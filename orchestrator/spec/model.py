@@ -23,7 +23,7 @@ from orchestrator.spec.fields import (
     SpecModel,
     Text,
 )
-from orchestrator.spec.metrics import Direction, Metric, find_metric
+from orchestrator.spec.metrics import SUMMARY_METRICS, Direction, Metric, find_metric
 from orchestrator.spec.source import Source
 from orchestrator.spec.workload import Workload
 
@@ -233,8 +233,9 @@ class Experiment(SpecModel):
         (), description="Points to leave out: those that agree in all the keys given."
     )
     metrics: tuple[MetricEntry, ...] = Field(
-        ("achieved_rps", "latency_p50", "latency_p99", "latency_p999"),
-        description="Metrics that the summary shows, see [Metrics](#metrics).",
+        SUMMARY_METRICS,
+        description="Columns of the summary, see [Metrics](#metrics): their values at the lowest "
+        "load offered, or at the one point of a closed loop.",
     )
     crosscheck: Crosscheck | None = Field(
         None, description="Measure every point with a second, independent generator as well."

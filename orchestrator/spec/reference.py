@@ -276,6 +276,16 @@ def _matrix() -> str:
     return _MATRIX + "\n".join(rows) + "\n" + _MATRIX_NOTES
 
 
+_METRICS_NOTES = """
+`metrics` chooses columns of the summary. Their values are those at the lowest load offered, which
+the heading names (`p50 at 100/s`); a closed loop has one point, and its heading no load. Metrics of
+the accounting trial are shown wherever it counted. Throughput (the highest of all loads), the
+highest load that keeps the `slo`, system calls per request and packets per NAPI poll have columns
+of their own, asked for or not. A column without a value in any row is left out, and a note says
+why.
+"""
+
+
 def _metrics() -> str:
     lines = ["## Metrics\n", "| Metric | Unit | Better | Meaning |", "|---|---|---|---|"]
     for metric in (*METRICS.values(), *FAMILIES.values()):
@@ -284,7 +294,7 @@ def _metrics() -> str:
         if metric.scope == "accounting":
             text += " (accounting trial)"
         lines.append(f"| `{metric.name}` | {metric.unit} | {better} | {text} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _METRICS_NOTES])
 
 
 def _claims() -> str:

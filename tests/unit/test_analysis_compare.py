@@ -68,7 +68,7 @@ def test_few_or_no_repetitions_decide_nothing() -> None:
     row = verdict([100.0, 100.0], [200.0, 200.0])
     assert row.verdict is Verdict.INCONCLUSIVE and "3 are needed" in row.why
     row = verdict([100.0] * 3, [])
-    assert row.verdict is Verdict.INVALID and "late" in row.why and row.after is None
+    assert row.verdict is Verdict.VOID and "late" in row.why and row.after is None
 
 
 def test_zero_has_no_ratio() -> None:
@@ -122,7 +122,7 @@ def test_two_runs(tmp_path: Path) -> None:
     assert Verdict.FASTER not in {row.verdict for row in rows}
     again = compare(first.points, first.points)
     # 500 requests do not resolve p99.9: neither run has a value that counts.
-    few = [row for row in again if row.verdict is Verdict.INVALID]
+    few = [row for row in again if row.verdict is Verdict.VOID]
     assert {row.metric for row in few} <= {"latency_p999"}
     settled = {row.verdict for row in again if row not in few}
     assert settled <= {Verdict.SAME, Verdict.INCONCLUSIVE}

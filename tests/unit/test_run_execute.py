@@ -97,6 +97,27 @@ def test_raw_files_are_on_disk_before_the_journal_says_so(
     assert written[-1] == directory
 
 
+def test_a_void_trial_is_done_and_told_with_its_reason(run: RunDirectory, plan: Plan) -> None:
+    class Late(Bench):
+        def execute(self, trial: Trial, into: Path) -> None:
+            super().execute(trial, into)
+            load = {"valid": trial.index != 1, "reasons": ["the client was late"]}
+            (into / "load.json").write_text(json.dumps(load))
+
+    told: list[tuple[str, str]] = []
+
+    class Listening(Silent):
+        def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None:
+            told.append((outcome, reason))
+
+    with Journal(run.journal) as written:
+        Executor(run, written, Listening(), keep_going=False).run_all(plan.trials[:3], [Late()])
+    assert told == [("ok", ""), ("void", "the client was late"), ("ok", "")]
+    progress = journal.progress(run.journal)
+    assert progress.voids == {plan.trials[1].id: "the client was late"}
+    assert len(progress.done) == 3
+
+
 def test_the_first_failure_ends_the_run(run: RunDirectory, plan: Plan) -> None:
     bench = Bench({2: StepError("server: no answer", details="last words")})
     tally = take(run, plan, bench)
