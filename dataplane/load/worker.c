@@ -3,6 +3,7 @@
 #include "load/worker.h"
 
 #include "base/assert.h"
+#include "base/phase.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -300,6 +301,11 @@ static void filling(struct rb_worker *w, uint64_t now_ns)
 		enter_ending(w, now_ns, visit_unfinished);
 }
 
+static bool marks_phases(const struct rb_worker *w)
+{
+	return w->config.thread == 0;
+}
+
 static void ready(struct rb_worker *w)
 {
 	const uint64_t start_ns = atomic_load_explicit(&w->config.run->start_ns, memory_order_acquire);
@@ -309,15 +315,24 @@ static void ready(struct rb_worker *w)
 	w->measured_end_ns = start_ns + w->config.warmup_ns + w->config.recorder.duration_ns;
 	rb_recorder_start(&w->recorder, start_ns + w->config.warmup_ns);
 	rb_schedule_start(&w->schedule, start_ns, w->measured_end_ns);
-	enter(w, RB_WORKER_RUNNING, w->measured_end_ns);
+	enter(w, RB_WORKER_RUNNING, start_ns + w->config.warmup_ns);
+	if (marks_phases(w))
+		rb_phase_begin(RB_PHASE_WARMUP);
 }
 
-/* The end of the window: everything due before it must be handed over, then the run-down begins; its deadline is fixed
- * already now. */
+/* The end of the warm-up, then that of the window: everything due before it must be handed over, then the run-down
+ * begins; its deadline is fixed already now. */
 static void running(struct rb_worker *w, uint64_t now_ns)
 {
+	if (w->phase_deadline_ns < w->measured_end_ns && now_ns >= w->phase_deadline_ns) {
+		w->phase_deadline_ns = w->measured_end_ns;
+		if (marks_phases(w))
+			rb_phase_begin(RB_PHASE_MEASURED);
+	}
 	if (now_ns < w->measured_end_ns)
 		return;
+	if (marks_phases(w))
+		rb_phase_begin(RB_PHASE_RUNDOWN);
 	enter(w, RB_WORKER_RUNDOWN, w->measured_end_ns + w->config.rundown_ns);
 }
 

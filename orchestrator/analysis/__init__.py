@@ -9,7 +9,7 @@ from orchestrator.analysis.raw import Record, Trial
 from orchestrator.analysis.results import Results, build_results
 from orchestrator.analysis.slo import MaxLoad, Objective, SloResult, State
 from orchestrator.analysis.statistics import Estimate
-from orchestrator.analysis.summary import Balance, Summary
+from orchestrator.analysis.summary import Balance, Summary, Value
 from orchestrator.analysis.verdicts import Judgement, Verdict
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "State",
     "Summary",
     "Trial",
+    "Value",
     "Verdict",
     "build_results",
     "compare",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestrator.analysis.statistics import Estimate, median_interval
+from orchestrator.spec.units import natural_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Points:
 
     @property
     def series(self) -> list[Series]:
-        """In the order of their first trial."""
+        """In the order in which reports name them."""
         return list(dict.fromkeys(point.series for point in self._points))
 
     @property
@@ -103,9 +104,13 @@ class Points:
         return [metric for key, metric in self._curves if key == series]
 
 
-def points(frame: pd.DataFrame) -> Points:
+def points(frame: pd.DataFrame, variants: Sequence[str] = ()) -> Points:
     """Group the tidy table's rows into points. Rows that belong to no variant are left to the
-    table of trials: nothing is known about them but that they failed."""
+    table of trials: nothing is known about them but that they failed.
+
+    variants: their order in the experiment's file. Trials take turns in an order of their own,
+    which is nobody's order of reading: series are sorted by variant, then by what was varied.
+    """
     groups: dict[tuple[Series, float | None, str], list[tuple[object, ...]]] = {}
     names = ["variant", "stack", "app", "workload", "clock", "offered_rps", "metric", "unit"]
     names += ["direction", "trial", "repetition", "value", "valid", "reason", "seed"]
@@ -115,7 +120,15 @@ def points(frame: pd.DataFrame) -> Points:
         series = Series(variant=row[0], stack=row[1], app=row[2], workload=row[3], clock=row[4])
         offered = None if math.isnan(row[5]) else row[5]
         groups.setdefault((series, offered, row[6]), []).append(row)
-    return Points(_point(*key, rows) for key, rows in groups.items())
+    ordered = sorted(groups, key=lambda key: _reading_order(key[0], variants))
+    return Points(_point(*key, groups[key]) for key in ordered)
+
+
+def _reading_order(series: Series, variants: Sequence[str]) -> tuple[object, ...]:
+    # What follows the variant's name are axes that change it or its machines.
+    name, _, axes = series.variant.partition(" ")
+    place = variants.index(name) if name in variants else len(variants)
+    return place, natural_key(axes), natural_key(series.workload)
 
 
 def _point(
@@ -144,6 +157,6 @@ def _sample(row: tuple[object, ...]) -> Sample:
         trial=str(trial),
         repetition=repetition,
         value=value,
-        reason="" if valid and not math.isnan(value) else str(reason) or "invalid",
+        reason="" if valid and not math.isnan(value) else str(reason) or "void",
         seed=seed,
     )

@@ -3,7 +3,8 @@
 
 A trial's directory holds `trial.json` (what was asked and how it ended) and, by its kind,
 `load.json` (the load generator), `server.json` (the application's own statistics),
-`syscalls.json` and `napi.json` (kernel accounting) or `crosscheck.json` (a second generator).
+`syscalls.json` and `napi.json` (kernel accounting), `instructions.json` (virtual clock) or
+`crosscheck.json` (a second generator).
 What cannot be read is kept as a fault with its reason: a trial is never dropped.
 
 Times are whole nanoseconds, rates are requests per second, unless a name says otherwise.
@@ -20,6 +21,7 @@ import numpy as np
 from orchestrator.analysis import fields
 from orchestrator.analysis.fields import Fields, RawError
 from orchestrator.analysis.histogram import PRECISION_MAX, Histogram, bucket_index
+from orchestrator.analysis.instructions import Instructions, read_instructions
 
 KINDS = ("measure", "accounting", "crosscheck")
 STATUSES = ("ok", "failed", "interrupted")
@@ -211,6 +213,7 @@ class Record:
     server: Server | None = None
     syscalls: Syscalls | None = None
     napi: Napi | None = None
+    instructions: Instructions | None = None
     crosscheck: Crosscheck | None = None
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -419,6 +422,7 @@ def _read_parts(record: Record) -> None:
         "server": False,
         "syscalls": kind == "accounting",
         "napi": False,
+        "instructions": kind == "measure" and record.trial.clock == "virtual",
         "crosscheck": kind == "crosscheck",
     }
     readers = {
@@ -426,6 +430,7 @@ def _read_parts(record: Record) -> None:
         "server": read_server,
         "syscalls": read_syscalls,
         "napi": read_napi,
+        "instructions": read_instructions,
         "crosscheck": read_crosscheck,
     }
     for name, needed in required.items():

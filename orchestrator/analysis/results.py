@@ -18,6 +18,7 @@ from orchestrator.analysis.slo import Objective
 from orchestrator.analysis.summary import Summary, belongs, summarise
 from orchestrator.errors import InfrastructureError
 from orchestrator.run import journal
+from orchestrator.spec.metrics import SUMMARY_METRICS
 from orchestrator.spec.units import parse_duration_ns
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 class Results:
     """One run. `table` is the tidy table; everything else is a view of it and the raw files.
 
+    metrics: those that the experiment wants in the summary.
     titles: the name of each variant (as `Series.variant` has it) in figures.
     """
 
@@ -37,6 +39,7 @@ class Results:
     table: pd.DataFrame
     points: Points
     objective: Objective | None
+    metrics: Sequence[str]
     summaries: Sequence[Summary]
     claims: Sequence[claims.ClaimResult]
     titles: Mapping[str, str]
@@ -91,7 +94,7 @@ def build_results(run_dir: Path) -> Results:
     """Read a run and write its results.parquet and results.csv.
 
     Raises InfrastructureError when the manifest or the journal cannot be read. Trials that cannot
-    be read are kept, marked invalid with the reason.
+    be read are kept, void with the reason.
     """
     manifest = read_manifest(run_dir)
     records = read_run(run_dir, manifest)
@@ -99,9 +102,11 @@ def build_results(run_dir: Path) -> Results:
     run = str(manifest.get("run") or run_dir.name)
     table = tables.build(run, records)
     tables.write(table, run_dir)
-    grouped = points(table)
+    experiment = experiment_of(manifest)
+    grouped = points(table, tuple(experiment.get("variants") or ()))
     objective = objective_of(manifest)
-    summaries = summarise(grouped, records, objective)
+    metrics = _metric_names(experiment)
+    summaries = summarise(grouped, records, objective, metrics)
     return Results(
         run=run,
         directory=run_dir,
@@ -110,16 +115,28 @@ def build_results(run_dir: Path) -> Results:
         table=table,
         points=grouped,
         objective=objective,
+        metrics=metrics,
         summaries=summaries,
         claims=claims.evaluate_all(manifest, grouped, records, summaries),
         titles=_titles(manifest, records),
     )
 
 
+def experiment_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The experiment as the run read it; empty when the manifest lacks it."""
+    experiment = manifest.get("experiment")
+    return experiment if isinstance(experiment, dict) else {}
+
+
+def _metric_names(experiment: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics of the summary; the model's own where the manifest names none."""
+    entries = experiment.get("metrics") or SUMMARY_METRICS
+    return tuple(one["name"] if isinstance(one, dict) else str(one) for one in entries)
+
+
 def objective_of(manifest: Mapping[str, Any]) -> Objective | None:
     """The latency objective of the run's experiment, if it names one."""
-    experiment = manifest.get("experiment")
-    slo = experiment.get("slo") if isinstance(experiment, dict) else None
+    slo = experiment_of(manifest).get("slo")
     if not isinstance(slo, dict):
         return None
     try:
@@ -131,8 +148,7 @@ def objective_of(manifest: Mapping[str, Any]) -> Objective | None:
 
 def titles_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The names that the experiment gives its variants for figures."""
-    experiment = manifest.get("experiment")
-    variants = experiment.get("variants") if isinstance(experiment, dict) else None
+    variants = experiment_of(manifest).get("variants")
     return {
         name: str(variant["title"])
         for name, variant in (variants.items() if isinstance(variants, dict) else ())

@@ -5,15 +5,17 @@ Per repetition the offered loads are walked upwards. The first load that fails e
 later load that happens to pass does not count, because latency under an open loop grows with
 load and a dip beyond the knee is luck. Between the last passing and the first failing load the
 answer is interpolated, linearly in load and in the logarithm of latency; the passing side enters
-with the largest latency seen so far, which makes the curve monotone.
+with the largest latency seen so far, which makes the curve monotone. The answer is never above
+what the server achieved at the failing load: a trial is short, and an overload can pass it before
+its queue has grown, but no server sustains more than it answers.
 
 A point also fails when a larger share of what was sent never came back than the percentile
 leaves above it (1 % for p99): those requests are the tail, and the others would not show it.
-Voided points are no evidence either way. Where one lies between the last passing and the first
+Void points are no evidence either way. Where one lies between the last passing and the first
 failing load, the knee may be on either side of it: nothing is interpolated over it.
 
 "not reached" (even the highest valid load passes: the answer is a lower bound), "below the first
-point" (even the lowest fails: an upper bound) and "between" (both bounds, with a voided point
+point" (even the lowest fails: an upper bound) and "between" (both bounds, with a void point
 between them) are results of their own, not numbers.
 """
 
@@ -53,7 +55,7 @@ class State(StrEnum):
     MEASURED = "measured"
     NOT_REACHED = "not reached"
     BELOW_FIRST = "below the first point"
-    BETWEEN = "between, with a voided point"
+    BETWEEN = "between, with a void point"
     NO_POINTS = "no valid point"
 
 
@@ -84,11 +86,12 @@ class SloResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One trial: offered load, its latency, and the share of requests that came back."""
+    """One trial: offered load, latency, the share of requests that came back, and their rate."""
 
     offered_rps: float
     latency_ns: float
     returned: float = 1.0
+    achieved_rps: float = math.inf
     void: bool = False
 
 
@@ -112,7 +115,8 @@ def max_load(loads: Sequence[Load], objective: Objective) -> MaxLoad:
             # What was lost has no latency: where the rest looks fine, nothing can be interpolated.
             failing = load.latency_ns if load.latency_ns > limit else math.inf
             rps = _interpolate(passing.offered_rps, worst, load.offered_rps, failing, limit)
-            return MaxLoad(state=State.MEASURED, rps=rps)
+            highest = max(passing.offered_rps, load.achieved_rps)
+            return MaxLoad(state=State.MEASURED, rps=min(rps, highest))
         passing, worst, unknown = load, max(worst, load.latency_ns), False
     assert passing is not None
     return MaxLoad(state=State.NOT_REACHED, rps=passing.offered_rps)
@@ -149,6 +153,7 @@ def under_slo(points: Points, series: Series, objective: Objective) -> SloResult
     by_repetition: dict[int, list[Load]] = {}
     sent = _by_trial(points, series, "sent")
     completed = _by_trial(points, series, "completed")
+    achieved = _by_trial(points, series, "achieved_rps")
     for point in points.curve(series, objective.metric):
         for sample in (*point.valid, *point.invalid):
             loads = by_repetition.setdefault(sample.repetition, [])
@@ -161,6 +166,7 @@ def under_slo(points: Points, series: Series, objective: Objective) -> SloResult
                     offered_rps=point.offered_rps,
                     latency_ns=sample.value * 1e3,
                     returned=returned,
+                    achieved_rps=achieved.get(sample.trial, math.inf),
                     void=bool(sample.reason),
                 )
             )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One line per variant and workload: what a reader wants to know first."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analysis.points import Point, Points, Series
@@ -13,6 +14,7 @@ from orchestrator.analysis.statistics import (
     max_min_ratio,
     median_interval,
 )
+from orchestrator.spec.metrics import find_metric
 
 # A curve that still follows the offered load this closely at its last point has not saturated.
 FOLLOWS = 0.95
@@ -20,11 +22,11 @@ FOLLOWS = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """How evenly the server's threads shared something over all its valid trials.
+    """How evenly the server's threads shared something in its trials.
 
-    shares: per CPU (or thread, where threads are not pinned), of the sum over trials.
-    jain, max_min: medians over trials, because sums hide an imbalance that changes sides;
-    worst_jain: of the least even trial.
+    shares (per CPU, or thread where threads are not pinned), jain and max_min are all of one trial:
+    the middle one by Jain's index, of two the less even. Sums over trials would hide an imbalance
+    that changes sides. worst_jain: of the least even trial.
     """
 
     threads: tuple[str, ...]
@@ -36,12 +38,22 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A metric in the summary. why: what stood in the way of a value, when there is none."""
+
+    unit: str
+    estimate: Estimate | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """All that is known of one variant under one workload; None where nothing was measured.
 
     max_throughput is the best median over offered loads; saturated is False when the highest
     valid load was still answered in full, so that the true maximum lies above.
-    unloaded_* are latencies (us) at the lowest valid offered load, unloaded_rps.
+    metrics: those that the experiment wants to see, at lowest_rps, the lowest valid offered load;
+    lowest_rps is NaN in a closed loop, which has one point.
     syscalls: calls per request by name, of the accounting trials; empty when there were none.
     """
 
@@ -49,9 +61,8 @@ class Summary:
     max_throughput: Estimate | None
     saturated: bool
     slo: SloResult | None
-    unloaded_rps: float
-    unloaded_p50: Estimate | None
-    unloaded_p99: Estimate | None
+    lowest_rps: float
+    metrics: Mapping[str, Value]
     syscalls_per_request: Estimate | None
     syscalls: tuple[tuple[str, float], ...]
     packets_per_poll: Estimate | None
@@ -64,31 +75,38 @@ class Summary:
 
 
 def summarise(
-    points: Points, records: Sequence[Record], objective: Objective | None
+    points: Points,
+    records: Sequence[Record],
+    objective: Objective | None,
+    metrics: Sequence[str],
 ) -> list[Summary]:
-    """In the order in which the variants were first measured."""
+    """One for each series that was to be measured, in the order of the points."""
     measured = [s for s in points.series if points.curve(s, "achieved_rps")]
-    return [_summary(points, series, records, objective) for series in measured]
+    return [_summary(points, series, records, objective, metrics) for series in measured]
 
 
 def _summary(
-    points: Points, series: Series, records: Sequence[Record], objective: Objective | None
+    points: Points,
+    series: Series,
+    records: Sequence[Record],
+    objective: Objective | None,
+    metrics: Sequence[str],
 ) -> Summary:
     own = [record for record in records if belongs(record, series)]
     loads = [record for record in own if record.trial.kind == "measure"]
     counted = [record for record in loads if record.trial.status == "ok"]
     curve = points.curve(series, "achieved_rps")
     best, saturated = _best(curve)
-    rps, p50, p99 = _unloaded(points, series)
+    valid = [point.offered_rps for point in curve if point.estimate is not None]
+    lowest = valid[0] if valid else math.nan
     open_loop = any(point.offered_rps == point.offered_rps for point in curve)
     return Summary(
         series=series,
         max_throughput=best,
         saturated=saturated,
         slo=under_slo(points, series, objective) if objective and open_loop else None,
-        unloaded_rps=rps,
-        unloaded_p50=p50,
-        unloaded_p99=p99,
+        lowest_rps=lowest,
+        metrics={name: _value(points, series, name, lowest) for name in metrics},
         syscalls_per_request=_overall(points, series, "syscalls_per_request"),
         syscalls=_syscalls(points, series),
         packets_per_poll=_overall(points, series, "packets_per_poll"),
@@ -121,12 +139,18 @@ def _best(curve: Sequence[Point]) -> tuple[Estimate | None, bool]:
     return best, not last.estimate.value >= FOLLOWS * last.offered_rps
 
 
-def _unloaded(points: Points, series: Series) -> tuple[float, Estimate | None, Estimate | None]:
-    p99 = {point.offered_rps: point.estimate for point in points.curve(series, "latency_p99")}
-    for point in points.curve(series, "latency_p50"):
-        if point.estimate is not None and point.offered_rps == point.offered_rps:
-            return point.offered_rps, point.estimate, p99.get(point.offered_rps)
-    return float("nan"), None, None
+def _value(points: Points, series: Series, metric: str, offered: float) -> Value:
+    """A metric at one load; one that is counted in trials of its own, wherever it was counted."""
+    known = find_metric(metric)
+    unit = known.unit if known is not None else ""
+    if known is not None and known.scope == "accounting":
+        return Value(unit=unit, estimate=_overall(points, series, metric), why="not counted")
+    for point in points.curve(series, metric):
+        closed = math.isnan(point.offered_rps) and math.isnan(offered)
+        if closed or point.offered_rps == offered:
+            why = point.invalid[0].reason if point.invalid else ""
+            return Value(unit=point.unit, estimate=point.estimate, why=why)
+    return Value(unit=unit, estimate=None, why="not measured")
 
 
 def _overall(points: Points, series: Series, metric: str) -> Estimate | None:
@@ -152,14 +176,14 @@ def _balance(records: Sequence[Record], what: str) -> Balance | None:
     usable = [one for one, at in zip(counts, labels, strict=True) if sum(one) and at == labels[0]]
     if not usable:
         return None
-    sums = [sum(column) for column in zip(*usable, strict=True)]
-    jains = [jain_index(one) for one in usable]
+    ordered = sorted(usable, key=jain_index)
+    middle = ordered[(len(ordered) - 1) // 2]
     return Balance(
         threads=labels[0],
-        shares=tuple(part / sum(sums) for part in sums),
-        jain=median_interval(jains).value,
-        worst_jain=min(jains),
-        max_min=median_interval([max_min_ratio(one) for one in usable]).value,
+        shares=tuple(part / sum(middle) for part in middle),
+        jain=jain_index(middle),
+        worst_jain=jain_index(ordered[0]),
+        max_min=max_min_ratio(middle),
         trials=len(usable),
     )
 

@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from orchestrator.analysis.histogram import Histogram
+from orchestrator.analysis.instructions import instruction_metrics
 from orchestrator.analysis.raw import Load, Record, Server
 from orchestrator.analysis.statistics import jain_index, max_min_ratio
 from orchestrator.spec.metrics import find_metric
@@ -169,6 +170,11 @@ def _measure_rows(record: Record, ended: str) -> Iterator[Row]:
     if record.load is not None:
         for metric, value in load_metrics(record.load):
             yield "client", metric, value, record.reason or unresolved(record.load, metric)
+        if record.instructions is not None:
+            for role, metric, value in instruction_metrics(
+                record.instructions, record.trial.machines, record.load.completed
+            ):
+                yield role, metric, value, record.reason
     else:
         yield "client", HEADLINE, float("nan"), record.reason or "load.json: is missing"
     # The application's counts hold even where the client was too slow: they are ratios.
@@ -180,6 +186,7 @@ def _measure_rows(record: Record, ended: str) -> Iterator[Row]:
 # Which row says that a file could not be read.
 _STANDS_FOR: Final = {
     "server": ("server", "served_jain_index"),
+    "instructions": ("server", "instructions_per_request"),
     "syscalls": ("server", "syscalls_per_request"),
     "napi": ("server", "packets_per_poll"),
     "crosscheck": ("client", "crosscheck_achieved_rps"),

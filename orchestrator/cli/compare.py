@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed compare A B`: two runs side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -32,12 +33,13 @@ def compare(
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the points that did not change.")
+        bool,
+        typer.Option("--all", help="Also points that did not change, or that one run alone has."),
     ] = False,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
-    """Compare two runs point by point (exit code 1 when B is slower somewhere)."""
+    """Compare two runs point by point (exit code 1: B is slower somewhere; 4: nothing decided)."""
     from orchestrator import analysis
     from orchestrator.report.terminal import VERDICT, comparisons
 
@@ -52,7 +54,8 @@ def compare(
     if as_json:
         output.show_json({"a": results[0].run, "b": results[1].run, "rows": [*map(asdict, rows)]})
     else:
-        chosen = [row for row in rows if everything or row.verdict is not analysis.Verdict.SAME]
+        hidden = () if everything else (analysis.Verdict.SAME, analysis.Verdict.NOT_MEASURED)
+        chosen = [row for row in rows if row.verdict not in hidden]
         output.out.print(f"A  {results[0].run}\nB  {results[1].run}", soft_wrap=True)
         for part in comparisons(chosen):
             verdict = part.headers.index(VERDICT)
@@ -64,13 +67,23 @@ def compare(
             output.show_table(part.title, part.headers, cells)
             for note in part.notes:
                 output.out.print(f"  {note}", soft_wrap=True)
-        counts = {verdict: verdicts.count(verdict) for verdict in analysis.Verdict}
-        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        output.out.print(f"\n{len(rows)} points: {told or 'none in common'}{_limits(rows)}")
+        _print_counts(rows, everything=everything)
     raise typer.Exit(_exit_code(verdicts))
 
 
-def _limits(rows: Sequence["Row"]) -> str:
+def _print_counts(rows: "Sequence[Row]", *, everything: bool) -> None:
+    from orchestrator.analysis import Verdict
+
+    both = [row.verdict for row in rows if row.verdict is not Verdict.NOT_MEASURED]
+    told = ", ".join(f"{both.count(one)} {one}" for one in Verdict if one in both)
+    output.out.print(f"\n{len(both)} points in both: {told or 'none'}{_limits(rows)}")
+    lonely = Counter(row.why for row in rows if row.verdict is Verdict.NOT_MEASURED)
+    for where, count in sorted(lonely.items()):
+        hint = "" if everything else " (--all shows them)"
+        output.out.print(f"{count} points {where}{hint}")
+
+
+def _limits(rows: "Sequence[Row]") -> str:
     """What counted as the same, which can differ from metric to metric."""
     limits = sorted({row.threshold for row in rows if row.threshold})
     if not limits:

@@ -59,10 +59,9 @@ def _log_of(run: RunDirectory, wanted: str) -> Path:
     if wanted in (PLAYBOOK, playbook.name):
         return playbook
     names = [*machine_names(run), *([PLAYBOOK] if playbook.exists() else [])]
-    if names and wanted not in names:
-        raise UsageError(
-            f"{run.name} has no machine {wanted!r}", hint=f"it has: {', '.join(names)}"
-        )
+    if wanted not in names:
+        hint = f"it has: {', '.join(names)}" if names else "its guests have not come up yet"
+        raise UsageError(f"{run.name} has no machine {wanted!r}", hint=hint)
     return run.machines / wanted / "console.log"
 
 

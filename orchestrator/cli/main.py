@@ -3,6 +3,8 @@
 
 import errno
 import logging
+import os
+import re
 import signal
 import sys
 import traceback
@@ -31,7 +33,7 @@ from orchestrator.cli import (
     test,
     vm,
 )
-from orchestrator.cli.options import Quiet, Verbose
+from orchestrator.cli.options import NoInstall, Quiet, Verbose
 from orchestrator.errors import ExitCode, HostError, Interrupted, RingbedError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ def _version(wanted: bool) -> None:
 def _main(
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    _no_install: NoInstall = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -97,7 +100,7 @@ def _on_signal(number: int, _frame: types.FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-_EVERYWHERE = {"-v", "-vv", "--verbose", "-q", "--quiet"}
+_EVERYWHERE = re.compile(r"-(v+|q|v+q|qv+)|--verbose|--quiet|--no-install")
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -106,17 +109,22 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     What follows "--", or a machine to run a command in, belongs to that command.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    if list(arguments[:2]) == ["vm", "ssh"]:
-        end = 0
-    front = [word for word in arguments[:end] if word in _EVERYWHERE]
-    rest = [word for word in arguments[:end] if word not in _EVERYWHERE]
+    first = next(
+        (i for i, word in enumerate(arguments[:end]) if not _EVERYWHERE.fullmatch(word)), end
+    )
+    if list(arguments[first : first + 2]) == ["vm", "ssh"]:
+        end = first
+    front = [word for word in arguments[:end] if _EVERYWHERE.fullmatch(word)]
+    rest = [word for word in arguments[:end] if not _EVERYWHERE.fullmatch(word)]
     return [*front, *rest, *arguments[end:]]
 
 
 def invoke(arguments: Sequence[str]) -> ExitCode | int:
     """Run a command line; errors are printed, and the exit code is returned."""
     try:
-        return carry_out(hoisted(arguments)) or ExitCode.OK
+        code = carry_out(hoisted(arguments)) or ExitCode.OK
+        sys.stdout.flush()
+        return code
     except RingbedError as error:
         output.show_error(error)
         return error.exit_code
@@ -131,9 +139,11 @@ def invoke(arguments: Sequence[str]) -> ExitCode | int:
         _show_usage(error)
         return ExitCode.USAGE
     except BrokenPipeError:
-        # The reader of our output went away (`ringbed status | head`): nothing to complain of.
-        sys.stderr.close()
-        return ExitCode.OK
+        # The reader of our output went away (`ringbed status | head`): nothing to complain of, but
+        # no verdict either, as a shell tells it of any other program. What is still buffered has
+        # nowhere to go when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         logger.debug("the host refused", exc_info=True)
         output.show_error(_host_error(error))
@@ -149,7 +159,13 @@ def carry_out(words: Sequence[str]) -> Any:
     """Find the verb and do it; errors are the caller's."""
     command = typer.main.get_command(app)
     _tidy_help(command)
-    return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    try:
+        return command.main(list(words), prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as end:
+        # How the library under typer ends on a closed pipe: with status 1, which means something.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
 
 
 def _tidy_help(command: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import paths
+from orchestrator.run import directory
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -25,6 +26,15 @@ Verbose = Annotated[
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
 
+# The launcher obeys it and keeps it to itself: whoever gets as far as a verb has all it needs.
+NoInstall = Annotated[
+    bool,
+    typer.Option(
+        "--no-install",
+        help="Install no packages on this host and build no tools: say what is missing, and stop.",
+    ),
+]
+
 RunsDir = Annotated[
     Path,
     typer.Option(
@@ -36,7 +46,11 @@ RunsDir = Annotated[
 ]
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run: its path, name, end of its name, or latest.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run: its path, name or the end of it, an experiment (its newest run), or latest.",
+    ),
 ]
 
 Experiment = Annotated[
@@ -127,7 +141,7 @@ def history_dir(given: Path | None, runs_dir: Path) -> Path:
     return given or runs_dir / "history"
 
 
-RUNS_DIR = Path("runs")
+RUNS_DIR = directory.RUNS_DIR
 EMBED = "embed"
 
 

@@ -16,12 +16,25 @@ from rich.text import Text
 
 from orchestrator.errors import RingbedError
 
-WIDTH_OF_A_FILE = 160
+WIDTH_OF_A_FILE = 100
+MOST_HEADER_LINES = 4
+
+
+class _Console(Console):
+    """When nobody reads any more, rich would end the program. Without a reader of results there is
+    indeed nothing more to do, which the caller is told; a measurement goes on when only nobody
+    looks at its progress."""
+
+    def on_broken_pipe(self) -> None:
+        if not self.stderr:
+            raise BrokenPipeError
+        self.file = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as we live
 
 
 def _console(*, stderr: bool) -> Console:
-    """A console as wide as its terminal; a file or a pipe has room for whole tables."""
-    console = Console(stderr=stderr, highlight=False)
+    """A console as wide as its terminal; a file or a pipe is read in an editor or
+    a mail, where longer lines would wrap."""
+    console = _Console(stderr=stderr, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console
@@ -42,6 +55,7 @@ STATUS_STYLE = {
     "interrupted": "yellow",
     "inconclusive": "yellow",
     "invalid": "yellow",
+    "void": "yellow",
     "skipped": "yellow",
     "fail": "red",
     "failed": "red",
@@ -150,13 +164,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text
 def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, labels: int = 1
 ) -> None:
-    """Print a table whose cells stay whole: where the terminal is too narrow for all columns, as
-    several tables below each other, each beginning with the first `labels` columns."""
+    """Print a table whose cells stay whole: headers take several lines where it helps; where the
+    terminal is still too narrow for all columns, as several tables below each other, each
+    beginning with the first `labels` columns."""
     cells = [[row[place] for row in rows] for place in range(len(columns))]
-    wide = [_width(name, column, lines=1) for name, column in zip(columns, cells, strict=True)]
-    narrow = [_width(name, column, lines=2) for name, column in zip(columns, cells, strict=True)]
-    one_line = sum(wide) + _GAP * (len(wide) - 1) <= out.width
-    widths = wide if one_line else narrow
+    for lines in range(1, MOST_HEADER_LINES + 1):
+        widths = [_width(one, cell, lines=lines) for one, cell in zip(columns, cells, strict=True)]
+        if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
+            break
     for number, chosen in enumerate(_chunks(widths, labels, out.width)):
         if number:
             out.print()

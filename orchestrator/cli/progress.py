@@ -17,6 +17,7 @@ from rich.text import Text
 
 from orchestrator import log
 from orchestrator.cli.output import seconds
+from orchestrator.spec.units import readable_times
 
 BAR_WIDTH = 24
 ROOM_FOR_A_BAR = 110
@@ -45,6 +46,7 @@ class _Pace:
 
     def announce(self, total: int, seconds_each: float) -> None:
         self.total, self._estimate = total, seconds_each
+        self.done, self._begin = 0, 0.0
 
     def started(self) -> None:
         # The clock starts with the first trial: guests come up between the announcement and it.
@@ -103,7 +105,7 @@ class Plain:
     def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None:
         self._pace.done += 1
         left = seconds(self._pace.left())
-        note = f" ({reason})" if reason else ""
+        note = f" ({readable_times(reason)})" if reason else ""
         self._line(
             f"trial {self._pace.done}/{self._pace.total} {outcome:<7} {label}{note}"
             f"  {took:.1f} s, {left} left"
@@ -178,7 +180,8 @@ class Live:
         self._pace.done += 1
         self._trial = ""
         if outcome != "ok":
-            line = Text.assemble(("✗", "red"), f" {label}: {outcome}: {reason}")
+            mark = ("○", "yellow") if outcome == "void" else ("✗", "red")
+            line = Text.assemble(mark, f" {label}: {outcome}: {readable_times(reason)}")
             self._console.print(line, soft_wrap=True)
         self._count()
         self._describe()

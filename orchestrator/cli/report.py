@@ -14,6 +14,7 @@ from orchestrator.errors import ExitCode
 from orchestrator.log import step
 from orchestrator.run import directory
 from orchestrator.run.directory import RunDirectory
+from orchestrator.spec.units import readable_times
 
 if TYPE_CHECKING:
     from orchestrator.analysis import Results
@@ -45,15 +46,17 @@ class Shown:
         if as_json:
             output.show_json(self._as_data())
             return
-        from orchestrator.report.terminal import FIRST_NUMBER, in_words, summary_rows
+        from orchestrator.report.terminal import label_count, summary_notes, summary_rows
 
         headers, rows = summary_rows(self.results)
-        labels = headers.index(FIRST_NUMBER)
-        output.show_table(self._title(), headers, [[*row] for row in rows], labels=labels)
+        title, labels = self._title(), label_count(headers)
+        output.show_table(title, headers, [[*row] for row in rows], labels=labels)
+        for note in summary_notes(self.results):
+            output.out.print(Text(note, style="dim"), soft_wrap=True)
         self._print_claims()
         if reasons := self._void_reasons():
             output.out.print(Text("\nno load trial is valid:", style="bold yellow"))
-            for reason in dict.fromkeys(map(in_words, reasons[:3])):
+            for reason in dict.fromkeys(map(readable_times, reasons[:3])):
                 output.out.print(f"  {reason}", soft_wrap=True)
         output.out.print()
         output.out.print(f"results  {self.run.path / 'results.csv'} (and .parquet)", soft_wrap=True)
@@ -126,8 +129,11 @@ def report(
         from orchestrator.analysis import build_results
         from orchestrator.report import write_figure
 
-        for path in write_figure(run.path, build_results(run.path), figure):
-            output.out.print(str(path), soft_wrap=True)
+        paths = [str(path) for path in write_figure(run.path, build_results(run.path), figure)]
+        if as_json:
+            output.show_json(paths)
+        for path in () if as_json else paths:
+            output.out.print(path, soft_wrap=True)
         return
     shown = write(run)
     shown.print(as_json=as_json)

@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     Experiment,
     Json,
     Locked,
+    NoInstall,
     Only,
     Quiet,
     Repeat,
@@ -28,20 +29,22 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, write
-from orchestrator.cli.status import called, summary
+from orchestrator.cli.status import summary
 from orchestrator.errors import ExitCode, Interrupted, RingbedError
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 
 Jobs = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--jobs",
         "-j",
         metavar="N",
         min=1,
         max=64,
-        help="Sets of guests that take trials at the same time.",
+        show_default=False,
+        help="Sets of guests that take trials at the same time. Default: 1 on the wall clock; "
+        "on the virtual one, which they do not disturb, as many as cores.",
     ),
 ]
 KeepGoing = Annotated[
@@ -55,13 +58,21 @@ def run(
     only: Only = [],  # noqa: B006
     repeat: Repeat = None,
     seed: Seed = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     keep_going: KeepGoing = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify-deterministic",
+            help="Repeat every trial on one core and on a busy host, and compare every byte.",
+        ),
+    ] = False,
     locked: Locked = False,
     archive: Archive = "",
     connect: Connect = EMBED,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
+    _no_install: NoInstall = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
@@ -78,6 +89,7 @@ def run(
         locked=locked,
         archive=archive,
         connect=connect,
+        verify_deterministic=verify,
     )
     _carry_out(
         lambda watch: session.start(experiment, selection, settings, watch),
@@ -88,7 +100,7 @@ def run(
 
 def resume(
     wanted: RunName = "latest",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
@@ -176,8 +188,8 @@ def _tell_interrupted(run: RunDirectory | None) -> None:
         return
     lines = [f"what was measured is kept in {run.path}"]
     if run.state() != "finished":
-        lines.append(f"  ./ringbed resume {called(run)}   does the rest")
-    lines.append(f"  ./ringbed report {called(run)}   writes the report of what there is")
+        lines.append(f"  ./ringbed resume {run.called}   does the rest")
+    lines.append(f"  ./ringbed report {run.called}   writes the report of what there is")
     output.err.print("\n".join(lines), soft_wrap=True)
 
 

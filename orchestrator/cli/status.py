@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed status`: how runs stand."""
 
-import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,10 +13,11 @@ from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run import directory, journal, stored
 from orchestrator.run.directory import RunDirectory
+from orchestrator.spec.units import readable_times
 
 # Of a trial that nothing is known of yet: what it takes beside its load.
 OVERHEAD_S = 1.5
-FAILURES = 10
+REASONS = 10
 
 
 def summary(run: RunDirectory) -> dict[str, Any]:
@@ -44,10 +42,12 @@ def summary(run: RunDirectory) -> dict[str, Any]:
         "path": str(run.path),
         "state": state,
         "trials": None if trials is None else len(trials),
-        "done": outcomes.count("ok"),
+        "done": outcomes.count("ok") - len(progress.voids),
+        "void": len(progress.voids),
         "failed": outcomes.count("failed"),
         "under_way": sorted(progress.under_way),
         "seconds_left": _seconds_left(trials or [], progress) if state == "running" else None,
+        "voids": progress.voids,
         "failures": {
             trial: progress.reasons[trial]
             for trial, outcome in progress.outcomes.items()
@@ -59,18 +59,19 @@ def summary(run: RunDirectory) -> dict[str, Any]:
 
 
 def detail(run: RunDirectory) -> dict[str, Any]:
-    """The summary, what is done of each variant, and what is under way."""
+    """The summary, what is done of each variant, what is under way, and the last line that the
+    server of each failed trial said."""
     entry = summary(run)
     if entry["trials"] is None:
         return entry
     trials = stored.read_plan(run)["trials"]
-    outcomes = {} if entry["state"] == "damaged" else journal.progress(run.journal).outcomes
+    known = journal.Progress() if entry["state"] == "damaged" else journal.progress(run.journal)
     counts: dict[str, Counter[str]] = {}
     for trial in trials:
         counted = counts.setdefault(trial.get("variant", ""), Counter())
-        outcome = outcomes.get(trial.get("id", ""), "left")
-        counted[{"ok": "done", "failed": "failed"}.get(outcome, "left")] += 1
-        counted["void"] += outcome == "ok" and _is_void(run, trial)
+        identity = trial.get("id", "")
+        outcome = "void" if identity in known.voids else known.outcomes.get(identity, "left")
+        counted[{"ok": "done", "void": "void", "failed": "failed"}.get(outcome, "left")] += 1
     labels = {trial.get("id", ""): _label(trial) for trial in trials}
     return {
         **entry,
@@ -78,10 +79,15 @@ def detail(run: RunDirectory) -> dict[str, Any]:
             variant: {key: counted[key] for key in ("done", "void", "failed", "left")}
             for variant, counted in counts.items()
         },
-        "void": sum(counted["void"] for counted in counts.values()),
         "now": [labels.get(trial, trial) for trial in entry["under_way"]],
-        "failures": {
-            labels.get(trial, trial): reason for trial, reason in entry["failures"].items()
+        **{
+            what: {labels.get(trial, trial): reason for trial, reason in entry[what].items()}
+            for what in ("voids", "failures")
+        },
+        "server_said": {
+            labels.get(trial, trial): said[-1]
+            for trial in entry["failures"]
+            if (said := [line for line in run.server_said(trial) if line.strip()])
         },
     }
 
@@ -94,17 +100,6 @@ def _seconds_left(trials: Sequence[Mapping[str, Any]], progress: journal.Progres
         return round(len(left) * sum(took) / len(took), 1)
     load: float = sum(trial.get("warmup_ns", 0) + trial.get("duration_ns", 0) for trial in left)
     return round(load / 1e9 + len(left) * OVERHEAD_S, 1)
-
-
-def _is_void(run: RunDirectory, trial: Mapping[str, Any]) -> bool:
-    """Whether its load was voided. What else is wrong with its files, the report says."""
-    if trial.get("kind", "measure") != "measure":
-        return False
-    try:
-        text = (run.trial(trial["id"]) / "load.json").read_text(encoding="utf-8")
-        return json.loads(text).get("valid") is False
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _label(trial: Mapping[str, Any]) -> str:
@@ -151,14 +146,15 @@ def status(
             entry["run"],
             output.styled(entry["state"]),
             _of(entry),
+            str(entry["void"] or ""),
             str(entry["failed"] or ""),
             "" if entry["seconds_left"] is None else output.seconds(entry["seconds_left"]),
         ]
         for entry in found
     ]
-    columns = ["run", "state", "done>", "failed>", "left>"]
+    columns = ["run", "state", "done>", "void>", "failed>", "left>"]
     # A column without an entry says nothing.
-    shown = [place for place in range(5) if place < 3 or any(row[place] for row in rows)]
+    shown = [place for place in range(len(columns)) if place < 3 or any(row[place] for row in rows)]
     output.show_table("", [columns[p] for p in shown], [[row[p] for p in shown] for row in rows])
     _tell_damage(found)
 
@@ -173,14 +169,8 @@ def _tell_damage(found: Sequence[Mapping[str, Any]]) -> None:
             output.err.print(sentence, soft_wrap=True, markup=False)
 
 
-def called(run: RunDirectory) -> str:
-    """The run as the next command can name it."""
-    usual = Path(os.environ.get("RINGBED_RUNS") or RUNS_DIR)
-    return run.name if run.path.parent.resolve() == usual.resolve() else str(run.path)
-
-
 def _print_detail(run: RunDirectory, entry: Mapping[str, Any]) -> None:
-    name = called(run)
+    name = run.called
     trials = [f"{_of(entry)} done"]
     trials += [f"{entry[key]} {key}" for key in ("void", "failed") if entry.get(key)]
     facts: list[tuple[str, str | Text]] = [
@@ -211,11 +201,21 @@ def _print_detail(run: RunDirectory, entry: Mapping[str, Any]) -> None:
     if rows:
         output.out.print()
         output.show_table("", ["variant", "done>", "void>", "failed>", "left>"], rows)
-    if entry["failures"]:
-        output.out.print(Text("\nfailed", style="bold red"))
-    for label, reason in list(entry["failures"].items())[:FAILURES]:
-        output.out.print(Text(f"  {label}: {reason}"), soft_wrap=True)
-    if (more := len(entry["failures"]) - FAILURES) > 0:
+    _print_reasons("failed", "bold red", entry["failures"], entry.get("server_said", {}))
+    _print_reasons("void", "bold yellow", entry["voids"])
+
+
+def _print_reasons(
+    title: str, style: str, reasons: Mapping[str, str], said: Mapping[str, str] | None = None
+) -> None:
+    """What went wrong with which trial, and the last that its server said; of many the first."""
+    if reasons:
+        output.out.print(Text(f"\n{title}", style=style))
+    for label, reason in list(reasons.items())[:REASONS]:
+        output.out.print(Text(f"  {label}: {readable_times(reason)}"), soft_wrap=True)
+        if said and label in said:
+            output.out.print(Text(f"    server.log: {said[label]}", style="dim"), soft_wrap=True)
+    if (more := len(reasons) - REASONS) > 0:
         output.out.print(f"  … and {more} more")
 
 

@@ -68,8 +68,9 @@ def ensure_dataplane(
 
 
 def source_hash(directory: Path, tree_hash: str, build_type: BuildType) -> str:
-    """The hash of what decides the bytes: every source file, the tree, the kind of build."""
-    digest = hashlib.sha256(f"{tree_hash}\0{build_type}\0".encode())
+    """The hash of what decides the result: every source file, the tree, the kind of build, and
+    which programs are kept."""
+    digest = hashlib.sha256("\0".join((tree_hash, build_type, *PROGRAMS, "")).encode())
     for path in sorted(directory.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())

@@ -7,6 +7,7 @@ content of declaration, lock and builder, and found again by that hash.
 
 import os
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,32 @@ def renew_lock(name: str, *, archive: str = "", on_line: Progress | None = None)
     with step(f"locking the packages of {name}"):
         _long(["lock", name], name, locked=False, archive=archive, on_line=on_line)
     return paths.project("images", f"{name}.lock")
+
+
+def ensure_source(
+    tree: str, package: str, version: str, *, archive: str = "", on_line: Progress | None = None
+) -> Path:
+    """The upstream tar of a Debian package's source, of the suite that `tree` is made from;
+    fetched first when the cache has none. Raises ArchiveError."""
+    suite = declared_suite(tree)
+    log = paths.cache("logs", f"{package}-source.log")
+    words = ["setpriv", "--pdeathsig", "TERM", str(paths.project("images", "source.sh"))]
+    if archive:
+        words += ["--archive", archive]
+    words += [suite, package, version]
+    try:
+        done = process.stream(
+            words, timeout=BUILD_SECONDS, log=log, on_line=on_line, env=_environment()
+        )
+    except CommandError as error:
+        raise _explain(error, log.read_text(encoding="utf-8", errors="replace")) from error
+    return Path(done.stdout.splitlines()[-1])
+
+
+def declared_suite(name: str) -> str:
+    """The Debian suite of a declaration."""
+    with paths.project("images", f"{name}.toml").open("rb") as file:
+        return str(tomllib.load(file)["suite"])
 
 
 def declared_trees() -> tuple[str, ...]:

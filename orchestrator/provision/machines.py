@@ -3,6 +3,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,8 @@ def _ssh_variables(login: Login) -> dict[str, Any]:
     options = {
         "IdentitiesOnly": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(login.known_hosts),
+        # A list of files, with blanks between.
+        "UserKnownHostsFile": f'"{login.known_hosts}"',
         "HostKeyAlias": login.host_alias,
         "LogLevel": "ERROR",
         # One connection for all tasks. It is ended with the playbook; the time counts only when
@@ -150,9 +152,13 @@ def _ssh_variables(login: Login) -> dict[str, Any]:
         "ansible_port": login.port,
         "ansible_user": login.user,
         "ansible_ssh_private_key_file": str(login.key),
-        "ansible_ssh_args": "-F none " + " ".join(f"-o {k}={v}" for k, v in options.items()),
+        "ansible_ssh_args": "-F none " + shlex.join(_ssh_options(options)),
         "ansible_ssh_use_tty": False,
     }
+
+
+def _ssh_options(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
 def _read_back(result: TaskResult) -> Any:

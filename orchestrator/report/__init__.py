@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views of a run's tables: report.html, figures, rows for the terminal. No statistics here."""
 
-from orchestrator.report.terminal import claim_rows, comparisons, summary_rows
+from orchestrator.report.terminal import claim_rows, comparisons, summary_notes, summary_rows
 from orchestrator.report.writer import (
     figure_names,
     write_figure,
@@ -14,6 +14,7 @@ __all__ = [
     "claim_rows",
     "comparisons",
     "figure_names",
+    "summary_notes",
     "summary_rows",
     "write_figure",
     "write_nightly",

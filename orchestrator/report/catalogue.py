@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, queueing
+from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, Series, queueing
 from orchestrator.analysis.raw import Record
-from orchestrator.report import figures, sweeps, theme
+from orchestrator.report import figures, naming, sweeps, theme
 from orchestrator.report.figures import Rule
 from orchestrator.report.formats import rate, time_us
 from orchestrator.report.sweeps import Sweep, Table
@@ -45,7 +45,7 @@ class Group:
 
 def groups(results: Results) -> list[Group]:
     """All figures of a run: closed loops over what was varied, and each panel by itself."""
-    styles = theme.styles(name_of(results, series.variant) for series in results.points.series)
+    shades = naming.colours(results)
     measured = [
         panel
         for panel in results.points.panels
@@ -55,9 +55,23 @@ def groups(results: Results) -> list[Group]:
     inside = {panel for sweep in swept for panel in sweep.panels}
     alone = _slugs([panel for panel in measured if panel not in inside])
     return [
-        *(_sweep(results, sweep, styles) for sweep in swept),
-        *(_group(results, panel, slug, styles) for panel, slug in alone.items()),
+        *(_sweep(results, sweep, _styles(results, sweep.panels, shades)) for sweep in swept),
+        *(
+            _group(results, panel, slug, _styles(results, [panel], shades))
+            for panel, slug in alone.items()
+        ),
     ]
+
+
+def _styles(
+    results: Results, panels: Sequence[Panel], shades: Mapping[Series, int]
+) -> dict[str, Style]:
+    """How the curves of these panels look, by their names."""
+    return {
+        name_of(results, series.variant): theme.style(shades[series])
+        for panel in panels
+        for series in results.points.of_panel(panel)
+    }
 
 
 def name_of(results: Results, variant: str) -> str:
@@ -66,7 +80,10 @@ def name_of(results: Results, variant: str) -> str:
 
 
 def _sweep(results: Results, sweep: Sweep, styles: Mapping[str, Style]) -> Group:
-    """A closed loop, over the axis of the matrix that was varied."""
+    """A closed loop, over the axis of the matrix that was varied.
+
+    A latency without a single value, because all trials failed, has no figure.
+    """
     axis = sweep.axis
     caption = "Closed loop: median of the repetitions, bootstrap band, single repetitions as dots."
     loads = sweep.curves(results, "achieved_rps", name_of)
@@ -81,7 +98,8 @@ def _sweep(results: Results, sweep: Sweep, styles: Mapping[str, Style]) -> Group
     ]
     for key, (spoken, _) in QUANTILES.items():
         curves = sweep.curves(results, f"latency_{key}", name_of)
-        charts.append(_sweep_latency(sweep, key, spoken, curves, styles, caption))
+        if curves:
+            charts.append(_sweep_latency(sweep, key, spoken, curves, styles, caption))
     return Group(panel=sweep.panels[0], title=sweep.headline, charts=tuple(charts))
 
 
@@ -116,7 +134,8 @@ def _group(results: Results, panel: Panel, slug: str, styles: Mapping[str, Style
     charts: list[Chart] = []
     series = results.points.of_panel(panel)
     if any(_open(point) for one in series for point in results.points.curve(one, "achieved_rps")):
-        charts += [_latency(results, panel, slug, styles, key) for key in QUANTILES]
+        found = (_latency(results, panel, slug, styles, key) for key in QUANTILES)
+        charts += [chart for chart in found if chart is not None]
         charts.append(_achieved(results, panel, slug, styles))
     charts += _distributions(results, panel, slug, styles)
     return Group(panel=panel, title=panel.workload, charts=tuple(charts))
@@ -138,9 +157,12 @@ def _curves(results: Results, panel: Panel, metric: str) -> dict[str, list[Point
 
 def _latency(
     results: Results, panel: Panel, slug: str, styles: Mapping[str, Style], key: str
-) -> Chart:
+) -> Chart | None:
+    """The figure of a percentile; None when no trial left anything that could stand in it."""
     metric, (spoken, q) = f"latency_{key}", QUANTILES[key]
     curves = _with_void(results, panel, metric)
+    if not curves:
+        return None
     rules: list[Rule] = []
     notes = ["Median of the repetitions, bootstrap band, single repetitions as dots."]
     objective = results.objective

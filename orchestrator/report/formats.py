@@ -2,7 +2,7 @@
 """Numbers as people read them. A value that does not exist is a dash."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from orchestrator.analysis import Estimate, MaxLoad, Objective, SloResult, State, Summary
 
@@ -126,9 +126,3 @@ def at_least(summary: Summary) -> str:
     if summary.max_throughput is None:
         return NOTHING
     return ("" if summary.saturated else "≥ ") + rate(summary.max_throughput.value)
-
-
-def several_workloads(summaries: Sequence[Summary]) -> bool:
-    """True when a variant alone does not tell which row is meant."""
-    variants = [summary.series.variant for summary in summaries]
-    return len(set(variants)) < len(variants)

@@ -2,16 +2,20 @@
 """The report as one HTML file: no network, no other file, readable without JavaScript."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from orchestrator.analysis import Balance, Estimate, Outcome, Results, Summary
+from orchestrator.analysis import Balance, Estimate, Outcome, Results
 from orchestrator.analysis.raw import Crosscheck, Record
-from orchestrator.analysis.statistics import median_interval
-from orchestrator.report import formats, html, provenance, theme
+from orchestrator.analysis.statistics import ENUMERATED_UP_TO, median_interval
+from orchestrator.analysis.summary import belongs
+from orchestrator.report import formats, html, provenance
 from orchestrator.report.catalogue import Chart, Group
+from orchestrator.report.columns import lowest_load, summary_columns
+from orchestrator.report.naming import Row, name_rows
 from orchestrator.report.render import inline
 
 
@@ -69,24 +73,25 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
         "time_us": formats.time_us,
         "share": formats.share,
         "significant": formats.significant,
+        "heading": _heading,
     }
-    manifest = results.manifest
+    manifest, named, repetitions = results.manifest, name_rows(results), _repetitions(results)
     return environment.get_template("template.html.j2").render(
         title=manifest.get("title") or results.run,
         results=results,
         script=html.part("report.js"),
         tcg=provenance.accelerator_kind(manifest) == "tcg" and "wall" in results.clocks,
         clock=" and ".join(results.clocks) or "no",
-        headlines=headlines(results),
+        headlines=headlines(results, named.rows),
         objective=formats.objective(results.objective),
-        slo=formats.slo,
-        slo_spread=formats.slo_spread,
-        at_least=formats.at_least,
-        repetitions=_repetitions(results),
-        several=formats.several_workloads(results.summaries),
+        repetitions=repetitions,
+        range_only=1 < repetitions <= ENUMERATED_UP_TO,
+        named=named,
+        summary=summary_columns(results, named.rows),
+        lowest=lowest_load(results.summaries),
+        counted=counted(results, named.rows),
         groups=[(group, [_drawn(results, one, svgs) for one in group.charts]) for group in groups],
-        colours=_colours(results),
-        balances=_balances(results.summaries),
+        balances=_balances(named.rows),
         outcomes=Outcome,
         checks=crosschecks(results),
         trials=trial_rows(results.records),
@@ -95,7 +100,7 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
     )
 
 
-def headlines(results: Results) -> list[str]:
+def headlines(results: Results, rows: Sequence[Row]) -> list[str]:
     """The verdict in a few sentences: what was measured, what counts, what was claimed."""
     loads = [one for one in results.records if one.trial.kind == "measure"]
     if not loads:
@@ -103,38 +108,65 @@ def headlines(results: Results) -> list[str]:
     void = results.invalid
     valid = f"{len(loads) - void} of {len(loads)} load trials are valid"
     sentences = [f"{valid}." if not void else f"{valid}; the others are shown and not averaged in."]
-    best = [one for one in results.summaries if one.max_throughput is not None]
-    for app in dict.fromkeys(one.series.app for one in best):
-        own = [one for one in best if one.series.app == app]
-        top = max(own, key=lambda one: one.max_throughput.value if one.max_throughput else 0.0)
+    best = [row for row in rows if row.summary.max_throughput is not None]
+    for app in dict.fromkeys(row.summary.series.app for row in best):
+        own = [row for row in best if row.summary.series.app == app]
+        top = max(own, key=_throughput)
         if len(own) > 1:
-            sentences.append(
-                f"Highest {app} throughput: {top.series.variant}, "
-                f"{formats.at_least(top)} requests/s."
-            )
+            achieved = formats.at_least(top.summary)
+            sentences.append(f"Highest {app} throughput: {top.name}, {achieved} requests/s.")
     if results.claims:
         met = sum(1 for claim in results.claims if claim.outcome is Outcome.REPRODUCED)
         sentences.append(f"{met} of {len(results.claims)} claims reproduced.")
     return sentences
 
 
-def _colours(results: Results) -> dict[str, int]:
-    names = dict.fromkeys(series.variant for series in results.points.series)
-    return {name: index % len(theme.SERIES_COLOURS) for index, name in enumerate(names)}
+def _throughput(row: Row) -> float:
+    best = row.summary.max_throughput
+    return 0.0 if best is None else best.value
 
 
-def _repetitions(results: Results) -> tuple[int, str]:
-    """The largest number of valid repetitions of a point, and what its intervals can hold."""
-    counts = [
-        point.estimate
-        for series in results.points.series
-        for point in results.points.curve(series, "latency_p99")
-        if point.estimate is not None
-    ]
-    if not counts:
-        return 0, ""
-    most = max(counts, key=lambda estimate: estimate.n)
-    return most.n, f"{most.attainable:.0%}"
+def _heading(text: str) -> str:
+    """The words of a column at the beginning of a line; `p99` stays as it is, and
+    what an objective consists of stays on one line."""
+    whole = re.sub(r" ≤ (\S+) (?=\S+$)", "\u00a0≤\u00a0\\1\u00a0", text)
+    return whole if re.match(r"p\d", whole) else whole[:1].upper() + whole[1:]
+
+
+def _repetitions(results: Results) -> int:
+    """The largest number of valid repetitions of a point."""
+    return max(
+        (
+            point.estimate.n
+            for series in results.points.series
+            for point in results.points.curve(series, "achieved_rps")
+            if point.estimate is not None
+        ),
+        default=0,
+    )
+
+
+def counted(results: Results, rows: Sequence[Row]) -> list[str]:
+    """Where system calls and packets were counted, and why not where they were not."""
+    trials = [record for record in results.records if record.trial.kind == "accounting"]
+    if not trials:
+        return ["This run counted no system calls: it had no accounting trials."]
+    places: dict[str, list[str]] = {}
+    failures = []
+    for record in trials:
+        name = next(
+            (row.name for row in rows if belongs(record, row.summary.series)), record.trial.subject
+        )
+        offered = record.trial.offered_rps
+        load = "" if math.isnan(offered) else f" at {formats.rate(offered)} requests/s"
+        if record.syscalls is not None:
+            places.setdefault(load, []).append(name)
+        else:
+            why = record.faults.get("syscalls") or record.trial.reason or "it left no counts"
+            failures.append(f"Counting {name}{load} failed: {why}.")
+    where = "; ".join(f"{', '.join(names)}{load}" for load, names in places.items())
+    told = f"Counted in one trial of each variant: {where}."
+    return [*([told] if places else []), *failures]
 
 
 def _drawn(results: Results, chart: Chart, svgs: Mapping[str, bytes]) -> Drawn:
@@ -145,12 +177,14 @@ def _drawn(results: Results, chart: Chart, svgs: Mapping[str, bytes]) -> Drawn:
     )
 
 
-def _balances(summaries: Sequence[Summary]) -> list[tuple[Summary, str, Balance]]:
+def _balances(rows: Sequence[Row]) -> list[tuple[Row, str, Balance]]:
     found = []
-    for summary in summaries:
-        for what, balance in (("accepted", summary.accept), ("served", summary.serve)):
-            if balance is not None:
-                found.append((summary, what, balance))
+    for row in rows:
+        parts = (
+            ("connections accepted", row.summary.accept),
+            ("requests served", row.summary.serve),
+        )
+        found += [(row, what, balance) for what, balance in parts if balance is not None]
     return found
 
 

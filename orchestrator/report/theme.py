@@ -6,7 +6,7 @@ of the common colour deficiencies can tell apart. Each variant also has its own 
 dash pattern, so that nothing rests on colour alone, in print least of all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,13 +73,10 @@ class Style:
     dash: Dash
 
 
-def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for each name; the same name keeps its style in all figures of a run."""
-    return {
-        name: Style(
-            colour=SERIES_COLOURS[index % len(SERIES_COLOURS)][0],
-            marker=_MARKERS[index % len(_MARKERS)],
-            dash=_DASHES[index % len(_DASHES)],
-        )
-        for index, name in enumerate(dict.fromkeys(names))
-    }
+def style(index: int) -> Style:
+    """The style of a series by the number of its colour."""
+    return Style(
+        colour=SERIES_COLOURS[index % len(SERIES_COLOURS)][0],
+        marker=_MARKERS[index % len(_MARKERS)],
+        dash=_DASHES[index % len(_DASHES)],
+    )

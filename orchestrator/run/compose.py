@@ -63,7 +63,26 @@ def script(trial: Trial, topology: Topology, trace: str = "") -> Script:
 
 
 def finish(trial: Trial, topology: Topology, directory: Path) -> None:
-    """After the steps: turn what was collected into the raw files that analysis reads."""
+    """After the steps: turn what was collected into the raw files that analysis reads.
+
+    Raises StepError, whatever is wrong with what was collected: the trial failed, not the run.
+    """
+    try:
+        _convert(trial, topology, directory)
+    except FileNotFoundError as error:
+        name = Path(error.filename or "").name
+        raise StepError(
+            f"{name} is missing: no step of the trial collected it",
+            hint=f"the steps of stack {trial.stack} and generator {trial.generator} must",
+        ) from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StepError(
+            f"what the trial collected is not what it must be: {type(error).__name__}: {error}",
+            hint=f"the files are in {directory}",
+        ) from error
+
+
+def _convert(trial: Trial, topology: Topology, directory: Path) -> None:
     GENERATORS[trial.generator].convert(directory)
     if trial.kind == "accounting":
         load = json.loads((directory / "load.json").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shlex
 import struct
 import time
 from collections.abc import Iterator
@@ -23,9 +24,22 @@ from orchestrator.run import journal
 
 type RunState = Literal["running", "finished", "failed", "interrupted", "crashed", "damaged", "new"]
 
+SERVER_LOG = "server.log"
+"""What a driver calls the log of its server."""
+
+RUNS_DIR = Path("runs")
+"""Where runs are unless told otherwise."""
+
 # struct flock of fcntl(2): type, whence, start, length, pid; the whole file when all are 0.
 _FLOCK = "hhqqi0q"
 _TAKEN = (errno.EAGAIN, errno.EACCES)
+_OWN_NAMES = frozenset(
+    {
+        *("determinism", "determinism.json", "experiment.yml", "figures", "journal.jsonl"),
+        *("log.jsonl", "machines", "manifest.json", "plan.json", "report.html", "results.csv"),
+        *("results.parquet", "trials"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +48,27 @@ class RunDirectory:
 
     path: Path
 
+    @classmethod
+    def is_taken(cls, name: str) -> bool:
+        """Whether a file of this name, a path in the run, would be in the way of ringbed's own."""
+        first = Path(name).parts[0]
+        return first in _OWN_NAMES or Path(first).suffix in (".part", ".lock")
+
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def called(self) -> str:
+        """The run as a command line can name it, to be typed as it is."""
+        usual = Path(os.environ.get("RINGBED_RUNS") or RUNS_DIR)
+        is_usual = self.path.parent.resolve() == usual.resolve()
+        return self.name if is_usual else shlex.quote(str(self.path))
+
+    @property
+    def experiment_name(self) -> str:
+        """The part of the name between the time and the id, see `create`."""
+        return self.name.partition("-")[2].rpartition("-")[0]
 
     @property
     def experiment(self) -> Path:
@@ -77,6 +109,14 @@ class RunDirectory:
     def trial(self, trial_id: str) -> Path:
         return self.trials / trial_id
 
+    def server_said(self, trial_id: str) -> list[str]:
+        """The lines of a trial's server, as its driver collected them; none without its log."""
+        try:
+            text = (self.trial(trial_id) / SERVER_LOG).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        return text.splitlines()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run: only one process works on it at a time. The kernel drops the lock of a
@@ -90,7 +130,7 @@ class RunDirectory:
                     raise
                 raise UsageError(
                     f"{self.name} is being run by another process",
-                    hint=f"follow it with: ./ringbed logs -f {self.name}",
+                    hint=f"follow it with: ./ringbed logs -f {self.called}",
                 ) from None
             yield
         finally:
@@ -153,7 +193,7 @@ def list_runs(root: Path) -> list[RunDirectory]:
 
 
 def find(root: Path, wanted: str = "latest") -> RunDirectory:
-    """A run by path, name, end of its name, or `latest`."""
+    """A run by path, name, end of its name, its experiment (the newest run), or `latest`."""
     direct = Path(wanted)
     if (direct / "trials").is_dir():
         return RunDirectory(path=direct.resolve())
@@ -165,6 +205,8 @@ def find(root: Path, wanted: str = "latest") -> RunDirectory:
     matches = [run for run in runs if run.name == wanted or run.name.endswith(wanted)]
     if len(matches) == 1:
         return matches[0]
+    if same := [run for run in runs if run.experiment_name == wanted]:
+        return same[-1]
     names = "\n".join(f"  {run.name}" for run in (matches or runs)[-8:])
     what = "more than one run is" if matches else "no run is"
     raise UsageError(f"{what} called {wanted!r}", details=f"runs in {root}:\n{names}")

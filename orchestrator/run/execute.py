@@ -5,6 +5,7 @@ A failed trial is a result too: it stays in the run with its reason. Whether the
 worth measuring is the caller's choice (`keep_going`).
 """
 
+import json
 import logging
 import queue
 import shutil
@@ -27,6 +28,7 @@ from orchestrator.spec.topology import Topology
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
+SERVER_LINES = 10
 
 
 class Bench(Protocol):
@@ -70,7 +72,9 @@ class Observer(Protocol):
 
     def trial_started(self, label: str) -> None: ...
 
-    def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None: ...
+    def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None:
+        """outcome: ok, void, failed or interrupted."""
+        ...
 
 
 @dataclass(slots=True)
@@ -142,21 +146,22 @@ class Executor:
             self._journal.append("trial-start", trial=trial.id)
             self._observer.trial_started(label(trial))
         begin = time.monotonic()
-        outcome, reason, error = "interrupted", "", None
+        outcome, reason, void, error = "interrupted", "", "", None
         try:
             bench.execute(trial, directory)
-            outcome = "ok"
+            outcome, void = "ok", void_reason(trial, directory)
         except (StepError, MachineError) as failure:
             if self._given_up.is_set():
                 return True
             outcome, reason, error = "failed", failure.message, failure
+            _add_server_log(failure, self._run, trial.id)
             (directory / "failure.txt").write_text(f"{failure}\n", encoding="utf-8")
         finally:
             _write_trial(directory, trial, outcome, reason)
             # The journal says that a trial is done: its raw files must then outlive a crash.
             durable.sync_tree(directory)
             with self._lock:
-                self._ended(trial, outcome, reason, error, time.monotonic() - begin)
+                self._ended(trial, outcome, void or reason, error, time.monotonic() - begin)
         return outcome != "ok"
 
     def _ended(
@@ -171,7 +176,20 @@ class Executor:
             self.tally.failed += 1
             self.tally.failures.append(f"{label(trial)}: {reason}")
             self.tally.first_failure = self.tally.first_failure or error
-        self._observer.trial_ended(label(trial), outcome, reason, seconds)
+        shown = "void" if outcome == "ok" and reason else outcome
+        self._observer.trial_ended(label(trial), shown, reason, seconds)
+
+
+def void_reason(trial: Trial, directory: Path) -> str:
+    """Why the load of a finished trial may not be used; empty when it may. The trial is done all
+    the same: doing it again is no remedy. What else may be wrong with its files, analysis says."""
+    if trial.kind != "measure":
+        return ""
+    try:
+        load = json.loads((directory / "load.json").read_text(encoding="utf-8"))
+        return "" if load["valid"] else "; ".join(load["reasons"]) or "its load is void"
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
 
 
 def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
@@ -181,6 +199,14 @@ def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
         done, left = wait(left, timeout=POLL_S)
         for future in done:
             future.result()
+
+
+def _add_server_log(failure: RingbedError, run: RunDirectory, trial_id: str) -> None:
+    """Let the evidence end with what the server said last, where the error has not got it yet."""
+    last = "\n".join(run.server_said(trial_id)[-SERVER_LINES:])
+    if last and last not in failure.details:
+        evidence = f"{failure.details.rstrip()}\n--- last lines of the server's log ---\n{last}"
+        failure.details = evidence.lstrip()
 
 
 def _write_trial(directory: Path, trial: Trial, status: str, reason: str) -> None:

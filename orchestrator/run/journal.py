@@ -94,13 +94,18 @@ def _was_cut_short(lines: list[str], number: int) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """What a journal says of a run. outcome maps the ids of trials that ended; under_way is the
-    set of those that started and did not end."""
+    set of those that started and did not end. A trial that is ok and has a reason is void."""
 
     outcomes: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     under_way: frozenset[str] = frozenset()
     ended: str = ""
+
+    @property
+    def voids(self) -> dict[str, str]:
+        """Trials that are done, but whose load may not be used, with the reason."""
+        return {trial: self.reasons[trial] for trial in self.done if self.reasons[trial]}
 
     @property
     def done(self) -> frozenset[str]:

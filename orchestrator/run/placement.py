@@ -8,7 +8,19 @@ machines follow in the order of the topology, and an interface says by a letter 
 """
 
 from orchestrator.spec.model import Clock
-from orchestrator.spec.topology import Node, Port, Topology
+from orchestrator.spec.topology import Demand, Node, Port, Topology
+
+HOUSE = "house"
+# What the kernel and the session need beside the machines' own memory.
+HOUSE_BYTES = 256 * 2**20
+
+
+def demand(topology: Topology, clock: Clock) -> Demand:
+    """What the host must have. The virtual clock has one thread for all CPUs of its guest."""
+    if clock == "wall":
+        return topology.demand
+    memory = HOUSE_BYTES + topology.demand.memory_bytes
+    return Demand(machines=1, cpus=1, memory_bytes=memory)
 
 
 def cpus(topology: Topology, node: Node, clock: Clock) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from orchestrator.errors import UsageError
+from orchestrator.run import placement
 from orchestrator.run.cases import OWN_GENERATOR, Case, Expansion, can_drive, expand
 from orchestrator.spec.faults import did_you_mean
 from orchestrator.spec.model import Clock, Experiment, Role
@@ -105,7 +106,7 @@ class Plan:
     @property
     def demand(self) -> Demand:
         """What the host must have: the largest of the topologies, which are up one at a time."""
-        demands = [topology.demand for topology in self.topologies]
+        demands = [placement.demand(topology, self.clock) for topology in self.topologies]
         return Demand(
             machines=max(demand.machines for demand in demands),
             cpus=max(demand.cpus for demand in demands),
@@ -205,8 +206,9 @@ class _Maker:
                 yield self._draft(case, "crosscheck", repetition, tool.name, options)
 
     def accounting_trials(self, expansion: Expansion) -> Iterator[_Draft]:
-        """One for each variant, at the middle of its points and of their loads."""
-        by_variant = itertools.groupby(expansion.cases, key=lambda case: case.variant)
+        """One for each variant whose stack can count, at the middle of its points and loads."""
+        counted = (case for case in expansion.cases if case.application.counted)
+        by_variant = itertools.groupby(counted, key=lambda case: case.variant)
         for _, cases in by_variant:
             yield self._draft(_middle(list(cases)), "accounting", 1, OWN_GENERATOR, {})
 

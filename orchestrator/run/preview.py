@@ -8,6 +8,7 @@ from orchestrator.host.accelerator import Accelerator
 from orchestrator.log import step
 from orchestrator.run import session
 from orchestrator.run.plan import Plan
+from orchestrator.run.sealedbed import GUEST, command_line
 from orchestrator.run.session import Selection, Settings
 from orchestrator.run.testbed import vm_topology
 from orchestrator.spec.loading import FILE_NAME
@@ -33,10 +34,14 @@ class Preview:
 def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
     experiment, outlook, plan = session.foresee(name, selection, settings)
-    topologies = [vm_topology(topology, outlook) for topology in plan.topologies]
-    # A QEMU that libvirt does not know yet is asked about itself for some seconds.
-    with step("asking libvirt for the command lines"):
-        made = command_lines(topologies, settings.runs_dir / TOKEN / "machines")
+    directory = settings.runs_dir / TOKEN
+    if plan.clock == "virtual":
+        made = [{GUEST: command_line(one, outlook, directory)} for one in plan.topologies]
+    else:
+        topologies = [vm_topology(topology, outlook) for topology in plan.topologies]
+        # A QEMU that libvirt does not know yet is asked about itself for some seconds.
+        with step("asking libvirt for the command lines"):
+            made = command_lines(topologies, directory / "machines")
     commands = {}
     for topology, lines in zip(plan.topologies, made, strict=True):
         for machine, words in lines.items():

@@ -5,27 +5,27 @@ so that no trial knows of another."""
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StepError
 from orchestrator.host.owned import OwnedDirectory
 from orchestrator.log import step
-from orchestrator.run import compose, placement
+from orchestrator.run import compose, instructions, placement
+from orchestrator.run.cases import OWN_GENERATOR
 from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec.topology import Node, Topology
 from orchestrator.steps import sealed
 from orchestrator.vm import guest
 from orchestrator.vm.model import MIB, Boot, Link
-from orchestrator.vm.sealed import Files, Port, SealedConfig, SealedMachine, argv, pad_input
+from orchestrator.vm.sealed import Files, Port, SealedConfig, SealedMachine, argv
 from orchestrator.vm.snapshots import SnapshotCache
 
 # Of wall time, for a trial: emulation runs at some 50 million instructions per second.
 TRIAL_S = 900.0
-INPUT_BYTES = 32 * MIB
-# What the kernel and the session need beside the machines' own memory.
-HOUSE_BYTES = 256 * MIB
+PAGE = 4096
 GUEST = "guest"
 
 
@@ -76,11 +76,17 @@ class SealedTestbed:
         script = compose.script(trial, self.topology, text)
         programs = {path.name: path for path in self._supplies.binaries.iterdir()}
         with tempfile.TemporaryDirectory(dir=self._state) as scratch:
-            files = self._files(Path(scratch), into)
-            sealed.pack(session_machines(self.topology), script, programs, files.input)
-            _fit(files.input)
+            counts = Path(scratch) / "counts.json"
+            files = replace(
+                self._files(Path(scratch), into),
+                plugin=f"{self._supplies.plugin},out={counts}",
+            )
+            archive = sealed.pack(session_machines(self.topology), script, programs)
+            _fill(files.input, archive, self._machine.config.input_bytes)
             self._machine.run(files, deadline_s=TRIAL_S)
             sealed.unpack(script, files.output, into)
+            marked = trial.generator == OWN_GENERATOR
+            instructions.keep(counts, self.topology, into, marked=marked)
         compose.finish(trial, self.topology, into)
 
     def renew(self) -> None:
@@ -107,32 +113,45 @@ class SealedTestbed:
         }
 
     def _files(self, scratch: Path, logs: Path) -> Files:
-        files = Files(
-            site=scratch / "site",
-            input=scratch / "input",
-            output=scratch / "output",
-            console=logs / "console.log",
-            log=self._directory / "qemu.log",
-        )
-        for path, size in ((files.input, INPUT_BYTES), (files.output, self._output_bytes)):
+        files = _files(scratch, console=logs / "console.log", log=self._directory / "qemu.log")
+        config = self._machine.config
+        for path, size in ((files.input, config.input_bytes), (files.output, config.output_bytes)):
             with path.open("wb") as file:
                 file.truncate(size)
         return files
 
-    @property
-    def _output_bytes(self) -> int:
-        return self._machine.config.output_bytes
+
+def _files(scratch: Path, *, console: Path, log: Path) -> Files:
+    return Files(
+        site=scratch / "site",
+        input=scratch / "input",
+        output=scratch / "output",
+        console=console,
+        log=log,
+    )
 
 
-def _fit(path: Path) -> None:
-    pad_input(path)
-    if path.stat().st_size > INPUT_BYTES:
+def command_line(topology: Topology, supplies: Outlook, directory: Path) -> list[str]:
+    """QEMU's words for a cold boot of a topology, as a plan shows them."""
+    guest_directory = directory / GUEST
+    files = _files(
+        guest_directory, console=guest_directory / "console.log", log=guest_directory / "qemu.log"
+    )
+    return argv(sealed_config(topology, supplies), files)
+
+
+def _fill(path: Path, archive: bytes, room: int) -> None:
+    """Write the input as the guest reads it: a page that says how many follow, and those."""
+    pages = -(-len(archive) // PAGE)
+    if (pages + 1) * PAGE > room:
         raise StepError(
-            f"the trial's input takes {path.stat().st_size // MIB} MiB of {INPUT_BYTES // MIB} MiB",
+            f"the trial's input takes {len(archive) // MIB} MiB of {room // MIB} MiB",
             hint="a shorter trace of arrivals fits",
         )
-    with path.open("r+b") as file:
-        file.truncate(INPUT_BYTES)
+    with path.open("wb") as file:
+        file.write(f"{pages}\n".encode().ljust(PAGE, b"\0"))
+        file.write(archive)
+        file.truncate(room)
 
 
 def sealed_config(topology: Topology, supplies: Supplies | Outlook) -> SealedConfig:
@@ -140,7 +159,7 @@ def sealed_config(topology: Topology, supplies: Supplies | Outlook) -> SealedCon
     image = supplies.image
     return SealedConfig(
         cpus=1 + sum(node.cpus for node in topology.nodes),
-        memory_bytes=HOUSE_BYTES + sum(node.memory_bytes for node in topology.nodes),
+        memory_bytes=placement.HOUSE_BYTES + sum(node.memory_bytes for node in topology.nodes),
         boot=Boot(kernel=image.kernel, initrd=image.initrd, root=image.root, image_id=image.hash),
         site=sealed.site(session_machines(topology)),
         ports=tuple(

@@ -5,15 +5,16 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
 from orchestrator.host import durable
+from orchestrator.host.accelerator import Accelerator, known_accelerator, probe_accelerator
 from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import JsonLines, sink, step
-from orchestrator.run import directory, journal, manifest, stored, supplies
+from orchestrator.run import determinism, directory, journal, manifest, stored, supplies
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, GuestBench, Observer, Tally
@@ -23,6 +24,8 @@ from orchestrator.run.sealedbed import SealedTestbed
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.spec import Experiment, find_experiment, load_experiment
+from orchestrator.spec.loading import is_clock_open
+from orchestrator.spec.model import Clock
 from orchestrator.spec.topology import Topology
 from orchestrator.vm.connection import EMBED
 from orchestrator.vm.sweep import sweep_stale
@@ -54,14 +57,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How it is run. jobs: sets of guests that take trials at the same time."""
+    """How it is run. jobs: sets of guests that take trials at the same time; None: one on the wall
+    clock, where they would disturb each other, and one for each core on the virtual clock."""
 
     runs_dir: Path
-    jobs: int = 1
+    jobs: int | None = None
     keep_going: bool = False
     locked: bool = False
     archive: str = ""
     connect: str = "embed"
+    verify_deterministic: bool = False
     command: tuple[str, ...] = field(default_factory=lambda: tuple(manifest.command_line()))
 
 
@@ -77,7 +82,7 @@ class RunFailed(InfrastructureError):
         super().__init__(
             tally.failures[0],
             details=details,
-            hint=f"./ringbed resume {run.name} does what is left; its logs are in {run.path}",
+            hint=f"./ringbed resume {run.called} does what is left; its logs are in {run.path}",
         )
         self.tally = tally
         self.run = run
@@ -91,24 +96,65 @@ class Watcher(Observer, Protocol):
     def trials(self, total: int, seconds_each: float) -> None: ...
 
 
-def prepare(
-    name: str, selection: Selection, settings: Settings
-) -> tuple[Experiment, Supplies, Plan]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """An experiment with all that it needs. notice: why it has the clock it has, if ringbed chose
+    and the reader might expect another."""
+
+    experiment: Experiment
+    supplies: Supplies
+    plan: Plan
+    notice: str = ""
+
+
+def prepare(name: str, selection: Selection, settings: Settings) -> Prepared:
     """Read an experiment, supply what it needs, and plan it. Starts no guest."""
-    experiment = load_experiment(find_experiment(name), selection.overrides)
+    path = find_experiment(name)
+    guess = _clock_of(probe_accelerator(), settings)
+    prepared = _prepare(path, selection, settings, guess)
+    # The guest's own kernel is a harder proof than what the guess was made by.
+    proven = _clock_of(prepared.supplies.accelerator, settings)
+    if proven != guess:
+        prepared = _prepare(path, selection, settings, proven)
+    if prepared.plan.clock == "virtual" and is_clock_open(path, selection.overrides):
+        reason = prepared.supplies.accelerator.reason
+        notice = (
+            f"measuring on the virtual clock, since guests are emulated here: {reason}; "
+            "--set clock=wall measures the host's time all the same"
+        )
+        return replace(prepared, notice=notice)
+    return prepared
+
+
+def _prepare(path: Path, selection: Selection, settings: Settings, clock: Clock) -> Prepared:
+    experiment = load_experiment(path, selection.overrides, clock=clock)
     # A plan without its inputs finds mistakes of the file before anything is built.
     _plan(experiment, selection, {})
-    found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
-    return experiment, found, _plan(experiment, selection, found.inputs)
+    found = _gather(experiment, settings)
+    plan = _plan(experiment, selection, found.inputs)
+    return Prepared(experiment=experiment, supplies=found, plan=plan)
+
+
+def _gather(experiment: Experiment, settings: Settings) -> Supplies:
+    return supplies.gather(
+        experiment.image, experiment.clock, locked=settings.locked, archive=settings.archive
+    )
+
+
+def _clock_of(accelerator: Accelerator, settings: Settings) -> Clock:
+    """The clock of an experiment that leaves the choice open."""
+    return "wall" if accelerator.kind == "kvm" or settings.connect != EMBED else "virtual"
 
 
 def foresee(
     name: str, selection: Selection, settings: Settings
 ) -> tuple[Experiment, Outlook, Plan]:
     """Read an experiment and plan it from declarations and lock files alone."""
-    experiment = load_experiment(find_experiment(name), selection.overrides)
+    known = known_accelerator()
+    clock: Clock = "wall" if known is None else _clock_of(known, settings)
+    experiment = load_experiment(find_experiment(name), selection.overrides, clock=clock)
     _plan(experiment, selection, {})
-    outlook = supplies.foresee(experiment.image, locked=settings.locked)
+    outlook = supplies.foresee(experiment.image, experiment.clock, locked=settings.locked)
     return experiment, outlook, _plan(experiment, selection, outlook.inputs)
 
 
@@ -119,8 +165,10 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     measured.
     """
     sweep()
-    experiment, found, plan = prepare(name, selection, settings)
-    warnings = _check_host(found, plan, settings)
+    prepared = prepare(name, selection, settings)
+    experiment, found, plan = prepared.experiment, prepared.supplies, prepared.plan
+    warnings = [prepared.notice] if prepared.notice else []
+    warnings += _check_host(found, plan, settings)
     with directory.create(settings.runs_dir, experiment.name) as run, _logged(run):
         watcher.created(run)
         _warn(warnings)
@@ -130,6 +178,9 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-start")
             _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
+        if settings.verify_deterministic:
+            watcher.trials(determinism.REPETITIONS * len(plan.trials), _seconds_each(plan))
+            determinism.verify(run, plan, found, watcher)
     return run
 
 
@@ -140,8 +191,8 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
         asked, written = stored.read_plan(run), manifest.Manifest(run, stored.read_manifest(run))
         done = journal.progress(run.journal).done
         selection = Selection.from_json(asked["selection"])
-        experiment = load_experiment(run.experiment, selection.overrides)
-        found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
+        experiment = load_experiment(run.experiment, selection.overrides, clock=asked["clock"])
+        found = _gather(experiment, settings)
         plan = _plan(experiment, selection, found.inputs)
         _refuse_other_inputs(run, asked, plan)
         left = [trial for trial in plan.trials if trial.id not in done]
@@ -162,6 +213,12 @@ def sweep() -> None:
 
 
 def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) -> Plan:
+    for name in experiment.source.files:
+        if RunDirectory.is_taken(name):
+            raise UsageError(
+                f"{name}: runs keep a copy of this file, and a file of their own has that name",
+                hint="give it another name, such as arrivals.trace",
+            )
     return make_plan(
         experiment,
         Drivers(),
@@ -175,12 +232,18 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
 
 def _check_host(found: Supplies, plan: Plan, settings: Settings) -> list[str]:
     """What the user should know of a host that can take the run; HostError when it cannot."""
+    if settings.verify_deterministic and plan.clock != "virtual":
+        raise UsageError(
+            "--verify-deterministic: on the wall clock no two runs are the same",
+            hint="--set clock=virtual",
+        )
     if plan.clock == "virtual" and settings.connect != EMBED:
         raise UsageError(
             f"--connect {settings.connect}: on the virtual clock the guest runs on this host",
             hint="leave --connect out, or --set clock=wall",
         )
-    warnings = supplies.check_guests(found.host, plan.demand, slots=settings.jobs)
+    slots = _slots(found, plan, settings)
+    warnings = supplies.check_guests(found.host, plan.demand, slots=slots)
     hint = "./ringbed clean --runs removes runs that did not finish; or use --runs-dir"
     supplies.check_disk(settings.runs_dir, who="a run", hint=hint)
     return [*plan.warnings, *warnings]
@@ -221,6 +284,15 @@ def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan) -
             details="its trials would no longer be comparable with each other",
             hint="go back to the state it began with, or start a new run",
         )
+
+
+def _slots(found: Supplies, plan: Plan, settings: Settings) -> int:
+    """Trials at the same time."""
+    if settings.jobs is not None:
+        return settings.jobs
+    if plan.clock == "wall":
+        return 1
+    return supplies.most_slots(found.host, plan.demand)
 
 
 type _MakeBench = Callable[[Topology, int, Mapping[str, str]], GuestBench]
@@ -314,7 +386,8 @@ class _Work:
             for trial in trials
             if trial.workload.trace is not None
         }
-        slots = range(1, min(self._settings.jobs, len(trials)) + 1)
+        most = _slots(self._supplies, self._plan, self._settings)
+        slots = range(1, min(most, len(trials)) + 1)
         benches = [make_bench(topology, slot, traces) for slot in slots]
         with ExitStack() as stack:
             for bench in benches:

@@ -18,7 +18,10 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     lease: they stay until `vm down`."""
     session.sweep()
     settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive, connect=connect)
-    _, found, plan = session.prepare(name, Selection(overrides=tuple(overrides)), settings)
+    # Guests to work with by hand are what the wall clock has: one for each machine.
+    selection = Selection(overrides=("clock=wall", *overrides))
+    prepared = session.prepare(name, selection, settings)
+    found, plan = prepared.supplies, prepared.plan
     topology = plan.topologies[0]
     for warning in supplies.check_guests(found.host, topology.demand, slots=1):
         logger.warning("%s", warning)

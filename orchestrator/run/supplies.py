@@ -10,12 +10,13 @@ from pathlib import Path
 
 from orchestrator import paths
 from orchestrator.errors import HostError
-from orchestrator.host import cbuild, probe, trees
+from orchestrator.host import cbuild, plugin, probe, trees
 from orchestrator.host.accelerator import Accelerator, known_accelerator
 from orchestrator.imaging import GuestImage, ensure_image
 from orchestrator.imaging.declaration import read_declaration
 from orchestrator.imaging.identity import image_hash, source_hash
 from orchestrator.log import step
+from orchestrator.spec.model import Clock
 from orchestrator.spec.topology import Demand
 
 logger = logging.getLogger(__name__)
@@ -27,41 +28,57 @@ DISK_BYTES = 500 * MIB
 
 # What decides how a trial is carried out; the rest of the package only reads results.
 _CODE = ("stacks", "workloads", "steps", "provision", "vm")
-_CODE_FILES = ("run/compose.py", "run/testbed.py")
+_CODE_FILES = ("run/compose.py", "run/placement.py", "run/testbed.py", "run/sealedbed.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplies:
-    """Everything built or found that trials depend on. inputs: its hashes, by name."""
+    """Everything built or found that trials depend on. inputs: its hashes, by name.
+
+    plugin: counts a sealed guest's instructions; None on the wall clock.
+    """
 
     image: GuestImage
     binaries: Path
     host: probe.Facts
     tools: trees.Tree
     inputs: dict[str, str]
+    plugin: Path | None = None
 
     @property
     def accelerator(self) -> Accelerator:
         return self.host.accelerator
 
 
-def gather(image_name: str, *, locked: bool, archive: str) -> Supplies:
+def gather(image_name: str, clock: Clock, *, locked: bool, archive: str) -> Supplies:
     """Build or find what trials depend on. Takes minutes on the first call, then a second."""
+    tools = trees.ensure_tree("tools", locked=locked, archive=archive)
     with step("C programs"):
         built = cbuild.ensure_dataplane(build_locked=locked, archive=archive)
     with step(f"guest image {image_name}"):
         image = ensure_image(image_name, locked=locked, archive=archive)
     with step("host and accelerator"):
         host = probe.probe_host(image.kernel)
-    tools = trees.ensure_tree("tools", locked=locked, archive=archive)
     inputs = {
         "image": image.hash,
         "dataplane": built.hash,
         "tools": tools.hash,
         "code": code_hash(),
-        "accelerator": host.accelerator.kind,
     }
-    return Supplies(image=image, binaries=built.path, host=host, tools=tools, inputs=inputs)
+    counter = None
+    if clock == "wall":
+        inputs["accelerator"] = host.accelerator.kind
+    else:
+        counter = plugin.ensure_plugin(tools, build_locked=locked, archive=archive)
+        inputs["accounting"] = counter.hash
+    return Supplies(
+        image=image,
+        binaries=built.path,
+        host=host,
+        tools=tools,
+        inputs=inputs,
+        plugin=counter.path if counter else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +95,7 @@ class Outlook:
     inputs: dict[str, str]
 
 
-def foresee(image_name: str, *, locked: bool) -> Outlook:
+def foresee(image_name: str, clock: Clock, *, locked: bool) -> Outlook:
     """Name what trials depend on. Builds, proves and writes nothing."""
     read_declaration(paths.project("images"), image_name)
     sources = source_hash(paths.PROJECT, image_name)
@@ -95,6 +112,7 @@ def foresee(image_name: str, *, locked: bool) -> Outlook:
     tools, build = (trees.tree_path(name, locked=locked) for name in ("tools", "build"))
     build_id = build.name.removeprefix("build-")
     programs = cbuild.source_hash(paths.project("dataplane"), build_id, "release")
+    counter = plugin.plugin_hash(tools.name.removeprefix("tools-"), build_id)
     known = known_accelerator(image.kernel) if image.kernel.exists() else known_accelerator()
     places = {
         "the tools tree": tools,
@@ -112,7 +130,11 @@ def foresee(image_name: str, *, locked: bool) -> Outlook:
             "dataplane": programs,
             "tools": tools.name.removeprefix("tools-"),
             "code": code_hash(),
-            "accelerator": known.kind if known else "not proven",
+            **(
+                {"accelerator": known.kind if known else "not proven"}
+                if clock == "wall"
+                else {"accounting": counter}
+            ),
         },
     )
 
@@ -159,6 +181,12 @@ def check_guests(facts: probe.Facts, demand: Demand, *, slots: int) -> list[str]
         f"{slots * demand.cpus} vCPUs share {cores} cores of the host: "
         "guests take each other's time, and tails show it"
     ]
+
+
+def most_slots(facts: probe.Facts, demand: Demand) -> int:
+    """How many such sets of guests have cores and memory of their own; at least one."""
+    each = demand.memory_bytes + demand.machines * QEMU_OVERHEAD_BYTES
+    return max(1, min(facts.cpu.cores // demand.cpus, facts.memory_usable // each))
 
 
 def check_disk(place: Path, *, who: str, hint: str) -> None:

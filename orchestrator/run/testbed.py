@@ -18,6 +18,7 @@ from orchestrator.run import compose
 from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec import topology as spec
+from orchestrator.spec.model import NIC_MAX_QUEUES
 from orchestrator.stacks.base import BIN
 from orchestrator.steps.ssh import Guest, SshExecutor
 from orchestrator.vm import model as vm
@@ -184,9 +185,14 @@ def open_hypervisor(connect: str) -> Hypervisor:
 def tuning(node: spec.Node) -> Settings:
     """What every guest gets before its first trial: its queues, each interrupting its own CPU."""
     return Settings(
-        interfaces=[Interface(name=port.ifname, queues=port.queues) for port in node.ports],
+        interfaces=[Interface(name=port.ifname, queues=_settable(port)) for port in node.ports],
         spread_irqs=True,
     )
+
+
+def _settable(port: spec.Port) -> int | None:
+    """A driver that knows one queue only has no number of queues to set."""
+    return port.queues if NIC_MAX_QUEUES[port.nic] > 1 else None
 
 
 def vm_topology(

@@ -17,8 +17,8 @@ from orchestrator.errors import SpecError, UsageError
 from orchestrator.spec.axes import axis_values
 from orchestrator.spec.checks import Draft, run_checks
 from orchestrator.spec.faults import Fault, nearest, raise_faults
-from orchestrator.spec.model import Experiment, Variant
-from orchestrator.spec.overrides import apply_override
+from orchestrator.spec.model import Clock, Experiment, Variant
+from orchestrator.spec.overrides import apply_clock, apply_override
 from orchestrator.spec.reading import Document, read_yaml
 from orchestrator.spec.source import Loc, Source
 from orchestrator.spec.validation import Place, faults_of, validate
@@ -55,13 +55,15 @@ def find_experiment(name_or_path: str, folder: Path | None = None) -> Path:
     raise UsageError(f"there is no experiment {name_or_path}", hint=hint)
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), *, clock: Clock = "wall"
+) -> Experiment:
     """Read and check an experiment file with `key=value` overrides.
 
-    Warnings are logged. Raises SpecError: with one fault it is the message, several are listed in
-    `details`, each with its line and column.
+    clock: for a file that leaves the choice open. Warnings are logged. Raises SpecError: with one
+    fault it is the message, several are listed in `details`, each with its line and column.
     """
-    checked = check_experiment(path, overrides)
+    checked = check_experiment(path, overrides, clock=clock)
     raise_faults(checked.faults, shown_path(path))
     for fault in checked.faults:
         logger.warning("%s", fault)
@@ -69,7 +71,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     return checked.experiment
 
 
-def check_experiment(path: Path, overrides: Sequence[str] = ()) -> Checked:
+def check_experiment(
+    path: Path, overrides: Sequence[str] = (), *, clock: Clock = "wall"
+) -> Checked:
     """As load_experiment, with all faults as values. Raises SpecError for an unreadable file."""
     text = read_text(path)
     document = read_yaml(text, shown_path(path))
@@ -77,6 +81,7 @@ def check_experiment(path: Path, overrides: Sequence[str] = ()) -> Checked:
         return Checked(experiment=None, faults=tuple(document.faults))
     for argument in overrides:
         apply_override(document, argument)
+    apply_clock(document, clock, overrides)
     source = Source(
         path=path,
         name=shown_path(path),
@@ -86,6 +91,14 @@ def check_experiment(path: Path, overrides: Sequence[str] = ()) -> Checked:
         values=document.values,
     )
     return _check(document, source)
+
+
+def is_clock_open(path: Path, overrides: Sequence[str] = ()) -> bool:
+    """Whether neither the file nor an override chooses the clock."""
+    document = read_yaml(read_text(path), shown_path(path))
+    for argument in overrides:
+        apply_override(document, argument)
+    return isinstance(document.data, dict) and document.data.get("clock", "auto") == "auto"
 
 
 def dump_experiment(experiment: Experiment) -> dict[str, Any]:

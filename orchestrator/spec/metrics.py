@@ -63,6 +63,36 @@ _ALL = (
         "system calls of the server as it counts them itself",
     ),
     _trial("server_events_per_poll", "events/poll", "none", "ready events per wait of the server"),
+    _trial(
+        "instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the server's CPUs in the measured phase",
+    ),
+    _trial(
+        "instructions_per_request_<domain>",
+        "instructions/request",
+        "lower",
+        "the same, in one privilege domain: user, kernel or ring0",
+    ),
+    _trial(
+        "client_instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the client's CPUs",
+    ),
+    _trial(
+        "house_instructions_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: instructions of the CPU that keeps house, which serves no request",
+    ),
+    _trial(
+        "busy_instructions_cpu<n>",
+        "instructions",
+        "none",
+        "virtual clock: instructions of that CPU in the measured phase",
+    ),
     Metric(
         name="syscalls_per_request",
         unit="calls/request",
@@ -81,7 +111,7 @@ _ALL = (
         name="packets_per_poll",
         unit="packets/poll",
         direction="none",
-        text="packets per NAPI poll of the server's NIC",
+        text="packets per NAPI poll of the server's NIC, of polls that took any in",
         scope="accounting",
     ),
     Metric(
@@ -110,6 +140,8 @@ _ALL = (
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" not in metric.name}
 FAMILIES: Mapping[str, Metric] = {metric.name: metric for metric in _ALL if "<" in metric.name}
 SYNONYMS: Mapping[str, str] = {"throughput": "achieved_rps", "rps": "achieved_rps"}
+# What a summary shows of an experiment that does not say.
+SUMMARY_METRICS = ("achieved_rps", "latency_p50", "latency_p99", "latency_p999")
 LATENCY_METRICS: tuple[str, ...] = tuple(name for name in METRICS if name.startswith("latency_"))
 
 

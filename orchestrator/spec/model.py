@@ -23,7 +23,7 @@ from orchestrator.spec.fields import (
     SpecModel,
     Text,
 )
-from orchestrator.spec.metrics import Direction, Metric, find_metric
+from orchestrator.spec.metrics import SUMMARY_METRICS, Direction, Metric, find_metric
 from orchestrator.spec.source import Source
 from orchestrator.spec.workload import Workload
 
@@ -33,6 +33,7 @@ MIB = 2**20
 type Nic = Literal["igb", "igb-vf", "virtio"]
 type Role = Literal["client", "server"]
 type Clock = Literal["wall", "virtual"]
+type ClockChoice = Literal["auto", "wall", "virtual"]
 # What Linux's drivers use: igb at most 8 queue pairs of the 82576's 16, igbvf one of a VF's two.
 NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 1, "virtio": 64}
 # What can be emulated without QEMU's main loop, whose pace is the host's.
@@ -184,11 +185,18 @@ class Experiment(SpecModel):
     )
     title: Text = Field(description="Title of the report.")
     description: Text | None = Field(None, description="What the experiment shows; Markdown.")
-    clock: Clock = Field(
-        "wall",
+    clock_choice: ClockChoice = Field(
+        "auto",
+        alias="clock",
         description="The clock that is measured with: `wall`, time of the host, with a guest for "
-        "each machine; or `virtual`, a nanosecond per guest instruction, with all machines in one "
-        "guest, the same bytes on every host.",
+        "each machine; `virtual`, a nanosecond per guest instruction, with all machines in one "
+        "guest, the same bytes on every host; or `auto`: `wall` where KVM works, else `virtual`.",
+    )
+    virtual: Mapping[str, object] = Field(
+        {},
+        description="Keys, as for `--set`, that have other values on the virtual clock, which has "
+        "another notion of a second; see [Clocks](#clocks).",
+        examples=[{"duration": "100ms", "matrix.load": [5000, 20000]}],
     )
     seed: int = Field(
         1, strict=True, ge=0, lt=2**53, description="Every random choice follows from it."
@@ -225,8 +233,9 @@ class Experiment(SpecModel):
         (), description="Points to leave out: those that agree in all the keys given."
     )
     metrics: tuple[MetricEntry, ...] = Field(
-        ("achieved_rps", "latency_p50", "latency_p99", "latency_p999"),
-        description="Metrics that the summary shows, see [Metrics](#metrics).",
+        SUMMARY_METRICS,
+        description="Columns of the summary, see [Metrics](#metrics): their values at the lowest "
+        "load offered, or at the one point of a closed loop.",
     )
     crosscheck: Crosscheck | None = Field(
         None, description="Measure every point with a second, independent generator as well."
@@ -245,6 +254,11 @@ class Experiment(SpecModel):
     def source(self) -> Source:
         """Where the experiment was read from; empty for one that was not."""
         return self._source
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that is measured with; load_experiment has made the choice."""
+        return "virtual" if self.clock_choice == "virtual" else "wall"
 
     def role(self, name: str) -> Role | None:
         """The role of a machine, its own or that of its name."""

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--set key=value`: changes a document before it is validated, so that the same rules hold."""
+"""Changes of a document before it is validated, so that the same rules hold: `--set key=value`, and
+what a file says to differ on the virtual clock."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from orchestrator.spec import structure
 from orchestrator.spec.faults import Fault, entries, likeness, nearest
+from orchestrator.spec.model import Clock
 from orchestrator.spec.reading import Document, dotted, read_yaml
 from orchestrator.spec.source import Loc, Mark
 
 # Below these, the rest of a dotted key is one key: `matrix.workload.connections`.
 _WHOLE_REST = {"matrix": 1, "include": 2, "exclude": 2}
+VIRTUAL: Final = "virtual"
 _NAMED = ("machines", "variants")
 
 
@@ -26,12 +30,38 @@ def apply_override(document: Document, argument: str) -> None:
         for fault in read.faults:
             _fault(document, mark, key, fault.message, fault.hint)
         return
+    _change(document, mark, key, read.data)
+
+
+def apply_clock(document: Document, clock: Clock, overrides: Sequence[str] = ()) -> None:
+    """Choose the clock where the document leaves it open, and on the virtual one make the changes
+    of its section `virtual`, except for keys that overrides have set already."""
+    data = document.data
+    if not isinstance(data, dict):
+        return
+    if data.get("clock", "auto") == "auto":
+        data["clock"] = clock
+    changes = data.get(VIRTUAL)
+    if not isinstance(changes, dict):
+        return
+    given = {_split(argument.partition("=")[0].strip()) for argument in overrides}
+    for key, value in changes.items():
+        mark = document.values.get((VIRTUAL, key), Mark(origin=VIRTUAL))
+        if not isinstance(key, str) or key.partition(".")[0] in (VIRTUAL, "clock", "schema"):
+            _fault(document, mark, f"{VIRTUAL}.{key}", "cannot differ on the virtual clock")
+        elif data["clock"] == VIRTUAL and _split(key) not in given:
+            _change(document, mark, key, value)
+        elif (problem := _unknown_part(_split(key), data)) is not None:
+            _fault(document, mark, f"{VIRTUAL}.{key}", *problem)
+
+
+def _change(document: Document, mark: Mark, key: str, value: Any) -> None:
     loc = _split(key)
     problem = _unknown_part(loc, document.data)
     if problem is not None:
         _fault(document, mark, key, *problem)
         return
-    if not _store(document, loc, read.data):
+    if not _store(document, loc, value):
         _fault(document, mark, key, "leads through a value that has no keys")
         return
     for old in [old for old in document.values if old[: len(loc)] == loc]:

@@ -20,7 +20,8 @@ title: Echo over connections
 description: |
   What the experiment shows. Markdown, printed at the head of the report.
 
-clock: wall
+clock: auto                    # wall where KVM works, else virtual
+virtual: {warmup: 20ms, duration: 100ms, slo.limit: 1ms, matrix.load: [5000, 20000]}
 seed: 1                        # same seed, same arrivals
 repetitions: 3                 # with different seeds, which follow from `seed`
 warmup: 300ms
@@ -134,6 +135,18 @@ repetition, but not from the variant: at one point all variants meet the same ar
 trials come last.
 """
 
+_CLOCKS = """\
+## Clocks
+
+On the wall clock a second is the host's. On the virtual clock it is 10^9 instructions of the
+guest, of all its CPUs together, and every run gives the same bytes. A request then costs what the
+guest executes for it, so saturation comes at other loads, and a tenth of a second is enough: what
+differs goes into `virtual`, under keys as for `--set`. What the command line sets comes last.
+
+What cannot be emulated without the host's pace is refused on the virtual clock: NICs other than
+`igb`, and `viommu`.
+"""
+
 _MATRIX = """\
 ## Matrix
 
@@ -173,7 +186,7 @@ def render_reference() -> str:
     schema = Experiment.model_json_schema(by_alias=True)
     parts = [_INTRO, "```yaml\n" + EXAMPLE + "```\n", _units()]
     parts += [_section(model, schema) for model in models]
-    parts += [_matrix(), _metrics(), _claims(), _OVERRIDES]
+    parts += [_CLOCKS, _matrix(), _metrics(), _claims(), _OVERRIDES]
     return "\n".join(parts)
 
 
@@ -263,6 +276,16 @@ def _matrix() -> str:
     return _MATRIX + "\n".join(rows) + "\n" + _MATRIX_NOTES
 
 
+_METRICS_NOTES = """
+`metrics` chooses columns of the summary. Their values are those at the lowest load offered, which
+the heading names (`p50 at 100/s`); a closed loop has one point, and its heading no load. Metrics of
+the accounting trial are shown wherever it counted. Throughput (the highest of all loads), the
+highest load that keeps the `slo`, system calls per request and packets per NAPI poll have columns
+of their own, asked for or not. A column without a value in any row is left out, and a note says
+why.
+"""
+
+
 def _metrics() -> str:
     lines = ["## Metrics\n", "| Metric | Unit | Better | Meaning |", "|---|---|---|---|"]
     for metric in (*METRICS.values(), *FAMILIES.values()):
@@ -271,7 +294,7 @@ def _metrics() -> str:
         if metric.scope == "accounting":
             text += " (accounting trial)"
         lines.append(f"| `{metric.name}` | {metric.unit} | {better} | {text} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _METRICS_NOTES])
 
 
 def _claims() -> str:

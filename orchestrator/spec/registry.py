@@ -25,12 +25,15 @@ class Application:
 
     options: validates `options` of a variant; must forbid extra keys. A trial carries the dump of
     that model in JSON form by alias, which the driver validates again into the model.
+    counted: whether the driver counts what the application asks of its stack
+    (`Served.count_begin`); only then has a variant an accounting trial.
     """
 
     name: str
     protocol: AppProtocol
     text: str
     options: type[BaseModel] = NoOptions
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ class Adherence(SpecModel):
     )
     min_on_time: Fraction = Field(
         0.99,
-        description="The trial is marked invalid when a smaller share of requests was on time.",
+        description="The trial is void when a smaller share of requests was on time.",
         examples=["99%"],
     )
 

@@ -36,20 +36,22 @@ syscalls={_TRACING}/raw_syscalls/sys_enter
 napi={_TRACING}/napi/napi_poll
 calls_trigger='hist:keys=common_pid,id.syscall:size=4096'
 napi_trigger='hist:keys=dev_name,napi.hex:vals=work,budget:size=512'
+# A poll that takes nothing in cleans up what was sent: no batch of packets.
+batches=' if work > 0'
 case $1 in
 begin)
     echo "$calls_trigger" >>$syscalls/trigger
-    echo "$napi_trigger" >>$napi/trigger
+    echo "$napi_trigger$batches" >>$napi/trigger
     ;;
 end)
     out=$2 name=$3
     echo "$calls_trigger:pause" >>$syscalls/trigger
-    echo "$napi_trigger:pause" >>$napi/trigger
+    echo "$napi_trigger:pause$batches" >>$napi/trigger
     cat $syscalls/hist >"$out/syscalls.txt"
     cat $napi/hist >"$out/napi.txt"
     ls "/proc/$(cat "$out/$name.pid")/task" >"$out/threads.txt"
     echo "!$calls_trigger" >>$syscalls/trigger
-    echo "!$napi_trigger" >>$napi/trigger
+    echo "!$napi_trigger$batches" >>$napi/trigger
     ;;
 esac
 """

@@ -64,8 +64,9 @@ class Site:
 class Served:
     """An application on a stack: the steps to bring it up and down, and where it listens.
 
-    counting brackets the load of an accounting trial: what counts system calls and packets per
-    batch of this stack, and how the counts are collected.
+    count_begin and count_end bracket the load of an accounting trial: what counts system calls and
+    packets per batch of this stack, and how the counts are collected. They are there when the
+    application says that it is `counted`, and only then.
     """
 
     address: str

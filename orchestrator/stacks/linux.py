@@ -43,18 +43,21 @@ class LinuxStack:
             protocol="echo",
             text="returns every message unchanged",
             options=ServerOptions,
+            counted=True,
         ),
         "spin": Application(
             name="spin",
             protocol="spin",
             text="works as long as the request asks for, then answers",
             options=ServerOptions,
+            counted=True,
         ),
         "memcached": Application(
             name="memcached",
             protocol="memcached",
             text="Debian's own memcached",
             options=MemcachedOptions,
+            counted=True,
         ),
     }
 

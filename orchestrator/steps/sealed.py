@@ -44,17 +44,17 @@ class Machine:
     nics: tuple[Nic, ...]
 
 
-def pack(
-    machines: Sequence[Machine], script: Script, programs: Mapping[str, Path], into: Path
-) -> None:
-    """Write the session's input: the same bytes for the same arguments."""
+def pack(machines: Sequence[Machine], script: Script, programs: Mapping[str, Path]) -> bytes:
+    """The session's input, a tar: the same bytes for the same arguments."""
     main, down = (*script.setup, *script.measure), script.teardown
-    with tarfile.open(into, "w", format=tarfile.USTAR_FORMAT) as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, "session", session(machines, main, down).encode(), mode=0o755)
         for name, text in (*_scripts(main, "main"), *_scripts(down, "down")):
             _add(archive, name, text.encode())
         for name, path in sorted(programs.items()):
             _add(archive, f"bin/{name}", path.read_bytes(), mode=0o755)
+    return buffer.getvalue()
 
 
 def site(machines: Sequence[Machine]) -> str:
@@ -94,9 +94,10 @@ def unpack(script: Script, output: Path, into: Path) -> None:
             hint=f"{into / 'session.log'} has all that it said",
         )
     failure = _keep_all((*script.setup, *script.measure), "main", files, into)
-    failure = failure or _keep_all(script.teardown, "down", files, into)
-    if failure is not None:
-        raise failure
+    # Teardown brings the logs that say why: they are kept whatever happened before.
+    later = _keep_all(script.teardown, "down", files, into)
+    if first := failure or later:
+        raise first
 
 
 def _keep_all(

@@ -54,11 +54,16 @@ def guest_keys(directory: Path | None = None) -> Keys:
     return keys
 
 
+def quoted(file: Path) -> str:
+    """A path as a value of ssh_config, which takes several, with blanks between."""
+    return f'"{file}"'
+
+
 def ssh_command(keys: Keys, port: int, *command: str) -> list[str]:
     """The OpenSSH command line into a guest whose sshd is at a port of 127.0.0.1."""
     options = {
         "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": str(keys.known_hosts),
+        "UserKnownHostsFile": quoted(keys.known_hosts),
         "HostKeyAlias": GUEST_ALIAS,
         "StrictHostKeyChecking": "yes",
         "LogLevel": "ERROR",

@@ -15,7 +15,6 @@ same as after a cold boot, to the nanosecond.
 import asyncio
 import hashlib
 import logging
-import os
 import re
 import threading
 import time
@@ -80,7 +79,7 @@ class SealedConfig:
     """All that decides what the guest computes, beside its input.
 
     site: the shell script that makes the network. cpu_flags: added to CPU, such as "-erms".
-    output_bytes: room for the session's results.
+    input_bytes, output_bytes: sizes of those nvdimms, multiples of 2 MiB.
     """
 
     cpus: int
@@ -91,6 +90,7 @@ class SealedConfig:
     kernel_args: tuple[str, ...] = ()
     cpu_flags: tuple[str, ...] = ()
     seed: int = 1
+    input_bytes: int = 32 * MIB
     output_bytes: int = 64 * MIB
 
 
@@ -98,7 +98,7 @@ class SealedConfig:
 class Files:
     """Where a machine's files are: nothing here has a part in what the guest computes.
 
-    site: a copy of the configuration's. input: a tar, padded by `pad_input`. output: made anew.
+    site: a copy of the configuration's. input: a tar, padded to its size. output: made anew.
     log: what QEMU itself says; it names paths of the host.
     plugin: QEMU's argument for a TCG plugin, or empty; a plugin watches and changes nothing.
     """
@@ -109,12 +109,6 @@ class Files:
     console: Path
     log: Path
     plugin: str = ""
-
-
-def pad_input(path: Path) -> None:
-    """Extend a file to what an nvdimm can be: a multiple of 2 MiB."""
-    size = path.stat().st_size
-    os.truncate(path, max(-(-size // (2 * MIB)), 1) * 2 * MIB)
 
 
 def argv(config: SealedConfig, files: Files) -> list[str]:
@@ -128,10 +122,9 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
     words += ["-cpu", ",".join((CPU, *config.cpu_flags)), "-smp", str(config.cpus)]
     words += ["-object", f"memory-backend-ram,id=ram,size={memory}"]
     words += ["-m", f"size={memory // MIB}M,slots=3,maxmem={memory // MIB + 8192}M"]
-    for number, (path, read_only) in enumerate(
-        ((boot.root, True), (files.input, True), (files.output, False))
-    ):
-        words += _nvdimm(number, path, read_only=read_only)
+    words += _nvdimm(0, boot.root, _size(boot.root), read_only=True)
+    words += _nvdimm(1, files.input, str(config.input_bytes), read_only=True)
+    words += _nvdimm(2, files.output, str(config.output_bytes), read_only=False)
     for number, port in enumerate(config.ports):
         words += ["-netdev", f"hubport,id=hub{number},hubid={port.hub}"]
         words += ["-device", f"pcie-root-port,id=slot{number},slot={number},chassis={number + 1}"]
@@ -145,8 +138,13 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
     return words
 
 
-def _nvdimm(number: int, path: Path, *, read_only: bool) -> list[str]:
-    backend = f"memory-backend-file,id=dimm{number},mem-path={path},size={path.stat().st_size}"
+def _size(root: Path) -> str:
+    """Of a root file system; a plan may be made before there is one."""
+    return str(root.stat().st_size) if root.exists() else "SIZE"
+
+
+def _nvdimm(number: int, path: Path, size: str, *, read_only: bool) -> list[str]:
+    backend = f"memory-backend-file,id=dimm{number},mem-path={path},size={size}"
     access = "readonly=on" if read_only else "readonly=off"
     unarmed = ",unarmed=on" if read_only else ""
     return [

@@ -6,7 +6,7 @@ statistics and reports can be tested without a guest.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -298,7 +298,11 @@ MANIFEST: dict[str, Any] = {
         "name": "simulated",
         "title": "Simulated",
         "slo": {"metric": "latency_p99", "limit": "20ms"},
-        "variants": {"linux-memcached": {"title": "Linux memcached"}},
+        "variants": {
+            "linux-echo-single": {},
+            "linux-echo-reuseport": {},
+            "linux-memcached": {"title": "Linux memcached"},
+        },
         "claims": [
             {
                 "text": "One listen socket per core serves at least as much as a shared one",
@@ -362,19 +366,31 @@ def spin(root: Path) -> Path:
     return run.finish()
 
 
-def connections(root: Path) -> Path:
-    """A closed loop over a number of connections."""
+def closed_loop(
+    root: Path, variants: Sequence[Simulated], counts: Sequence[int], *, accounting: int = 0
+) -> Path:
+    """A closed loop over a number of connections, in the order of `counts`; accounting: for which
+    number each variant has a trial of its own, if any."""
     run = RunBuilder(root)
     for repetition in range(3):
-        for count in (1, 4, 16, 64):
-            for variant in QUICKSTART[:2]:
-                directory = run.trial(variant, 300.0 * count**0.6, repetition)
-                trial = json.loads((directory / "trial.json").read_text())
-                del trial["offered_rps"]
-                trial["workload"] |= {"mode": "closed", "arrival": "closed", "connections": count}
-                trial["axes"] = {"workload.connections": str(count)}
-                (directory / "trial.json").write_text(json.dumps(trial))
-                run.entries[-1] = {
-                    key: trial[key] for key in trial if key not in ("status", "reason")
-                }
+        for count in counts:
+            for variant in variants:
+                _close(run, run.trial(variant, 300.0 * count**0.6, repetition), count)
+    for variant in variants if accounting else ():
+        _close(run, run.trial(variant, 300.0, 0, kind="accounting"), accounting)
     return run.finish()
+
+
+def _close(run: RunBuilder, directory: Path, count: int) -> None:
+    """Make a trial one of a closed loop."""
+    trial = json.loads((directory / "trial.json").read_text())
+    del trial["offered_rps"]
+    trial["workload"] |= {"mode": "closed", "arrival": "closed", "connections": count}
+    trial["axes"] = {"workload.connections": str(count)}
+    (directory / "trial.json").write_text(json.dumps(trial))
+    run.entries[-1] = {key: trial[key] for key in trial if key not in ("status", "reason")}
+
+
+def connections(root: Path) -> Path:
+    """A closed loop over a number of connections, two variants."""
+    return closed_loop(root, QUICKSTART[:2], (1, 4, 16, 64))

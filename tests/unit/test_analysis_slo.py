@@ -137,3 +137,12 @@ def test_void_trials_are_no_evidence(tmp_path: Path) -> None:
     found = under_slo(results.points, series, generous)
     # The void point above is left out: the answer ends at the last valid one.
     assert found.median == MaxLoad(state=State.NOT_REACHED, rps=4500.0)
+
+
+def test_no_answer_is_above_what_was_achieved_at_the_failing_load() -> None:
+    """A short trial passes an overload before its queue has grown."""
+    over = Load(offered_rps=4000, latency_ns=1000, achieved_rps=1500)
+    assert max_load([*sweep((1000, 10)), over], LIMIT).rps == 1500
+    # What passed was offered, and passed: an achieved rate below it is chance.
+    less = Load(offered_rps=4000, latency_ns=1000, achieved_rps=990)
+    assert max_load([*sweep((1000, 10)), less], LIMIT).rps == 1000

@@ -74,7 +74,7 @@ def test_percentiles_that_the_requests_cannot_resolve_are_kept_but_not_used(tmp_
     assert not rows.valid["latency_p999"] and rows.value["latency_p999"] > 0
     assert rows.reason["latency_p999"] == f"only {count} requests: p99.9 needs 1000"
     assert rows.reason["latency_p9999"] == f"only {count} requests: p99.99 needs 10000"
-    assert results.invalid == 0 and results.summaries[0].unloaded_p99 is not None
+    assert results.invalid == 0 and results.summaries[0].metrics["latency_p99"].estimate is not None
     assert results.summaries[0].slo is not None
     assert results.summaries[0].slo.median.state == "not reached"
 

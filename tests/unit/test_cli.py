@@ -65,6 +65,15 @@ def test_options_for_every_verb_may_stand_anywhere() -> None:
     assert main.hoisted(["run", "x", "-q", "--set", "a=b"]) == ["-q", "run", "x", "--set", "a=b"]
     assert main.hoisted(["run", "x", "--", "-q"]) == ["run", "x", "--", "-q"]
     assert main.hoisted(["vm", "ssh", "server", "ls", "-v"]) == ["vm", "ssh", "server", "ls", "-v"]
+    assert main.hoisted(["-q", "vm", "ssh", "a", "ls", "-v"]) == [
+        "-q",
+        "vm",
+        "ssh",
+        "a",
+        "ls",
+        "-v",
+    ]
+    assert main.hoisted(["status", "-vvv"]) == ["-vvv", "status"]
 
 
 def test_version(capfd: pytest.CaptureFixture[str]) -> None:
@@ -146,3 +155,12 @@ def test_logs_of_a_machine_that_is_not_there(
     code, _, err = call(capfd, "logs", "-m", "sever", run.name, "--runs-dir", str(tmp_path))
     assert code == ExitCode.USAGE
     assert "it has: server" in err
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help")])
+def test_help_names_the_option_that_only_the_launcher_obeys(
+    words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = call(capfd, *words)
+    assert "--no-install" in out
+    assert main.hoisted(["status", "--no-install"]) == ["--no-install", "status"]

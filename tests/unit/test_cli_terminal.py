@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the command line shows: nothing cut at 80 columns, and the next command in every hint."""
 
+import fcntl
 import io
 import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from simulated_run import QUICKSTART, RunBuilder
 
-from orchestrator import log
+from orchestrator import log, paths
 from orchestrator.cli import main, output, progress
 from orchestrator.errors import ExitCode
 from orchestrator.host.locks import try_lock
@@ -20,7 +24,7 @@ from orchestrator.run.journal import Journal
 from orchestrator.vm.lease import Lease, LeasedMachine
 from orchestrator.vm.state import LEASE
 
-HEADERS = ["variant", "max requests/s>", "p50 unloaded>", "max load, p99 ≤ 100 ms>", "void>"]
+HEADERS = ["variant", "max requests/s>", "p50 at 100/s>", "max load, p99 ≤ 100 ms>", "void>"]
 
 
 @pytest.fixture(autouse=True)
@@ -95,15 +99,15 @@ def make_run(root: Path, *, ended: str = "") -> directory.RunDirectory:
         journal.append("run-start")
         for number, outcome in enumerate(("ok", "ok", "failed" if not ended else "ok")):
             journal.append("trial-start", trial=f"t{number}")
-            fields = {"outcome": outcome, "reason": "server: no answer", "seconds": 4.0}
+            reason = {0: "", 1: "late by 2000000 ns", 2: "" if ended else "server: no answer"}[
+                number
+            ]
+            fields = {"outcome": outcome, "reason": reason, "seconds": 4.0}
             journal.append("trial-end", trial=f"t{number}", **fields)
         journal.append("trial-start", trial="t3")
         if ended:
             journal.append("trial-end", trial="t3", outcome="ok")
             journal.append("run-end", outcome=ended)
-    load = run.trial("t1") / "load.json"
-    load.parent.mkdir()
-    load.write_text(json.dumps({"valid": False, "reasons": ["late"]}))
     return run
 
 
@@ -112,23 +116,84 @@ def test_status_of_a_living_run_in_detail(
 ) -> None:
     run = make_run(tmp_path)
     (run.machines / "server").mkdir(parents=True)
+    run.trial("t2").mkdir()
+    (run.trial("t2") / "server.log").write_text("listening\nout of memory\n\n")
     arguments = (run.name, "--runs-dir", str(tmp_path))
     with run.locked():
         code, out, _ = call(capfd, "status", *arguments)
         data = json.loads(call(capfd, "status", *arguments, "--json")[1])
     assert code == ExitCode.OK
-    assert "trials    2/4 done, 1 void, 1 failed" in out
+    assert "trials    1/4 done, 1 void, 1 failed" in out
+    assert "one at 100/s message=64B #1: late by 2 ms" in out
     assert "now       two at 100/s message=64B #1" in out
     assert "left      about 4.0 s" in out
     assert f"./ringbed logs -f {run.path}" in out
     assert f"./ringbed logs -m server {run.path}" in out
-    assert "two at 100/s message=64B #1: server: no answer" in out
+    failed = "two at 100/s message=64B #1"
+    assert f"  {failed}: server: no answer\n    server.log: out of memory\n" in out
+    assert data["server_said"] == {failed: "out of memory"}
     assert data["variants"] == {
-        "one": {"done": 2, "void": 1, "failed": 0, "left": 0},
+        "one": {"done": 1, "void": 1, "failed": 0, "left": 0},
         "two": {"done": 0, "void": 0, "failed": 1, "left": 1},
     }
     _, out, _ = call(capfd, "status", *arguments)
     assert f"go on     ./ringbed resume {run.path}" in out
+
+
+def test_the_list_of_runs_counts_void_trials_apart(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path, ended="ok")
+    _, out, _ = call(capfd, "status", "--runs-dir", str(tmp_path))
+    head, line = out.splitlines()
+    assert head.split() == ["run", "state", "done", "void"]
+    assert line.split()[2:] == ["3/4", "1"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_tells_void_trials_with_their_reason(terminal: bool) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=80, color_system=None)
+    with progress.reporter(console, silent=False) as shown:
+        shown.trials(2, 1.0)
+        shown.trial_started("one #1")
+        shown.trial_ended("one #1", "void", "largest lateness 59846414 ns", 1.0)
+    lines = [line for line in screen.getvalue().splitlines() if "59.8 ms" in line]
+    assert len(lines) == 1 and "void" in lines[0] and "one #1" in lines[0]
+
+
+def test_a_comparison_lists_the_points_of_both_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    places = []
+    for name, loads in (("a", (500.0, 1500.0)), ("b", (500.0,))):
+        run = RunBuilder(tmp_path / name)
+        for repetition in range(3):
+            for offered in loads:
+                run.trial(QUICKSTART[1], offered, repetition)
+        places.append(str(run.finish()))
+    code, out, _ = call(capfd, "compare", *places)
+    assert "4 points in both: " in out
+    assert "4 points only in A (--all shows them)" in out
+    assert "1,500" not in out
+    _, everything, _ = call(capfd, "compare", "--all", *places)
+    assert "1,500" in everything
+    assert "--all" not in everything
+    assert code == ExitCode.OK
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    words = [sys.executable, "-m", "orchestrator", "schema"]
+    with subprocess.Popen(
+        words, cwd=paths.PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        # The schema is larger than such a pipe: it cannot have been written by then.
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == ExitCode.OK
 
 
 def test_resume_of_a_finished_run_has_nothing_to_do(

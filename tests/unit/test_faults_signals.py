@@ -96,7 +96,7 @@ def test_deferred_signals_do_no_harm_in_a_thread() -> None:
          ExitCode.NOT_MEASURED),
         ("ZeroDivisionError('here')", "a fault of ringbed", ExitCode.NOT_MEASURED),
         ("Interrupted('SIGTERM')", "interrupted by SIGTERM", ExitCode.INTERRUPTED),
-        ("BrokenPipeError()", "", ExitCode.OK),
+        ("BrokenPipeError()", "", 128 + signal.SIGPIPE),
     ],
 )  # fmt: skip
 def test_no_fault_ends_with_the_status_of_a_verdict(fault: str, said: str, code: ExitCode) -> None:

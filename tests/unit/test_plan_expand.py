@@ -28,8 +28,12 @@ class Drivers:
 
     stacks: Mapping[str, Mapping[str, Application]] = {
         "linux": {
-            "echo": Application(name="echo", protocol="echo", text="echo", options=EchoOptions),
-            "memcached": Application(name="memcached", protocol="memcached", text="memcached"),
+            "echo": Application(
+                name="echo", protocol="echo", text="echo", options=EchoOptions, counted=True
+            ),
+            "memcached": Application(
+                name="memcached", protocol="memcached", text="memcached", counted=True
+            ),
         }
     }
     generators: Mapping[str, Generator] = {

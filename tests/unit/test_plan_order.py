@@ -14,7 +14,7 @@ from orchestrator.spec.registry import Application, Generator
 
 class Drivers:
     stacks: Mapping[str, Mapping[str, Application]] = {
-        "linux": {"echo": Application(name="echo", protocol="echo", text="echo")}
+        "linux": {"echo": Application(name="echo", protocol="echo", text="echo", counted=True)}
     }
     generators: Mapping[str, Generator] = {}
 

@@ -2,18 +2,33 @@
 """The report's files: complete, self-contained, and the same bytes each time."""
 
 import csv
+import dataclasses
+import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from simulated_run import LOADS, QUICKSTART, RunBuilder, connections, quickstart, spin
+from simulated_run import (
+    LOADS,
+    QUICKSTART,
+    RunBuilder,
+    closed_loop,
+    connections,
+    hist,
+    quickstart,
+    spin,
+)
 
 from orchestrator import report
 from orchestrator.analysis import Results, build_results
+from orchestrator.analysis.histogram import from_values
+from orchestrator.analysis.statistics import jain_index, max_min_ratio
 from orchestrator.errors import UsageError
-from orchestrator.report import catalogue, page
+from orchestrator.report import catalogue, naming, page
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +124,11 @@ def test_the_page_says_what_must_be_known(html: str) -> None:
     for expected in (
         "Wall clock under TCG: functional evidence only.",
         "40 of 45 load trials are valid",
-        "no interval can hold the true median with more than 75% probability",
+        "With 3 repetitions the small print is just the range that was seen.",
+        "“At 500/s” is the lowest load offered",
+        "Counted in one trial of each variant: linux-echo-single, linux-echo-reuseport, "
+        "linux-memcached at 1,500 requests/s.",
+        "No column for p99.9 at 500/s: only",
         "the server died: Segmentation fault",
         "schedule adherence 88.9% is below 99.0%",
         "not reproduced",
@@ -217,7 +236,58 @@ def test_a_closed_loop_is_drawn_over_what_was_varied(tmp_path: Path) -> None:
     assert all(summary.saturated for summary in results.summaries)
     headers, cells = report.summary_rows(results)
     assert headers[1] == "connections>" and cells[1][1] == "4"
-    assert "echo closed, 4 connections" in page_of(root)
+    assert ">linux-echo-single, connections 4<" in page_of(root).replace("</span>l", "</span>>l")
+
+
+def names(text: str) -> list[str]:
+    """What the first table calls its rows."""
+    table = text.partition("<tbody>")[2].partition("</tbody>")[0]
+    heads = re.findall(r'<th scope="row">(.*?)</th>', table, re.DOTALL)
+    return [re.sub(r"<[^>]+>", "", re.sub(r'<span class="note">.*', "", one)) for one in heads]
+
+
+def test_rows_stand_in_the_order_of_the_file_and_by_value(tmp_path: Path) -> None:
+    root = closed_loop(tmp_path / "run", QUICKSTART[1::-1], (64, 4, 16))
+    variants = ("linux-echo-single", "linux-echo-reuseport")
+    expected = [f"{name}, connections {count}" for name in variants for count in (4, 16, 64)]
+    text = page_of(root)
+    assert names(text) == expected
+    # Two curves: two colours.
+    keys = re.findall(r'class="key" style="background:var\(--series-(\d)\)', text)
+    assert set(keys[:3]) == {"0"} and set(keys[3:6]) == {"1"}
+
+
+def test_one_variant_is_named_once_and_its_rows_by_what_was_varied(tmp_path: Path) -> None:
+    root = closed_loop(tmp_path / "run", QUICKSTART[:1], (64, 4, 16), accounting=16)
+    text = page_of(root)
+    assert names(text) == ["connections 4", "connections 16", "connections 64"]
+    assert text.count("All rows: <b>linux-echo-single, echo on linux, echo closed, 1 thread") == 1
+    assert 'class="key"' not in text
+    assert text.count("not counted here") == 2
+    assert "Counted in one trial of each variant: connections 16." in text
+
+
+def test_workloads_of_one_variant_that_are_curves_have_colours_of_their_own(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path)
+    for shares in ((8, 8), (4, 4)):
+        variant = dataclasses.replace(QUICKSTART[0], shares=shares)
+        for offered in LOADS[:2]:
+            run.trial(variant, offered, 0)
+    results = build_results(run.finish())
+    shades = naming.colours(results)
+    assert sorted(shades.values()) == [0, 1]
+    assert [row.name.partition(", ")[0] for row in naming.name_rows(results).rows] == [
+        "echo open poisson"
+    ] * 2
+
+
+def test_bars_and_numbers_of_the_balance_are_of_one_trial(results: Results) -> None:
+    for summary in results.summaries:
+        for balance in (summary.accept, summary.serve):
+            if balance is not None:
+                assert balance.jain == pytest.approx(jain_index(balance.shares))
+                assert balance.max_min == pytest.approx(max_min_ratio(balance.shares))
+                assert balance.worst_jain <= balance.jain
 
 
 def test_figures_use_the_titles_of_variants(run: Path) -> None:
@@ -275,3 +345,35 @@ def test_rows_for_the_terminal(results: Results) -> None:
     assert "max load, p99 ≤ 20 ms>" in headers
     claims, verdicts = report.claim_rows(results)
     assert len(claims) == 3 and [row[1] for row in verdicts][0] == "reproduced"
+
+
+@pytest.mark.parametrize("make", [quickstart, spin, connections])
+def test_a_run_whose_trials_all_failed_has_a_report(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make(tmp_path / "run")
+    for file in root.glob("trials/*/trial.json"):
+        for other in file.parent.glob("*.json"):
+            if other != file:
+                other.unlink()
+        trial = json.loads(file.read_text()) | {"status": "failed", "reason": "the server died"}
+        file.write_text(json.dumps(trial))
+    found = build_results(root)
+    path = report.write_report(root, found)
+    assert "the server died" in path.read_text(encoding="utf-8")
+    assert all(summary.max_throughput is None for summary in found.summaries)
+
+
+@pytest.mark.parametrize("make", [spin, connections])
+def test_a_run_that_nobody_answered_has_a_report(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    root = make(tmp_path / "run")
+    nothing = hist(from_values(np.array([], dtype=np.int64)))
+    for file in root.glob("trials/*/load.json"):
+        load = json.loads(file.read_text())
+        load |= {"valid": False, "reasons": ["no request was answered"]}
+        load |= {"completed": 0, "achieved_rps": 0.0, "latency": nothing}
+        file.write_text(json.dumps(load))
+    path = report.write_report(root, build_results(root))
+    assert "no request was answered" in path.read_text(encoding="utf-8")

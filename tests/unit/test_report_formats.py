@@ -92,10 +92,10 @@ def test_colours_on_dark_ground_stand_out() -> None:
 
 
 def test_styles_differ_in_more_than_colour() -> None:
-    found = theme.styles([f"v{n}" for n in range(7)])
-    assert len({style.colour for style in found.values()}) == 7
-    assert len({style.marker for style in found.values()}) == 7
-    assert list(theme.styles(["a", "b", "a"])) == ["a", "b"]
+    found = [theme.style(number) for number in range(7)]
+    assert len({style.colour for style in found}) == 7
+    assert len({style.marker for style in found}) == 7
+    assert theme.style(7) != theme.style(0)
 
 
 @given(st.floats(1e-3, 1e6), st.floats(0.02, 6.0))

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the terminal: swept keys named and sorted, reasons in units that people read."""
 
+import json
 from pathlib import Path
 
 from simulated_run import connections, quickstart
 
 from orchestrator.analysis import Estimate, Row, Verdict, build_results
-from orchestrator.report import comparisons, summary_rows
-from orchestrator.report.terminal import FIRST_NUMBER, in_words
+from orchestrator.report import comparisons, summary_notes, summary_rows
+from orchestrator.report.formats import time_us
 
 
 def test_rows_of_a_sweep_name_the_key_and_stand_by_its_value(tmp_path: Path) -> None:
     headers, rows = summary_rows(build_results(connections(tmp_path / "run")))
-    assert headers[:3] == ["variant", "connections>", FIRST_NUMBER]
+    assert headers[:3] == ["variant", "connections>", "requests/s>"]
     for variant in {row[0] for row in rows}:
         values = [int(row[1]) for row in rows if row[0] == variant]
         assert len(values) > 2
@@ -21,15 +22,46 @@ def test_rows_of_a_sweep_name_the_key_and_stand_by_its_value(tmp_path: Path) -> 
 
 def test_without_a_sweep_the_variant_is_enough(tmp_path: Path) -> None:
     headers, rows = summary_rows(build_results(quickstart(tmp_path / "run")))
-    assert headers[:2] == ["variant", FIRST_NUMBER]
+    assert headers[:2] == ["variant", "max requests/s>"]
     assert len({row[0] for row in rows}) == len(rows) == 3
     assert {len(row) for row in rows} == {len(headers)}
 
 
-def test_times_in_reasons_have_units_that_people_read() -> None:
-    reason = "handed over within 1000000 ns (largest lateness 59846414 ns), 12 ns, 5330 requests"
-    told = "handed over within 1.00 ms (largest lateness 59.8 ms), 0.0120 µs, 5330 requests"
-    assert in_words(reason) == told
+def test_a_closed_loop_shows_the_latency_of_each_point(tmp_path: Path) -> None:
+    headers, rows = summary_rows(build_results(connections(tmp_path / "run")))
+    for name in ("p50>", "p99>"):
+        assert all(row[headers.index(name)] != "–" for row in rows)
+    assert not any(" at " in name for name in headers)
+    # Nothing was counted: no column says so in every row.
+    assert "system calls per request>" not in headers
+
+
+def test_the_summary_shows_the_metrics_of_the_experiment_at_the_lowest_load(tmp_path: Path) -> None:
+    root = quickstart(tmp_path / "run")
+    path = root / "manifest.json"
+    manifest = json.loads(path.read_text())
+    metrics = ["latency_p50", "latency_p9999", "goodput", "syscalls_per_request_read"]
+    manifest["experiment"]["metrics"] = [*metrics, {"name": "accept_jain_index", "unit": "ratio"}]
+    path.write_text(json.dumps(manifest))
+    results = build_results(root)
+    headers, rows = summary_rows(results)
+    assert headers == [
+        "variant",
+        "max requests/s>",
+        "max load, p99 ≤ 20 ms>",
+        "p50 at 500/s>",
+        "goodput (Mbit/s) at 500/s>",
+        "syscalls per request read (calls/request)>",
+        "Jain's index of accepts at 500/s>",
+        "system calls per request>",
+        "packets per NAPI poll>",
+        "void>",
+    ]
+    point = next(p for p in results.points if p.metric == "latency_p50" and p.offered_rps == 500)
+    assert point.estimate is not None
+    assert rows[0][3] == time_us(point.estimate.value)
+    (note,) = summary_notes(results)
+    assert note.startswith("No column for p99.99 at 500/s: only ")
 
 
 def row(workload: str, verdict: Verdict, why: str) -> Row:
@@ -63,7 +95,7 @@ def test_a_comparison_says_each_reason_once() -> None:
     assert only.rows[0][:2] == ["p99.9", "100"]
     assert only.notes == [
         f"2 × {few}",
-        "1 × no valid repetition in A: the largest was 1.00 ms (and 1 more)",
+        "1 × no valid repetition in A: the largest was 1 ms (and 1 more)",
     ]
 
 

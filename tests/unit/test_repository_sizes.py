@@ -33,7 +33,11 @@ UNMARKED = [
     "playbooks/roles/ssh/files/sshd_config",
     "requirements-dev.in",
 ]
-LICENCES = {"playbooks/plugins/*": "GPL-3.0-or-later", "*": "Apache-2.0"}
+LICENCES = {
+    "playbooks/plugins/*": "GPL-3.0-or-later",
+    "accounting/*": "GPL-2.0-or-later",
+    "*": "Apache-2.0",
+}
 
 
 def text(path: Path) -> str:

@@ -15,6 +15,7 @@ from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Executor, Tally
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Plan, Trial, make_plan
+from orchestrator.run.session import RunFailed
 from orchestrator.spec import find_experiment, load_experiment
 
 
@@ -94,6 +95,27 @@ def test_raw_files_are_on_disk_before_the_journal_says_so(
     written = synced[begin + 1 : end]
     assert {directory / "load.json", directory / "trial.json", directory} <= set(written)
     assert written[-1] == directory
+
+
+def test_a_void_trial_is_done_and_told_with_its_reason(run: RunDirectory, plan: Plan) -> None:
+    class Late(Bench):
+        def execute(self, trial: Trial, into: Path) -> None:
+            super().execute(trial, into)
+            load = {"valid": trial.index != 1, "reasons": ["the client was late"]}
+            (into / "load.json").write_text(json.dumps(load))
+
+    told: list[tuple[str, str]] = []
+
+    class Listening(Silent):
+        def trial_ended(self, label: str, outcome: str, reason: str, took: float) -> None:
+            told.append((outcome, reason))
+
+    with Journal(run.journal) as written:
+        Executor(run, written, Listening(), keep_going=False).run_all(plan.trials[:3], [Late()])
+    assert told == [("ok", ""), ("void", "the client was late"), ("ok", "")]
+    progress = journal.progress(run.journal)
+    assert progress.voids == {plan.trials[1].id: "the client was late"}
+    assert len(progress.done) == 3
 
 
 def test_the_first_failure_ends_the_run(run: RunDirectory, plan: Plan) -> None:
@@ -203,3 +225,62 @@ def test_accounting_brackets_the_load(plan: Plan) -> None:
     machines = [step.machine for step in measure]
     assert machines[0] == machines[-1] == trial.machines["server"]
     assert trial.machines["client"] in machines
+
+
+def accounted(plan: Plan) -> Trial:
+    return next(trial for trial in plan.trials if trial.kind == "accounting")
+
+
+LOAD = json.dumps({"requests_total": 20})
+TABLES = {"load.json": LOAD, "syscalls.txt": "", "napi.txt": "", "threads.txt": "1\n"}
+
+
+@pytest.mark.parametrize("missing", TABLES)
+def test_a_file_that_was_not_collected_fails_its_trial(
+    tmp_path: Path, plan: Plan, missing: str
+) -> None:
+    trial = accounted(plan)
+    for name in TABLES.keys() - {missing}:
+        (tmp_path / name).write_text(TABLES[name])
+    with pytest.raises(StepError, match=f"{missing} is missing: no step of the trial collected"):
+        compose.finish(trial, plan.topology(trial.topology), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("load.json", "{"), ("load.json", "{}"), ("load.json", "[]"), ("threads.txt", "no number")],
+)
+def test_a_file_that_is_not_what_it_must_be_fails_its_trial(
+    tmp_path: Path, plan: Plan, name: str, text: str
+) -> None:
+    trial = accounted(plan)
+    for known, good in TABLES.items():
+        (tmp_path / known).write_text(text if known == name else good)
+    with pytest.raises(StepError, match="what the trial collected is not what it must be"):
+        compose.finish(trial, plan.topology(trial.topology), tmp_path)
+
+
+def test_a_failure_ends_with_what_the_server_said(run: RunDirectory, plan: Plan) -> None:
+    class Crashed(Bench):
+        def execute(self, trial: Trial, into: Path) -> None:
+            lines = [f"line {number}" for number in range(30)]
+            (into / "server.log").write_text("\n".join([*lines, "out of memory"]) + "\n")
+            raise StepError("client: run rbload: ended with status 1", details="lost connections")
+
+    tally = take(run, plan, Crashed())
+    assert tally.first_failure is not None
+    details = tally.first_failure.details
+    assert details.startswith("lost connections\n--- last lines of the server's log ---\n")
+    assert details.endswith("line 29\nout of memory")
+    assert "line 10\n" not in details
+    kept = run.trial(plan.trials[0].id) / "failure.txt"
+    assert "out of memory" in kept.read_text()
+
+
+def test_the_hint_of_a_failed_run_can_be_typed(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally(failed=1, failures=["it: no"])
+    assert f"./ringbed resume {run.path} does" in RunFailed(tally, run).hint
+    monkeypatch.setenv("RINGBED_RUNS", str(run.path.parent))
+    assert f"./ringbed resume {run.name} does" in RunFailed(tally, run).hint

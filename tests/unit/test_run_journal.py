@@ -78,6 +78,12 @@ def test_a_run_is_found_by_name_suffix_path_and_latest(tmp_path: Path) -> None:
     assert directory.find(tmp_path, first.name[-6:]) == first
     assert directory.find(tmp_path, str(second.path)).path == second.path
     assert directory.find(tmp_path).name == sorted(runs)[-1]
+    newer = directory.RunDirectory(path=tmp_path / "99991231T235959Z-one-more-abcdef")
+    newer.trials.mkdir(parents=True)
+    newest = directory.RunDirectory(path=tmp_path / "99991231T235959Z-one-fedcba")
+    newest.trials.mkdir(parents=True)
+    assert directory.find(tmp_path, "one") == newest
+    assert directory.find(tmp_path, "one-more") == newer
     with pytest.raises(UsageError, match="no run is called 'three'"):
         directory.find(tmp_path, "three")
 

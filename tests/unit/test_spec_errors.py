@@ -90,7 +90,7 @@ def test_the_good_file_is_good() -> None:
         (
             "title: A trial",
             "title: A trial\nclock: vitual",
-            "x.yml:4:8: clock: 'vitual' is not one of wall, virtual (did you mean virtual?)",
+            "x.yml:4:8: clock: 'vitual' is not one of auto, wall, virtual (did you mean virtual?)",
         ),
         (
             "memory: 1GiB",

@@ -106,7 +106,7 @@ def test_setting_what_the_matrix_varies_is_refused() -> None:
 
 def test_faults_of_arguments_and_file_come_together(tmp_path: Path) -> None:
     path = tmp_path / "x.yml"
-    path.write_text(QUICKSTART.read_text(encoding="utf-8").replace("clock: wall", "clokc: wall"))
+    path.write_text(QUICKSTART.read_text(encoding="utf-8").replace("clock: auto", "clokc: auto"))
     with pytest.raises(SpecError) as caught:
         load_experiment(path, ["sed=3"])
     assert "clokc: unknown key (did you mean clock?)" in caught.value.details

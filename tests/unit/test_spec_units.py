@@ -127,3 +127,9 @@ def test_quantities_are_told_apart_by_their_unit() -> None:
     assert units.split_quantity("4KiB") == (units.SIZE, Decimal(4096))
     assert units.split_quantity("4us") == (units.DURATION, Decimal(4000))
     assert units.split_quantity("reuseport") is None
+
+
+def test_nanoseconds_in_a_text_get_units_that_people_read() -> None:
+    reason = "within 1000000 ns (largest lateness 59846414 ns), 12 ns, 999600 ns, 5330 requests"
+    told = "within 1 ms (largest lateness 59.8 ms), 12 ns, 1 ms, 5330 requests"
+    assert units.readable_times(reason) == told

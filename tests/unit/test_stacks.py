@@ -33,6 +33,7 @@ def test_every_application_comes_up_and_goes_down() -> None:
             assert all(isinstance(step, Collect) for step in served.down[1:])
             names = {step.name for step in served.up if isinstance(step, Start | WaitFor)}
             assert names == {served.down[0].name}
+            assert app.counted == bool(served.count_begin) == bool(served.count_end)
             steps = (*served.up, *served.down, *served.count_begin, *served.count_end)
             assert {step.machine for step in steps} == {"server"}
 

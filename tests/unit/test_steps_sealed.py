@@ -4,6 +4,7 @@
 import io
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,18 +30,16 @@ SCRIPT = Script(
 )
 
 
-def packed(tmp_path: Path, name: str) -> Path:
+def packed(tmp_path: Path) -> bytes:
     program = tmp_path / "rb-x"
     program.write_bytes(b"\x7fELF")
-    target = tmp_path / name
-    sealed.pack(MACHINES, SCRIPT, {"rb-x": program}, target)
-    return target
+    return sealed.pack(MACHINES, SCRIPT, {"rb-x": program})
 
 
 def test_input_is_the_same_bytes_every_time(tmp_path: Path) -> None:
-    first, second = packed(tmp_path, "a"), packed(tmp_path, "b")
-    assert first.read_bytes() == second.read_bytes()
-    with tarfile.open(first) as archive:
+    first, second = packed(tmp_path), packed(tmp_path)
+    assert first == second
+    with tarfile.open(fileobj=io.BytesIO(first)) as archive:
         assert archive.getnames() == ["session", "main.000", "main.001", "down.000", "bin/rb-x"]
 
 
@@ -117,3 +116,14 @@ def test_output_that_is_no_archive(tmp_path: Path) -> None:
     blank.write_bytes(bytes(1 << 20))
     with pytest.raises(StepError, match="status unknown"):
         sealed.unpack(SCRIPT, blank, tmp_path)
+
+
+def test_teardown_brings_its_files_after_a_failure(tmp_path: Path) -> None:
+    collect = Collect(machine="server", path="{out}/server.log", into="server.log", optional=True)
+    script = replace(SCRIPT, teardown=(*SCRIPT.teardown, collect))
+    number = len(SCRIPT.teardown)
+    said = f"\n@ringbed 0 ok 0\n\n@ringbed-file {number} Ynll\n\n@ringbed {number} ok 0\n"
+    files = GOOD | {"main.000": "\n@ringbed 0 failed 1 one\n", "down.000": said}
+    with pytest.raises(StepError, match="one"):
+        sealed.unpack(script, output(tmp_path, files), tmp_path)
+    assert (tmp_path / "server.log").read_text() == "bye"

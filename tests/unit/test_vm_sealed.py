@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.vm.model import MIB, Boot
-from orchestrator.vm.sealed import Files, Port, SealedConfig, argv, fingerprint, pad_input
+from orchestrator.vm.sealed import Files, Port, SealedConfig, argv, fingerprint
 
 
 def files(root: Path) -> Files:
@@ -66,11 +66,3 @@ def test_what_the_guest_sees_does(tmp_path: Path) -> None:
     )
     keys = {fingerprint(one, where) for one in (base, *changes)}
     assert len(keys) == len(changes) + 1
-
-
-def test_an_input_is_padded_to_whole_megabytes(tmp_path: Path) -> None:
-    path = tmp_path / "input"
-    for size, padded in ((0, 2), (1, 2), (2 * MIB, 2), (2 * MIB + 1, 4)):
-        path.write_bytes(bytes(size))
-        pad_input(path)
-        assert path.stat().st_size == padded * MIB

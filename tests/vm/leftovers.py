@@ -20,7 +20,10 @@ from orchestrator import paths
 
 # Found before a fixture hides it: trees, images and programs are shared, nothing else is.
 CACHE = paths.cache()
-SHARED = ("apt", "build", "images", "packages", "probe", "trees", "venv", "libvirt-capabilities")
+SHARED = (
+    *("apt", "build", "images", "libvirt-capabilities", "packages", "probe", "sources", "trees"),
+    "venv",
+)
 POLL_S = 0.02
 
 

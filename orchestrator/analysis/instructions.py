@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""instructions.json: what each CPU of a guest on the virtual clock executed under load.
+
+The counts are exact: QEMU's own, by CPU and privilege domain. `user` is ring 3; `kernel` is ring 0
+in the upper half of the address space, Linux; `ring0` is ring 0 in the lower half, where a
+dataplane runs that is a guest of the guest.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.analysis import fields
+
+MEASURED = "measured"
+HOUSE = "house"
+DOMAINS = ("user", "kernel", "ring0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cpu:
+    """A virtual CPU, whose it is, and its instructions of the measured phase by domain."""
+
+    number: int
+    machine: str
+    measured: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.measured.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instructions:
+    cpus: tuple[Cpu, ...]
+
+    def of(self, machine: str, domain: str = "") -> int:
+        """Instructions of a machine's CPUs, all together or in one domain."""
+        mine = [cpu for cpu in self.cpus if cpu.machine == machine]
+        return sum(cpu.measured[domain] if domain else cpu.total for cpu in mine)
+
+
+def read_instructions(path: Path) -> Instructions:
+    """instructions.json. Raises RawError."""
+    data = fields.load(path)
+    data.schema(1)
+    cpus = []
+    for cpu in data.children("cpus"):
+        measured = cpu.child("phases").counts(MEASURED)
+        if set(measured) != set(DOMAINS):
+            raise cpu.error("phases", f"{MEASURED} must have {', '.join(DOMAINS)}")
+        cpus.append(Cpu(number=cpu.integer("cpu"), machine=cpu.text("machine"), measured=measured))
+    return Instructions(cpus=tuple(cpus))
+
+
+def instruction_metrics(
+    found: Instructions, machines: Mapping[str, str], requests: int
+) -> Iterator[tuple[str, str, float]]:
+    """Role, metric and value; per request that was answered in the measured phase.
+
+    machines: names by role.
+    """
+    if not requests:
+        return
+    server = machines["server"]
+    yield "server", "instructions_per_request", found.of(server) / requests
+    for domain in DOMAINS:
+        value = found.of(server, domain) / requests
+        yield "server", f"instructions_per_request_{domain}", value
+    client = machines["client"]
+    yield "client", "client_instructions_per_request", found.of(client) / requests
+    yield HOUSE, "house_instructions_per_request", found.of(HOUSE) / requests
+    roles = {name: role for role, name in machines.items()}
+    for cpu in found.cpus:
+        role = roles.get(cpu.machine, cpu.machine)
+        yield role, f"busy_instructions_cpu{cpu.number}", float(cpu.total)

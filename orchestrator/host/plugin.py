@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles accounting/, the plugin that counts a sealed guest's instructions, for the QEMU in use.
+
+Debian packages no header of QEMU's plugin interface; it comes from the source of exactly the QEMU
+in the tools tree.
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import paths, process
+from orchestrator.errors import BuildError, CommandError
+from orchestrator.host.locks import locked
+from orchestrator.host.trees import Bind, Progress, Tree, ensure_source, ensure_tree
+from orchestrator.log import step
+
+PLUGIN = "count.so"
+HEADER = "include/qemu/qemu-plugin.h"
+COMPILE_SECONDS = 300.0
+_SOURCE = Path("/src")
+_BUILD = Path("/build")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """The compiled plugin. hash: of all that it was made from."""
+
+    path: Path
+    hash: str
+
+
+def ensure_plugin(
+    tools: Tree, *, build_locked: bool = False, archive: str = "", on_line: Progress | None = None
+) -> Plugin:
+    """The plugin for the QEMU of the tools tree, compiled first when there is none.
+
+    Raises ArchiveError when the archive no longer has QEMU's source, BuildError with the
+    compiler's words.
+    """
+    build = ensure_tree("build", locked=build_locked, archive=archive, on_line=on_line)
+    key = plugin_hash(tools.hash, build.hash)
+    final = paths.cache("build", f"plugin-{key}")
+    plugin = Plugin(path=final / PLUGIN, hash=key)
+    if final.is_dir():
+        return plugin
+    lock = paths.cache("build", f".{final.name}.lock")
+    with locked(lock, timeout=COMPILE_SECONDS, what="accounting/"):
+        if not final.is_dir():
+            with step("compiling the accounting plugin"):
+                tar = ensure_source(tools.name, "qemu", _qemu_version(tools), archive=archive)
+                _compile(tar, build, final, on_line)
+    return plugin
+
+
+def plugin_hash(tools_hash: str, build_hash: str) -> str:
+    """The hash of what decides the plugin's bytes."""
+    digest = hashlib.sha256(f"{tools_hash}\0{build_hash}\0".encode())
+    for path in sorted(paths.project("accounting").glob("*.c")):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _qemu_version(tools: Tree) -> str:
+    return next(one.version for one in tools.packages if one.name == "qemu-system-x86")
+
+
+def _compile(tar: Path, build: Tree, final: Path, on_line: Progress | None) -> None:
+    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    log = paths.cache("logs", "plugin.log")
+    # Undefined symbols are QEMU's own: it gives them when it loads the plugin.
+    command = 'gcc -shared -fPIC -O2 -g -std=c17 -Wall -Wextra -Wshadow -Werror -I"$PWD" '
+    command += f"-ffile-prefix-map={_SOURCE}=. -o out/{PLUGIN} {_SOURCE}/count.c "
+    command += "$(pkg-config --cflags glib-2.0)"
+    binds = [
+        Bind(source=paths.project("accounting"), target=_SOURCE),
+        Bind(source=work, target=_BUILD, writable=True),
+    ]
+    try:
+        (work / "out").mkdir(mode=0o755)
+        _extract_header(tar, work)
+        process.stream(
+            build.command(["sh", "-c", command], binds=binds, cwd=_BUILD),
+            timeout=COMPILE_SECONDS,
+            log=log,
+            on_line=on_line,
+        )
+        os.rename(work / "out", final)
+    except CommandError as error:
+        raise BuildError(
+            "the accounting plugin does not compile", details=error.details, hint=f"read {log}"
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _extract_header(tar: Path, into: Path) -> None:
+    with tarfile.open(tar) as archive:
+        for member in archive:
+            if member.name.endswith(f"/{HEADER}"):
+                member.name = Path(HEADER).name
+                archive.extract(member, into, filter="data")
+                return
+    raise BuildError(f"{tar} has no {HEADER}", hint="this QEMU keeps its plugin header elsewhere")

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the accounting plugin counted in a sealed guest, by machine, phase and privilege domain."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import StepError
+from orchestrator.run import placement
+from orchestrator.spec.topology import Topology
+
+FILE = "instructions.json"
+# As dataplane/base/phase.h numbers them. What comes before and after is left out: most of the
+# set-up lies before the snapshot, and a guest that has switched itself off executes a few more
+# instructions until QEMU's main loop hears of it.
+PHASES = {"warm-up": 1, "measured": 2}
+
+
+def keep(counts: Path, topology: Topology, into: Path, *, marked: bool) -> None:
+    """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain.
+
+    counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
+    StepError when it did not.
+    """
+    phases = json.loads(counts.read_text(encoding="utf-8"))["phases"]
+    if marked and not any(sum(cpu.values()) for cpu in phases[PHASES["measured"]]):
+        raise StepError(
+            "the guest executed no instruction in the measured phase",
+            hint="the load generator marks the phases: see dataplane/base/phase.h",
+        )
+    owners = {0: placement.HOUSE}
+    for node in topology.nodes:
+        owners |= dict.fromkeys(placement.cpus(topology, node, "virtual"), node.name)
+    cpus: list[dict[str, Any]] = [
+        {
+            "cpu": number,
+            "machine": owner,
+            "phases": {name: phases[index][number] for name, index in PHASES.items()},
+        }
+        for number, owner in sorted(owners.items())
+    ]
+    text = json.dumps({"schema": 1, "cpus": cpus}, indent=1)
+    (into / FILE).write_text(f"{text}\n", encoding="utf-8")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions of a sealed guest: from the plugin's counts to metrics."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.analysis.fields import RawError
+from orchestrator.analysis.instructions import instruction_metrics, read_instructions
+from orchestrator.errors import StepError
+from orchestrator.run import instructions
+from orchestrator.run.compose import Drivers
+from orchestrator.run.plan import make_plan
+from orchestrator.spec import find_experiment, load_experiment
+from orchestrator.spec.topology import Topology
+
+MACHINES = {"client": "client", "server": "server"}
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """A client with one CPU and a server with two, as quickstart has them."""
+    plan = make_plan(load_experiment(find_experiment("quickstart")), Drivers(), inputs={})
+    return plan.topologies[0]
+
+
+def counts(tmp_path: Path, measured: int = 100) -> Path:
+    """Phase p, CPU c: 1000 p + c in the kernel, `measured` times the CPU as user in phase 2."""
+    phases = [
+        [
+            {"user": measured * cpu if phase == 2 else 0, "kernel": 1000 * phase + cpu, "ring0": 0}
+            for cpu in range(4)
+        ]
+        for phase in range(16)
+    ]
+    path = tmp_path / "counts.json"
+    path.write_text(json.dumps({"schema": 1, "phases": phases}))
+    return path
+
+
+def test_each_cpu_is_told_with_its_machine(tmp_path: Path, topology: Topology) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True)
+    found = read_instructions(tmp_path / instructions.FILE)
+    assert [(cpu.number, cpu.machine) for cpu in found.cpus] == [
+        (0, "house"),
+        (1, "client"),
+        (2, "server"),
+        (3, "server"),
+    ]
+    assert found.of("server") == 2000 + 2 + 200 + 2000 + 3 + 300
+    assert found.of("server", "user") == 500
+
+
+def test_metrics_are_of_the_measured_phase_per_request(tmp_path: Path, topology: Topology) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True)
+    found = read_instructions(tmp_path / instructions.FILE)
+    rows = {
+        metric: (role, value) for role, metric, value in instruction_metrics(found, MACHINES, 5)
+    }
+    assert rows["instructions_per_request"] == ("server", 4505 / 5)
+    assert rows["instructions_per_request_user"] == ("server", 100)
+    assert rows["instructions_per_request_kernel"] == ("server", 4005 / 5)
+    assert rows["client_instructions_per_request"] == ("client", 2101 / 5)
+    assert rows["house_instructions_per_request"] == ("house", 2000 / 5)
+    assert rows["busy_instructions_cpu3"] == ("server", 2303)
+    assert list(instruction_metrics(found, MACHINES, 0)) == []
+
+
+def test_a_guest_that_told_of_no_phase_is_a_failure(tmp_path: Path, topology: Topology) -> None:
+    path = counts(tmp_path)
+    told = json.loads(path.read_text())
+    for cpu in told["phases"][2]:
+        cpu |= {"user": 0, "kernel": 0}
+    path.write_text(json.dumps(told))
+    with pytest.raises(StepError, match="measured phase"):
+        instructions.keep(path, topology, tmp_path, marked=True)
+    # A second generator knows of no phases.
+    instructions.keep(path, topology, tmp_path, marked=False)
+
+
+def test_a_domain_that_is_missing_is_a_fault(tmp_path: Path, topology: Topology) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True)
+    path = tmp_path / instructions.FILE
+    path.write_text(path.read_text().replace('"ring0"', '"ring1"'))
+    with pytest.raises(RawError, match="user, kernel, ring0"):
+        read_instructions(path)
