@@ -4,7 +4,7 @@
 Wall clock: E-divisive (Matteson and James, 2014). The place that separates a stretch best is the
 one with the largest energy statistic, which compares whole distributions and assumes none; a
 permutation test with a fixed seed says whether shuffled values would separate as well; then both
-sides are searched in turn. What is significant but smaller than the threshold is no change.
+sides are searched in turn. Halves are searched too, after the whole. What is significant but smaller than the threshold is no change.
 
 Virtual clock: values carry no noise, so there is nothing to test, and a change must show the
 night it happens, where no permutation test of so few values could call it. Every value that leaves
@@ -74,9 +74,27 @@ def _levels(values: Floats, places: Sequence[int]) -> list[float]:
 
 
 def _search(values: Floats, start: int, end: int, seed: int) -> list[int]:
+    for (first, last), significance in _windows(start, end):
+        place = _split(values, first, last, seed, significance)
+        if place is not None:
+            left, right = _search(values, start, place, seed), _search(values, place, end, seed)
+            return [*left, place, *right]
+    return []
+
+
+def _windows(start: int, end: int) -> list[tuple[tuple[int, int], float]]:
+    """The whole stretch, then overlapping halves of it, which share the significance of one test:
+    two opposite changes, a regression and its mending, hide each other in the whole."""
+    half, quarter = (end - start) // 2, (end - start) // 4
+    halves = [(at, at + half) for at in (start, start + quarter, end - half)]
+    return [((start, end), SIGNIFICANCE), *((one, SIGNIFICANCE / len(halves)) for one in halves)]
+
+
+def _split(values: Floats, start: int, end: int, seed: int, significance: float) -> int | None:
+    """The place that separates a stretch best, if shuffled values hardly ever separate as well."""
     part = values[start:end]
     if len(part) < 2 * FEWEST_A_SIDE or float(np.ptp(part)) == 0.0:
-        return []
+        return None
     distances = np.abs(part[:, None] - part[None, :])
     best, place = _best(distances)
     random = np.random.default_rng([seed, start, end])
@@ -84,10 +102,9 @@ def _search(values: Floats, start: int, end: int, seed: int) -> list[int]:
     for _ in range(PERMUTATIONS):
         order = random.permutation(len(part))
         as_good += _best(distances[np.ix_(order, order)])[0] >= best * (1.0 - 1e-12)
-        if as_good > SIGNIFICANCE * (PERMUTATIONS + 1):
-            return []
-    middle = start + place
-    return [*_search(values, start, middle, seed), middle, *_search(values, middle, end, seed)]
+        if as_good > significance * (PERMUTATIONS + 1):
+            return None
+    return start + place
 
 
 def _best(distances: Floats) -> tuple[float, int]:

@@ -110,7 +110,12 @@ class Prepared:
 def prepare(name: str, selection: Selection, settings: Settings) -> Prepared:
     """Read an experiment, supply what it needs, and plan it. Starts no guest."""
     path = find_experiment(name)
-    guess = _clock_of(probe_accelerator(), settings)
+    known = known_accelerator()
+    if known is None:
+        # Mistakes of the file are told before anything is written or booted.
+        _plan(load_experiment(path, selection.overrides), selection, {})
+        known = probe_accelerator()
+    guess = _clock_of(known, settings)
     prepared = _prepare(path, selection, settings, guess)
     # The guest's own kernel is a harder proof than what the guess was made by.
     proven = _clock_of(prepared.supplies.accelerator, settings)
