@@ -4,7 +4,8 @@
 Wall clock: E-divisive (Matteson and James, 2014). The place that separates a stretch best is the
 one with the largest energy statistic, which compares whole distributions and assumes none; a
 permutation test with a fixed seed says whether shuffled values would separate as well; then both
-sides are searched in turn. Halves are searched too, after the whole. What is significant but smaller than the threshold is no change.
+sides are searched in turn. Halves are searched too, after the whole. What is significant but
+smaller than the threshold is no change.
 
 Virtual clock: values carry no noise, so there is nothing to test, and a change must show the
 night it happens, where no permutation test of so few values could call it. Every value that leaves
