@@ -20,7 +20,7 @@ from orchestrator.spec.topology import Node, Topology
 from orchestrator.steps import sealed
 from orchestrator.vm import guest
 from orchestrator.vm.model import MIB, Boot, Link
-from orchestrator.vm.sealed import Files, Port, SealedConfig, SealedMachine, argv
+from orchestrator.vm.sealed import NO_FAST_STRINGS, Files, Port, SealedConfig, SealedMachine, argv
 from orchestrator.vm.snapshots import SnapshotCache
 
 # Of wall time, for a trial: emulation runs at some 50 million instructions per second.
@@ -162,6 +162,8 @@ def sealed_config(topology: Topology, supplies: Supplies | Outlook) -> SealedCon
         memory_bytes=placement.HOUSE_BYTES + sum(node.memory_bytes for node in topology.nodes),
         boot=Boot(kernel=image.kernel, initrd=image.initrd, root=image.root, image_id=image.hash),
         site=sealed.site(session_machines(topology)),
+        kernel_args=tuple(topology.kernel_args.split()),
+        cpu_flags=() if topology.fast_strings else NO_FAST_STRINGS,
         ports=tuple(
             Port(mac=port.mac, hub=cable.index) for cable in topology.cables for port in cable.ports
         ),

@@ -210,6 +210,7 @@ def vm_topology(
             boot=boot,
             nics=tuple(_nic(port) for port in node.ports),
             viommu=node.viommu,
+            kernel_args=tuple(topology.kernel_args.split()),
             accelerator=vm.Accelerator(supplies.accelerator.kind),
         )
         for node in topology.nodes

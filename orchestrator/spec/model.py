@@ -66,6 +66,24 @@ class Machine(SpecModel):
     )
 
 
+class Guest(SpecModel):
+    """What all guests boot with beyond what ringbed needs."""
+
+    kernel_args: str = Field(
+        "",
+        strict=True,
+        pattern=r"^[\x21-\x7e]*( [\x21-\x7e]+)*$",
+        description="Further words for the kernel's command line, separated by one blank.",
+        examples=["mitigations=off init_on_alloc=0"],
+    )
+    fast_strings: Flag = Field(
+        False,
+        description="Virtual clock: let the processor advertise fast string instructions (`erms`, "
+        "`fsrm` and their like). Linux then copies and clears byte by byte, and each byte counts "
+        "as an instruction, which no real processor would charge.",
+    )
+
+
 class End(SpecModel):
     """One end of a link: a network interface of a machine."""
 
@@ -218,6 +236,7 @@ class Experiment(SpecModel):
         description="Measured phase of a trial.",
         examples=["1s"],
     )
+    guest: Guest = Field(Guest(), description="How guests boot.")
     image: Name = Field("guest", description="Guest image, as declared in images/.")
     machines: Mapping[Name, Machine] = Field(min_length=1, description="Machines by name.")
     links: tuple[Link, ...] = Field(min_length=1, description="Links between them.")

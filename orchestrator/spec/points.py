@@ -8,7 +8,7 @@ from orchestrator.spec import structure
 from orchestrator.spec.axes import AxisValue, Values
 from orchestrator.spec.faults import Fault, did_you_mean
 from orchestrator.spec.fields import Scalar, canonical
-from orchestrator.spec.model import Experiment, Link, Machine, Variant
+from orchestrator.spec.model import Experiment, Guest, Link, Machine, Variant
 from orchestrator.spec.source import Loc
 from orchestrator.spec.validation import Place, validate
 from orchestrator.spec.workload import Workload
@@ -18,6 +18,7 @@ type Point = Mapping[str, Scalar]
 _MACHINE_KEYS = ("cpus", "memory", "viommu")
 _LINK_KEYS = ("delay", "loss", "rate")
 _END_KEYS = ("nic", "queues")
+_GUEST_KEYS = ("kernel_args", "fast_strings")
 AXIS_FORMS: Mapping[str, str] = {
     "variant": "which variants take part",
     "load": "offered load in requests per second",
@@ -26,11 +27,12 @@ AXIS_FORMS: Mapping[str, str] = {
     "machines.NAME.cpus|memory|viommu": "a machine; points with other machines get own guests",
     "links.N.delay|loss|rate": "a link, counted from 0",
     "links.N.ends.M.nic|queues": "one end of a link, counted from 0",
+    "guest.kernel_args|fast_strings": "how guests boot",
 }
 
 
 def is_topology_key(key: str) -> bool:
-    return key.partition(".")[0] in ("machines", "links")
+    return key.partition(".")[0] in ("machines", "links", "guest")
 
 
 def key_problem(key: str, experiment: Experiment) -> tuple[str, str] | None:
@@ -52,6 +54,8 @@ def key_problem(key: str, experiment: Experiment) -> tuple[str, str] | None:
             return _link_problem(number, experiment) or _choice(field, _LINK_KEYS)
         case ["links", number, "ends", end, field] if number.isdecimal() and end in ("0", "1"):
             return _link_problem(number, experiment) or _choice(field, _END_KEYS)
+        case ["guest", field]:
+            return _choice(field, _GUEST_KEYS)
         case _:
             return "is no key that a matrix can vary", _form_hint(parts)
 
@@ -120,10 +124,13 @@ def experiment_at(
         return experiment, []
     machines = {name: canonical(machine) for name, machine in experiment.machines.items()}
     links = [canonical(link) for link in experiment.links]
+    guest = canonical(experiment.guest)
     for key, value in point.items():
         parts = key.split(".")
         if parts[0] == "machines":
             machines[parts[1]][parts[2]] = value
+        elif parts[0] == "guest":
+            guest[parts[1]] = value
         elif parts[0] == "links":
             target = links[int(parts[1])]
             if parts[2] == "ends":
@@ -131,9 +138,11 @@ def experiment_at(
             target[parts[-1]] = value
     new_machines, faults = validate(dict[str, Machine], machines, place)
     new_links, more = validate(tuple[Link, ...], links, place)
-    if faults or more:
-        return None, [*faults, *more]
-    return experiment.model_copy(update={"machines": new_machines, "links": new_links}), []
+    new_guest, others = validate(Guest, guest, place)
+    if faults or more or others:
+        return None, [*faults, *more, *others]
+    changes = {"machines": new_machines, "links": new_links, "guest": new_guest}
+    return experiment.model_copy(update=changes), []
 
 
 def _nested(parts: list[str], value: Scalar) -> dict[str, Any]:

@@ -75,10 +75,16 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Machines that are up at the same time."""
+    """Machines that are up at the same time.
+
+    kernel_args: further words for the kernels of all. fast_strings: as the experiment has it; on
+    the wall clock the processor is the host's, and it is false.
+    """
 
     nodes: tuple[Node, ...]
     cables: tuple[Cable, ...]
+    kernel_args: str = ""
+    fast_strings: bool = False
 
     @property
     def id(self) -> str:
@@ -158,4 +164,10 @@ def make_topology(experiment: Experiment) -> Topology:
         )
         for name, machine in experiment.machines.items()
     )
-    return Topology(nodes=nodes, cables=tuple(cables))
+    guest = experiment.guest
+    return Topology(
+        nodes=nodes,
+        cables=tuple(cables),
+        kernel_args=guest.kernel_args,
+        fast_strings=guest.fast_strings and experiment.clock == "virtual",
+    )
