@@ -26,6 +26,7 @@ from orchestrator.cli import (
     schema,
     status,
     test,
+    verify,
     vm,
 )
 from orchestrator.cli.options import Quiet, Verbose
@@ -72,6 +73,7 @@ status.register(app)
 logs.register(app)
 report.register(app)
 compare.register(app)
+verify.register(app)
 doctor.register(app)
 clean.register(app)
 schema.register(app)

@@ -45,6 +45,9 @@ STATUS_STYLE = {
     "crashed": "red",
     "slower": "red",
     "not reproduced": "red",
+    "not measurable here": "yellow",
+    "identical": "green",
+    "different": "red",
 }
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed report`: tables, figures and the page from raw data; what a run shows at its end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ from orchestrator.run import directory
 from orchestrator.run.directory import RunDirectory
 
 if TYPE_CHECKING:
-    from orchestrator.analysis import Results
+    from orchestrator.analysis import ClaimResult, Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +61,8 @@ class Shown:
         output.out.print(f"report   {self.page}", soft_wrap=True)
 
     def _print_claims(self) -> None:
-        if not self.results.claims:
-            return
-        from orchestrator.report import claim_rows
-
-        output.out.print(Text("\nclaims", style="bold"))
-        for text, verdict, why in claim_rows(self.results)[1]:
-            output.out.print(Text.assemble(output.styled(verdict), f"  {text}"), soft_wrap=True)
-            if why:
-                output.out.print(Text(f"    {why}", style="dim"), soft_wrap=True)
+        if self.results.claims:
+            show_claims("\nclaims", self.results.claims)
 
     def _void_reasons(self) -> list[str]:
         """Why, when there are load trials and none of them may be used; else nothing."""
@@ -84,11 +78,11 @@ class Shown:
         return f"{self.results.manifest.get('title', self.run.name)} · {clocks} clock{note}"
 
     def _as_data(self) -> dict[str, object]:
-        from orchestrator.report import claim_rows, summary_rows
+        from orchestrator.report import summary_rows
+        from orchestrator.report.claims import as_data, judged
 
         headers, rows = summary_rows(self.results)
         names = [header.rstrip(">") for header in headers]
-        claim_headers, claims = claim_rows(self.results)
         return {
             "run": self.run.name,
             "path": str(self.run.path),
@@ -96,8 +90,20 @@ class Shown:
             "report": str(self.page),
             "results": str(self.run.path / "results.csv"),
             "summary": [dict(zip(names, row, strict=True)) for row in rows],
-            "claims": [dict(zip(claim_headers, row, strict=True)) for row in claims],
+            "claims": as_data(judged(self.results))["claims"],
         }
+
+
+def show_claims(title: str, claims: Sequence["ClaimResult"]) -> None:
+    """A table of claims. Its sentences wrap, for they are longer than any terminal is wide."""
+    from orchestrator.report import claim_rows
+
+    headers, rows = claim_rows(claims)
+    made = output.table(
+        "", headers, [[output.styled(row[0]), *(Text(cell) for cell in row[1:])] for row in rows]
+    )
+    output.out.print(Text(title, style="bold"), soft_wrap=True)
+    output.show(made)
 
 
 def write(run: RunDirectory) -> Shown:

@@ -99,12 +99,6 @@ def _axes(results: Results, summary: Summary) -> dict[str, str]:
     return {"variant": plain or summary.series.variant, **axes}
 
 
-def claim_rows(results: Results) -> TextTable:
-    """Headers and one row per claim."""
-    rows = [[claim.text, str(claim.outcome), claim.reason] for claim in results.claims]
-    return ["claim", "verdict", "why"], rows
-
-
 def in_words(reason: str) -> str:
     """A reason with its times in units that people read."""
     return _NANOSECONDS.sub(lambda found: formats.time_us(int(found[1]) / 1e3), reason)
