@@ -14,6 +14,7 @@ import typer
 
 import orchestrator
 from orchestrator.cli import (
+    bundle,
     clean,
     compare,
     doctor,
@@ -22,6 +23,7 @@ from orchestrator.cli import (
     output,
     plan,
     report,
+    reproduce,
     run,
     schema,
     status,
@@ -74,6 +76,8 @@ logs.register(app)
 report.register(app)
 compare.register(app)
 verify.register(app)
+bundle.register(app)
+reproduce.register(app)
 doctor.register(app)
 clean.register(app)
 schema.register(app)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed report`: tables, figures and the page from raw data; what a run shows at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,7 +62,7 @@ class Shown:
 
     def _print_claims(self) -> None:
         if self.results.claims:
-            show_claims("\nclaims", self.results.claims)
+            show_claims("\nclaims", {self.run.name: self.results.claims})
 
     def _void_reasons(self) -> list[str]:
         """Why, when there are load trials and none of them may be used; else nothing."""
@@ -94,16 +94,26 @@ class Shown:
         }
 
 
-def show_claims(title: str, claims: Sequence["ClaimResult"]) -> None:
-    """A table of claims. Its sentences wrap, for they are longer than any terminal is wide."""
+def show_claims(title: str, claims: Mapping[str, Sequence["ClaimResult"]]) -> None:
+    """A table of claims by experiment. Its sentences wrap: they are longer than a terminal is
+    wide. Experiments are named where there are several."""
     from orchestrator.report import claim_rows
 
-    headers, rows = claim_rows(claims)
-    made = output.table(
-        "", headers, [[output.styled(row[0]), *(Text(cell) for cell in row[1:])] for row in rows]
-    )
+    rows: list[list[str | Text]] = []
+    headers: list[str] = []
+    for experiment, own in claims.items():
+        headers, cells = claim_rows(own)
+        for verdict, *rest in cells:
+            rows.append([output.styled(verdict), Text(experiment), *map(Text, rest)])
+    headers.insert(1, "experiment")
+    if len(claims) == 1:
+        headers, rows = _without(headers, 1), [_without(row, 1) for row in rows]
     output.out.print(Text(title, style="bold"), soft_wrap=True)
-    output.show(made)
+    output.show(output.table("", headers, rows))
+
+
+def _without[Cell](row: Sequence[Cell], place: int) -> list[Cell]:
+    return [*row[:place], *row[place + 1 :]]
 
 
 def write(run: RunDirectory) -> Shown:

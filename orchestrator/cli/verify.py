@@ -168,15 +168,22 @@ def _show(
             }
         )
         return code
+    if claims := {_heading(one): one.claims for one in all_judged if one.claims}:
+        show_claims("claims", claims)
     for one in all_judged:
-        note = " · emulated: shapes, not speeds" if one.accelerator == "tcg" else ""
-        show_claims(f"{one.experiment} · {one.clock or 'no'} clock{note}", one.claims)
         if one.failure:
-            output.out.print(f"  not all was measured: {one.failure}", soft_wrap=True, markup=False)
-        output.out.print()
+            line = f"{one.experiment}: not all was measured: {one.failure}"
+            output.out.print(line, soft_wrap=True, markup=False)
+    output.out.print()
     output.out.print(tally(all_judged))
     output.out.print(f"summary  {page} (and .md, .json, .csv)", soft_wrap=True)
     return code
+
+
+def _heading(one: "Judged") -> str:
+    """The experiment, and whether its times may be believed; the run tells two of them apart."""
+    emulated = one.clock == "wall" and one.accelerator == "tcg"
+    return f"{one.experiment} ({one.run[-6:]}{', emulated' if emulated else ''})"
 
 
 def register(app: typer.Typer) -> None:
