@@ -345,7 +345,7 @@ async def _load(socket: Path, memory: Path) -> None:
 
 
 def _listens(socket: Path) -> bool:
-    """Whether somebody listens at a socket. Its name is there before: on a busy host long before."""
+    """Whether somebody listens at a socket. Its name is there before, on a busy host long."""
     text = _SOCKETS.read_text(encoding="utf-8", errors="surrogateescape")
     lines = (line.split(maxsplit=7) for line in text.splitlines())
     return any(words[3] == _LISTENING and words[-1] == str(socket) for words in lines)
