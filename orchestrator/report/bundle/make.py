@@ -50,9 +50,10 @@ def make_bundle(
             f"{run.name} is {state}; a bundle is made of a run that measured all it was to",
             hint=f"./ringbed resume {run.name}",
         )
-    with step("tables and figures"):
-        results = build_results(run.path)
-        write_report(run.path, results)
+    results = build_results(run.path)
+    if not run.report.exists():
+        with step("tables and figures"):
+            write_report(run.path, results)
     manifest, image = results.manifest, results.manifest["image"]["name"]
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=target.parent) as name:
@@ -69,7 +70,7 @@ def make_bundle(
             entries += [Entry(name=f"{layout.WHEELS}/{one.name}", path=one) for one in python]
         need = readme.needs(run, work / layout.SOURCE, image, python)
         entries += _own_files(work, manifest, packages)
-        text = readme.render(results, run, entries, need, target.name)
+        text = readme.render(results, run, entries, need)
         entries.append(_written(work, layout.README, text))
         entries = sorted(entries, key=lambda entry: entry.name)
         with step("metadata and checksums"):

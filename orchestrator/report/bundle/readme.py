@@ -57,9 +57,7 @@ def needs(run: RunDirectory, source: Path, image: str, wheels: Sequence[Path]) -
     return Needs(disk=trees + 4 * installed[image] + 2 * python + memory, memory=memory)
 
 
-def render(
-    results: Results, run: RunDirectory, entries: Sequence[Entry], need: Needs, archive: str
-) -> str:
+def render(results: Results, run: RunDirectory, entries: Sequence[Entry], need: Needs) -> str:
     """The text of README.md."""
     manifest = results.manifest
     environment = Environment(
@@ -76,7 +74,6 @@ def render(
         manifest=manifest,
         host=manifest["host"],
         packages=layout.PACKAGES in folders,
-        archive=archive,
         again=process.shell_form(["./ringbed", "run", "EXPERIMENT", *selection_words(run)]),
         time_trials=f"{sum(took.values()):.0f} s",
         time_builds=BUILDS,
