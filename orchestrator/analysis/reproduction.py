@@ -100,11 +100,11 @@ def _inputs(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[s
 def _trials(results: Results) -> dict[int, tuple[str, str]]:
     """The id and a few words of each trial, by its place."""
     found = {}
-    for trial in results.manifest["trials"]:
-        words = [trial["variant"], *(f"{k}={v}" for k, v in trial["axes"].items())]
-        words += [f"#{trial['repetition']}"]
-        words += [] if trial["kind"] == "measure" else [f"({trial['kind']})"]
-        found[int(trial["index"])] = (str(trial["id"]), " ".join(words))
+    for trial in (record.trial for record in results.records):
+        words = [trial.variant, *(f"{key}={value}" for key, value in trial.axes.items())]
+        words.append(f"#{trial.repetition}")
+        words += [] if trial.kind == "measure" else [f"({trial.kind})"]
+        found[trial.index] = (trial.id, " ".join(words))
     return found
 
 

@@ -12,6 +12,7 @@ from orchestrator.run.journal import Journal
 
 VERBS = [
     *("run", "plan", "resume", "status", "logs", "report", "compare", "doctor", "clean", "schema"),
+    *("verify", "bundle", "reproduce"),
     *("test", "image build", "image list", "image lock"),
     *("vm up", "vm ssh", "vm console", "vm down", "vm list"),
 ]

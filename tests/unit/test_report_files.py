@@ -85,7 +85,7 @@ def test_the_page_is_well_formed_and_refers_to_nothing_outside(run: Path, html: 
         if link.startswith("#"):
             assert link[1:] in found.ids
         else:
-            assert re.fullmatch(r"figures/[a-z0-9-]+\.(svg|pdf|png|csv)", link)
+            assert re.fullmatch(r"figures/[a-z0-9-]+\.(svg|pdf|png|csv)|claims\.(csv|json)", link)
             assert (run / link).is_file()
     styles = re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
     assert "http:" not in styles and "https:" not in styles and "@import" not in styles
