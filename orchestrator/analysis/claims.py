@@ -24,7 +24,13 @@ from numpy.typing import NDArray
 from orchestrator.analysis.points import Point, Points, Sample
 from orchestrator.analysis.raw import Record
 from orchestrator.analysis.slo import State
-from orchestrator.analysis.statistics import CONFIDENCE, RESAMPLES, SEED, median_interval
+from orchestrator.analysis.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    Estimate,
+    median_interval,
+)
 from orchestrator.analysis.summary import Summary
 from orchestrator.spec.claims import (
     Arithmetic,
@@ -39,6 +45,7 @@ from orchestrator.spec.claims import (
     parse_claim,
     references,
 )
+from orchestrator.spec.metrics import find_metric
 from orchestrator.spec.units import split_quantity
 
 type Floats = NDArray[np.float64]
@@ -47,18 +54,16 @@ type Floats = NDArray[np.float64]
 class Outcome(StrEnum):
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
-    NOT_MEASURABLE = "not measurable"
+    NOT_MEASURABLE = "not measurable here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One metric as a claim uses it: its median and what the interval of the median is."""
+    """One metric as a claim uses it: its median with the interval of the median, in its unit."""
 
     reference: str
-    value: float
-    low: float
-    high: float
-    n: int
+    unit: str
+    estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +122,10 @@ class Evaluator:
             if wanted and clocks != {wanted}:
                 raise _NotMeasurable(f"needs the {wanted} clock; this run used: {clock or 'none'}")
             comparison = parse_claim(str(claim["expression"]))
-            samples = {str(ref): self.samples(ref) for ref in references(comparison)}
+            asked = {str(ref): ref for ref in references(comparison)}
+            samples = {name: self.samples(ref) for name, ref in asked.items()}
             outcome, undecided, holds, reason = _decide(comparison, samples)
-            measured = tuple(_measured(name, values) for name, values in samples.items())
+            measured = tuple(_measured(asked[name], values) for name, values in samples.items())
         except _NotMeasurable as error:
             reason = str(error)
         except (ClaimError, KeyError) as error:
@@ -206,10 +212,12 @@ def _of_sweep(metric: str, points: Sequence[tuple[Point, list[Sample]]]) -> list
     return [sample for _, samples in points for sample in samples]
 
 
-def _measured(name: str, values: Floats) -> Measured:
-    estimate = median_interval(values)
+def _measured(ref: Reference, values: Floats) -> Measured:
+    metric = find_metric(ref.metric)
     return Measured(
-        reference=name, value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n
+        reference=str(ref),
+        unit=metric.unit if metric is not None else "",
+        estimate=median_interval(values),
     )
 
 

@@ -18,6 +18,7 @@ import orchestrator
 from orchestrator.cli import (
     baseline,
     bisect,
+    bundle,
     clean,
     compare,
     doctor,
@@ -27,10 +28,12 @@ from orchestrator.cli import (
     output,
     plan,
     report,
+    reproduce,
     run,
     schema,
     status,
     test,
+    verify,
     vm,
 )
 from orchestrator.cli.options import NoInstall, Quiet, Verbose
@@ -80,6 +83,9 @@ report.register(app)
 compare.register(app)
 nightly.register(app)
 bisect.register(app)
+verify.register(app)
+bundle.register(app)
+reproduce.register(app)
 doctor.register(app)
 clean.register(app)
 schema.register(app)

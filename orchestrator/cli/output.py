@@ -64,6 +64,9 @@ STATUS_STYLE = {
     "bad": "red",
     "not measured": "red",
     "not reproduced": "red",
+    "not measurable here": "yellow",
+    "identical": "green",
+    "different": "red",
 }
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed report`: tables, figures and the page from raw data; what a run shows at its end."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from orchestrator.run.directory import RunDirectory
 from orchestrator.spec.units import readable_times
 
 if TYPE_CHECKING:
-    from orchestrator.analysis import Results
+    from orchestrator.analysis import ClaimResult, Results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +64,8 @@ class Shown:
         output.out.print(f"report   {self.page}", soft_wrap=True)
 
     def _print_claims(self) -> None:
-        if not self.results.claims:
-            return
-        from orchestrator.report import claim_rows
-
-        output.out.print(Text("\nclaims", style="bold"))
-        for text, verdict, why in claim_rows(self.results)[1]:
-            output.out.print(Text.assemble(output.styled(verdict), f"  {text}"), soft_wrap=True)
-            if why:
-                output.out.print(Text(f"    {why}", style="dim"), soft_wrap=True)
+        if self.results.claims:
+            show_claims("\nclaims", {self.run.name: self.results.claims})
 
     def _void_reasons(self) -> list[str]:
         """Why, when there are load trials and none of them may be used; else nothing."""
@@ -87,11 +81,11 @@ class Shown:
         return f"{self.results.manifest.get('title', self.run.name)} · {clocks} clock{note}"
 
     def _as_data(self) -> dict[str, object]:
-        from orchestrator.report import claim_rows, summary_rows
+        from orchestrator.report import summary_rows
+        from orchestrator.report.claims import as_data, judged
 
         headers, rows = summary_rows(self.results)
         names = [header.rstrip(">") for header in headers]
-        claim_headers, claims = claim_rows(self.results)
         return {
             "run": self.run.name,
             "path": str(self.run.path),
@@ -99,8 +93,30 @@ class Shown:
             "report": str(self.page),
             "results": str(self.run.path / "results.csv"),
             "summary": [dict(zip(names, row, strict=True)) for row in rows],
-            "claims": [dict(zip(claim_headers, row, strict=True)) for row in claims],
+            "claims": as_data(judged(self.results))["claims"],
         }
+
+
+def show_claims(title: str, claims: Mapping[str, Sequence["ClaimResult"]]) -> None:
+    """A table of claims by experiment. Its sentences wrap: they are longer than a terminal is
+    wide. Experiments are named where there are several."""
+    from orchestrator.report import claim_rows
+
+    rows: list[list[str | Text]] = []
+    headers: list[str] = []
+    for experiment, own in claims.items():
+        headers, cells = claim_rows(own)
+        for verdict, *rest in cells:
+            rows.append([output.styled(verdict), Text(experiment), *map(Text, rest)])
+    headers.insert(1, "experiment")
+    if len(claims) == 1:
+        headers, rows = _without(headers, 1), [_without(row, 1) for row in rows]
+    output.out.print(Text(title, style="bold"), soft_wrap=True)
+    output.show(output.table("", headers, rows))
+
+
+def _without[Cell](row: Sequence[Cell], place: int) -> list[Cell]:
+    return [*row[:place], *row[place + 1 :]]
 
 
 def write(run: RunDirectory) -> Shown:

@@ -52,9 +52,15 @@ def ensure_plugin(
     with locked(lock, timeout=COMPILE_SECONDS, what="accounting/"):
         if not final.is_dir():
             with step("compiling the accounting plugin"):
-                tar = ensure_source(tools.name, "qemu", _qemu_version(tools), archive=archive)
+                tar = ensure_qemu_source(tools, archive=archive, on_line=on_line)
                 _compile(tar, build, final, on_line)
     return plugin
+
+
+def ensure_qemu_source(tools: Tree, *, archive: str = "", on_line: Progress | None = None) -> Path:
+    """The upstream tar of the tools tree's QEMU. Raises ArchiveError."""
+    version = next(one.version for one in tools.packages if one.name == "qemu-system-x86")
+    return ensure_source(tools.name, "qemu", version, archive=archive, on_line=on_line)
 
 
 def plugin_hash(tools_hash: str, build_hash: str) -> str:
@@ -64,10 +70,6 @@ def plugin_hash(tools_hash: str, build_hash: str) -> str:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _qemu_version(tools: Tree) -> str:
-    return next(one.version for one in tools.packages if one.name == "qemu-system-x86")
 
 
 def _compile(tar: Path, build: Tree, final: Path, on_line: Progress | None) -> None:

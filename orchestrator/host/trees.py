@@ -184,6 +184,24 @@ def declared_suite(name: str) -> str:
         return str(tomllib.load(file)["suite"])
 
 
+def fetch_packages(name: str, images: Path, *, archive: str = "") -> list[tuple[Package, Path]]:
+    """The packages that a lock file pins, each with its file in the cache, fetched if need be.
+
+    images: the folder of the declaration, with a tree.sh of its own. Raises ArchiveError.
+    """
+    lock = images / f"{name}.lock"
+    script = str(images / "tree.sh")
+    words = [script, "--locked", *(("--archive", archive) if archive else ()), "fetch", name]
+    log = paths.cache("logs", f"{name}-fetch.log")
+    log.unlink(missing_ok=True)
+    with step(f"packages of the {name} tree"):
+        try:
+            process.stream(words, timeout=BUILD_SECONDS, log=log, env=_environment())
+        except CommandError as error:
+            raise _explain(error, log.read_text(encoding="utf-8", errors="replace")) from error
+    return [(one, paths.cache("packages", f"{one.sha256}.deb")) for one in read_lock(lock)]
+
+
 def declared_trees() -> tuple[str, ...]:
     """The names of all declarations in images/."""
     return tuple(sorted(path.stem for path in paths.project("images").glob("*.toml")))

@@ -53,12 +53,6 @@ def summary_notes(results: Results) -> list[str]:
     return list(summary_columns(results, name_rows(results).rows).notes)
 
 
-def claim_rows(results: Results) -> TextTable:
-    """Headers and one row per claim."""
-    rows = [[claim.text, str(claim.outcome), claim.reason] for claim in results.claims]
-    return ["claim", "verdict", "why"], rows
-
-
 def _short(why: str) -> str:
     """Of several reasons the first; in an order that does not depend on the process."""
     what, colon, rest = readable_times(why).partition(": ")

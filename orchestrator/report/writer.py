@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes report.html and figures/. The same run always gives the same bytes."""
+"""Writes report.html, figures/ and the claims. The same run always gives the same bytes."""
 
 import csv
 import difflib
@@ -14,6 +14,7 @@ from orchestrator.analysis.nightly import Nightly
 from orchestrator.errors import UsageError
 from orchestrator.report import nightly, trend
 from orchestrator.report.catalogue import Chart, groups
+from orchestrator.report.claims import write_claims
 from orchestrator.report.junit import junit
 from orchestrator.report.page import page
 from orchestrator.report.render import render
@@ -25,7 +26,8 @@ def figure_names(results: Results) -> list[str]:
 
 
 def write_report(run_dir: Path, results: Results) -> Path:
-    """Write report.html, and every figure as SVG, PDF and PNG with its data as CSV."""
+    """Write report.html, the claims, and every figure as SVG, PDF and PNG with its data as CSV."""
+    write_claims(run_dir, results)
     found = groups(results)
     svgs = {chart.name: _write(run_dir, chart)["svg"] for group in found for chart in group.charts}
     path = run_dir / "report.html"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orchestrator
-from orchestrator import process
+from orchestrator import paths, process
 from orchestrator.errors import CommandError
 from orchestrator.host import durable
 from orchestrator.run import repository
@@ -141,12 +141,15 @@ def source_state(into: Path, session: int) -> dict[str, Any]:
     """Version and commit of the checkout, and what in it is not committed: the diff is kept in the
     run as the file `diff`, of files that git does not know the names. Prose does not count."""
     state: dict[str, Any] = {"version": orchestrator.__version__, "commit": "", "dirty": False}
+    if not (paths.PROJECT / ".git").exists():
+        # A repository above an unpacked source is not the source's own.
+        return state
     try:
         state["commit"] = _git("rev-parse", "HEAD").strip()
         diff = _git("diff", "HEAD", "--", *_NO_PROSE)
         unknown = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *_NO_PROSE)
     except CommandError:
-        # Not a checkout (a release archive): the content hashes in `inputs` still identify it.
+        # The content hashes in `inputs` still identify it.
         return state
     untracked = sorted(name for name in unknown.split("\0") if name)
     name = ""

@@ -43,6 +43,8 @@ TICK_S = 0.005
 SAVE_ATTEMPTS = 5
 CONTROL_S = 60.0
 CONNECT_ATTEMPTS = 2000
+_SOCKETS = Path("/proc/net/unix")
+_LISTENING = "00010000"
 
 # The loops that calibrate delays cost minutes of wall time, for each `pause` in them ends a
 # translation block; the clock's rate is known here: 10^9 per second, in ticks of 4 ms.
@@ -342,12 +344,19 @@ async def _load(socket: Path, memory: Path) -> None:
         await client.execute("cont")
 
 
+def _listens(socket: Path) -> bool:
+    """Whether somebody listens at a socket. Its name is there before, on a busy host long."""
+    text = _SOCKETS.read_text(encoding="utf-8", errors="surrogateescape")
+    lines = (line.split(maxsplit=7) for line in text.splitlines())
+    return any(words[3] == _LISTENING and words[-1] == str(socket) for words in lines)
+
+
 @asynccontextmanager
 async def _connected(socket: Path) -> AsyncIterator[QMPClient]:
     """QEMU's monitor, set up to leave shared memory, the nvdimms, out of what is saved."""
     client = QMPClient("sealed")
     for _ in range(CONNECT_ATTEMPTS):
-        if socket.exists():
+        if _listens(socket):
             break
         await asyncio.sleep(TICK_S)
     await client.connect(str(socket))

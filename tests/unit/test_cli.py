@@ -14,6 +14,7 @@ VERBS = [
     *("run", "plan", "resume", "status", "logs", "report", "compare", "doctor", "clean", "schema"),
     *("nightly", "explain", "trend", "bisect"),
     *("baseline accept", "baseline list", "baseline show"),
+    *("verify", "bundle", "reproduce"),
     *("test", "image build", "image list", "image lock"),
     *("vm up", "vm ssh", "vm console", "vm down", "vm list"),
 ]

@@ -100,3 +100,29 @@ def test_no_install_stops_before_anything_is_built(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "--no-install" in done.stderr
     assert not list(tmp_path.glob("trees/*"))
+
+
+def offline(directory: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    words: list[str | Path] = [LAUNCHER, "--offline", directory, "--no-install", "doctor"]
+    env = {**os.environ, "RINGBED_CACHE": str(cache)}
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def test_offline_fills_the_cache_from_a_bundle(tmp_path: Path) -> None:
+    bundle, cache = tmp_path / "bundle", tmp_path / "cache"
+    (bundle / "packages").mkdir(parents=True)
+    refused = offline(bundle, cache)
+    assert refused.returncode == 3 and "packages and wheels" in refused.stderr
+    (bundle / "wheels").mkdir()
+    for name in ("a.deb", "b.deb"):
+        (bundle / "packages" / name).write_text(name)
+    (cache / "packages").mkdir(parents=True)
+    (cache / "packages" / "b.deb").write_text("known")
+    offline(bundle, cache)
+    found = {path.name: path.read_text() for path in (cache / "packages").iterdir()}
+    assert found == {"a.deb": "a.deb", "b.deb": "known"}
+
+
+def test_a_cache_below_a_blank_is_refused(tmp_path: Path) -> None:
+    done = offline(tmp_path, tmp_path / "a desk" / "cache")
+    assert done.returncode == 3 and "blank" in done.stderr

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run, its bundle, and the bundle repeated by somebody else without a network.
+
+Everything that may differ between author and reviewer does: the caches are empty, and so are home
+and state; another user, another path, another time zone and language, clocks of the kernel that
+began at another time. The calendar is the host's, some time after the run; the guest's own starts
+at the same instant in every trial. Half an hour and 10 GB; only by name: `pytest -m bundle`.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import paths
+
+pytestmark = [
+    pytest.mark.bundle,
+    pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root"),
+]
+
+LAUNCHER = paths.project("ringbed")
+REVIEWER = 47110
+TINY = (
+    *("--set", "clock=virtual", "--set", "warmup=10ms", "--set", "duration=50ms"),
+    *("--set", "matrix.load=[4000]", "--only", "linux-echo-single", "--repeat", "1"),
+)
+# Beside what a reviewer's log-in has: nothing of this process, and nothing that its host is not.
+REVIEWERS_SETTINGS = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "TZ": "Asia/Kathmandu",
+    "LANG": "de_DE.UTF-8",
+    "TERM": "dumb",
+}
+NO_NETWORK = ("unshare", "--net", "--fork")
+LATER = ("--time", "--monotonic", "8640000", "--boottime", "8640000")
+
+
+def call(*words: str | Path, seconds: float, env: dict[str, str] | None = None) -> str:
+    """Standard output of a command; all it says is shown, and it must succeed."""
+    print("$", *words, flush=True)
+    done = subprocess.run(
+        words, stdout=subprocess.PIPE, text=True, timeout=seconds, check=False, env=env
+    )
+    print(done.stdout, flush=True)
+    assert done.returncode == 0
+    return done.stdout
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Path]:
+    """The reviewer's own place, whose name the author never saw."""
+    place = tmp_path / "desk"
+    place.mkdir()
+    for directory in (place, *place.parents):
+        if os.stat(directory).st_uid == 0 and directory.is_relative_to("/tmp"):
+            directory.chmod(0o755 if directory != Path("/tmp") else 0o1777)
+    yield place
+    subprocess.run(["rm", "-rf", "--one-file-system", place], check=True)
+
+
+def made(tmp_path: Path) -> Path:
+    """The bundle of a run of this checkout."""
+    runs = tmp_path / "runs"
+    call(LAUNCHER, "run", "quickstart", *TINY, "--runs-dir", runs, seconds=1200)
+    target = tmp_path / "artifact.tar.gz"
+    call(LAUNCHER, "bundle", "latest", "--runs-dir", runs, "-o", target, seconds=1800)
+    return target
+
+
+def test_a_reviewer_gets_the_same_bytes(tmp_path: Path, desk: Path) -> None:
+    call("tar", "-xf", made(tmp_path), "-C", desk, seconds=300)
+    (unpacked,) = desk.iterdir()
+    call("sh", "-c", 'cd "$0" && sha256sum --quiet --check SHA256SUMS', unpacked, seconds=300)
+    before = shutil.disk_usage(desk).used
+    subprocess.run(["chown", "-R", f"{REVIEWER}:{REVIEWER}", desk], check=True)
+
+    settings = {**REVIEWERS_SETTINGS, "HOME": str(desk)}
+    reviewer = ("setpriv", "--reuid", str(REVIEWER), "--regid", str(REVIEWER), "--clear-groups")
+    words: list[str | Path] = [unpacked / "ringbed", "reproduce", unpacked]
+    said = call(*NO_NETWORK, *LATER, "--", *reviewer, *words, seconds=5400, env=settings)
+    assert "reproduced: all" in said
+
+    found = json.loads((unpacked / "reproduced" / "reproduction.json").read_text())
+    assert found["reproduced"] and found["clock"] == "virtual"
+    assert {row["verdict"] for row in found["files"]} == {"identical"}
+    assert all(one["expected"] == one["found"] for one in found["inputs"])
+    # Nothing was written elsewhere, and it took no more than the README says.
+    assert {path.name for path in desk.iterdir()} == {unpacked.name}
+    print(f"disk taken: {(shutil.disk_usage(desk).used - before) >> 20} MiB")
