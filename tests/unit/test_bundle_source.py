@@ -51,13 +51,17 @@ def test_a_patch_is_applied_and_changes_are_noticed(
 ) -> None:
     if manifest["ringbed"]["dirty"]:
         pytest.skip("this checkout has a patch of its own")
-    patch = """\
+    # A hunk without lines below it would have to be the end of the file.
+    below = paths.project("orchestrator/steps/outcome.py").read_text().splitlines()[1]
+    patch = f"""\
 diff --git a/orchestrator/steps/outcome.py b/orchestrator/steps/outcome.py
 --- a/orchestrator/steps/outcome.py
 +++ b/orchestrator/steps/outcome.py
-@@ -1,1 +1,2 @@
+@@ -1,3 +1,4 @@
  # SPDX-License-Identifier: Apache-2.0
 +# another line
+ {below}
+ 
 """
     (tmp_path / "dirty.diff").write_text(patch)
     changed = {**manifest["ringbed"], "dirty": True, "diff": "dirty.diff"}
