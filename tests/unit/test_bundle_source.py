@@ -57,11 +57,10 @@ def test_a_patch_is_applied_and_changes_are_noticed(
 diff --git a/orchestrator/steps/outcome.py b/orchestrator/steps/outcome.py
 --- a/orchestrator/steps/outcome.py
 +++ b/orchestrator/steps/outcome.py
-@@ -1,3 +1,4 @@
+@@ -1,2 +1,3 @@
  # SPDX-License-Identifier: Apache-2.0
 +# another line
  {below}
- 
 """
     (tmp_path / "dirty.diff").write_text(patch)
     changed = {**manifest["ringbed"], "dirty": True, "diff": "dirty.diff"}
