@@ -9,11 +9,12 @@ import typer
 from orchestrator.cli import output
 from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.options import (
-    EMBED,
     RUNS_DIR,
     Archive,
-    Connect,
+    ExecutorKind,
     Experiment,
+    Hosts,
+    Jobs,
     Json,
     Locked,
     Only,
@@ -23,6 +24,7 @@ from orchestrator.cli.options import (
     RunsDir,
     Seed,
     Set,
+    SlurmConfig,
     Verbose,
     example,
 )
@@ -33,17 +35,6 @@ from orchestrator.errors import ExitCode, Interrupted, RingbedError
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 
-Jobs = Annotated[
-    int,
-    typer.Option(
-        "--jobs",
-        "-j",
-        metavar="N",
-        min=1,
-        max=64,
-        help="Sets of guests that take trials at the same time.",
-    ),
-]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", "-k", help="Go on with the other trials when one fails.")
 ]
@@ -59,25 +50,26 @@ def run(
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
     """Run an experiment and write its report."""
-    from orchestrator.run import session
+    from orchestrator.run import places, session
 
     selection = session.Selection(
         overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed
     )
     settings = session.Settings(
         runs_dir=runs_dir,
-        jobs=jobs,
+        where=places.where(executor, slots=jobs, connect=connect, slurm=slurm_config),
         keep_going=keep_going,
         locked=locked,
         archive=archive,
-        connect=connect,
     )
     _carry_out(
         lambda watch: session.start(experiment, selection, settings, watch),
@@ -92,14 +84,16 @@ def resume(
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
     """Do what is left of a run that was interrupted, or whose trials failed."""
-    from orchestrator.run import session
+    from orchestrator.run import places, session
 
     found = directory.find(runs_dir, wanted)
     if found.state() == "finished":
@@ -107,11 +101,10 @@ def resume(
         return
     settings = session.Settings(
         runs_dir=found.path.parent,
-        jobs=jobs,
+        where=places.where(executor, slots=jobs, connect=connect, slurm=slurm_config),
         keep_going=keep_going,
         locked=locked,
         archive=archive,
-        connect=connect,
     )
     _carry_out(
         lambda watch: session.resume(found, settings, watch),

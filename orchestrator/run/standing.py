@@ -17,7 +17,7 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     """Start the machines of an experiment's first topology as a run would, and leave them to a
     lease: they stay until `vm down`."""
     session.sweep()
-    settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive, connect=connect)
+    settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive)
     _, found, plan = session.prepare(name, Selection(overrides=tuple(overrides)), settings)
     topology = plan.topologies[0]
     for warning in supplies.check_guests(found.host, topology.demand, slots=1):

@@ -12,7 +12,7 @@ from orchestrator.errors import Interrupted, MachineError, StepError
 from orchestrator.run import compose, directory, journal
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
-from orchestrator.run.execute import Executor, Tally
+from orchestrator.run.execute import Tally, TrialLoop
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Plan, Trial, make_plan
 from orchestrator.spec import find_experiment, load_experiment
@@ -58,8 +58,8 @@ def run(tmp_path: Path) -> RunDirectory:
 
 def take(run: RunDirectory, plan: Plan, *benches: Bench, keep_going: bool = False) -> Tally:
     with Journal(run.journal) as written:
-        executor = Executor(run, written, Silent(), keep_going=keep_going)
-        return executor.run_all(plan.trials[:6], benches)
+        loop = TrialLoop(run, written, Silent(), keep_going=keep_going)
+        return loop.run_all(plan.trials[:6], benches)
 
 
 def status(run: RunDirectory, trial: Trial) -> str:

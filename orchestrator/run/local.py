@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The executor of this host: guests in libvirt's driver inside this process, or sealed guests."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.host import probe
+from orchestrator.host.owned import OwnedDirectory, new_token
+from orchestrator.run import supplies
+from orchestrator.run.execute import GuestBench
+from orchestrator.run.executor import MakeBenches, Site, shared_cores
+from orchestrator.run.plan import Plan
+from orchestrator.run.sealedbed import HOUSE_BYTES, SealedTestbed
+from orchestrator.run.testbed import Testbed, open_hypervisor
+from orchestrator.spec.model import Clock
+from orchestrator.spec.topology import Demand, Topology
+from orchestrator.vm.connection import EMBED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalExecutor:
+    """clock: of the trials to come."""
+
+    slots: int
+    clock: Clock
+
+    def describe(self) -> str:
+        return f"local, {self.slots} slot{'' if self.slots == 1 else 's'}"
+
+    def check_plan(self, plan: Plan) -> list[str]:
+        return shared_cores(plan, self.slots)
+
+    def check_host(self, plan: Plan, facts: probe.Facts) -> list[str]:
+        demand = sealed_demand(plan) if self.clock == "virtual" else plan.demand
+        return supplies.check_guests(facts, demand, slots=self.slots)
+
+    @contextmanager
+    def open(self, site: Site) -> Iterator[MakeBenches]:
+        if self.clock == "virtual":
+            with OwnedDirectory(new_token()) as state:
+                yield _sealed(site, state)
+        else:
+            with open_hypervisor(EMBED) as hypervisor:
+
+                def benches(
+                    topology: Topology, count: int, traces: Mapping[str, str]
+                ) -> list[GuestBench]:
+                    return [
+                        Testbed(
+                            hypervisor,
+                            topology,
+                            site.supplies,
+                            site.machines,
+                            slot=slot,
+                            traces=traces,
+                            came_up=site.came_up,
+                        )
+                        for slot in range(1, count + 1)
+                    ]
+
+                yield benches
+
+
+def sealed_demand(plan: Plan) -> Demand:
+    """What one trial on the virtual clock takes: QEMU emulates all CPUs on one of the host's."""
+    return Demand(machines=1, cpus=1, memory_bytes=plan.demand.memory_bytes + HOUSE_BYTES)
+
+
+def _sealed(site: Site, state: OwnedDirectory) -> MakeBenches:
+    def benches(topology: Topology, count: int, traces: Mapping[str, str]) -> list[GuestBench]:
+        return [
+            SealedTestbed(
+                topology,
+                site.supplies,
+                site.machines,
+                state=state,
+                slot=slot,
+                traces=traces,
+                came_up=site.came_up,
+            )
+            for slot in range(1, count + 1)
+        ]
+
+    return benches
