@@ -223,7 +223,7 @@ def test(
         typer.Option(
             metavar="MARKER",
             show_default=False,
-            help="Only tests that run by name: 'daemon' or 'fresh' (docs/testing.md).",
+            help="Only tests that run by name: 'daemon', 'slurm' or 'fresh' (docs/testing.md).",
         ),
     ] = "",
     locked: Locked = False,

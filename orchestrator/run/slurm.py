@@ -182,7 +182,9 @@ class _Jobs:
     ) -> Any:
         # Whoever interrupts between sbatch's deed and our knowing of it would leave a job.
         with self._lock, process.deferred_signals():
-            self._submitter.update_parameters(name=f"ringbed-{name}", mem_gb=memory_bytes / 2**30)
+            self._submitter.update_parameters(
+                job_name=f"ringbed-{name}", mem=f"{-(-memory_bytes // MIB)}M"
+            )
             try:
                 job = self._submitter.submit(work, *arguments)
             except _FAILURES as error:

@@ -24,7 +24,7 @@ _SCRIPT = f"""
 set -eu
 umask 077
 base=/var/tmp/ringbed-$(id -u); mkdir -p -m 711 "$base"; [ -O "$base" ]
-slots=$base/slots; mkdir -p "$slots"
+slots=${{RINGBED_SLOTS:-$base/slots}}; mkdir -p "$slots"
 exec 9>"$slots/ledger"
 flock 9
 cores=0 mib=0
@@ -87,7 +87,7 @@ def lease_slot(connect: str, wanted: Amount, whole: Amount, log: Path) -> SlotLe
         while True:
             # Asked first, so that what an ended child said has all been read.
             ended = child.poll() is not None or time.monotonic() > end
-            said = log.read_text("utf-8", "replace").splitlines()[1:]
+            said = log.read_text("utf-8", "replace").splitlines()
             if LEASED in said:
                 return SlotLease(stack.pop_all())
             if any(line.startswith(FULL) for line in said):
@@ -95,7 +95,7 @@ def lease_slot(connect: str, wanted: Amount, whole: Amount, log: Path) -> SlotLe
             if ended:
                 raise HostError(
                     f"no slot can be leased through {connect}",
-                    details="\n".join(said),
+                    details="\n".join(said[-5:]),
                     hint=HINT if is_remote(connect) else "",
                 )
             time.sleep(POLL_S)
