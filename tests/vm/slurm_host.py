@@ -100,9 +100,10 @@ class Cluster:
         return ["env", *forget, *settings, *enter, *words]
 
     def __call__(self, *words: str) -> str:
-        return process.run(self.program(*words), timeout=PROGRAM_S, env=self._settings()).stdout
+        return process.run(self.program(*words), timeout=PROGRAM_S, env=self.settings()).stdout
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
+        """What the environment of its programs has besides this process's own."""
         ours = self.places.environment().items()
         return {name: value for name, value in ours if os.environ.get(name) != value}
 
@@ -110,6 +111,13 @@ class Cluster:
         """The ids of jobs in any of these states."""
         wanted = ",".join(states) or "all"
         return self("squeue", "--noheader", "--format=%i", f"--states={wanted}").split()
+
+    def recover(self) -> None:
+        """Take the node back into service. One that has come back by itself cannot be resumed."""
+        if "idle" not in self._nodes():
+            resume = ("scontrol", "update", "NodeName=ALL", "State=RESUME")
+            process.run(self.program(*resume), timeout=PROGRAM_S, env=self.settings(), check=False)
+        self._await_ready()
 
     @contextmanager
     def running(self) -> Iterator["Cluster"]:
@@ -133,7 +141,7 @@ class Cluster:
             for words in self._daemons():
                 log = self.root / f"{words[0]}.log"
                 command = self.program(*words)
-                stack.enter_context(process.background(command, log=log, env=self._settings()))
+                stack.enter_context(process.background(command, log=log, env=self.settings()))
             self._await_ready()
             yield self
 
@@ -155,5 +163,5 @@ class Cluster:
 
     def _nodes(self) -> str:
         words = self.program("sinfo", "--noheader", "--format=%T")
-        done = process.run(words, timeout=PROGRAM_S, env=self._settings(), check=False)
+        done = process.run(words, timeout=PROGRAM_S, env=self.settings(), check=False)
         return done.stdout + done.stderr

@@ -15,7 +15,7 @@ from leftovers import Done, Places, Ringbed, new_places
 from slurm_host import Cluster
 from test_virtual import OPTIONS, outputs
 
-from orchestrator import paths
+from orchestrator import paths, process
 from orchestrator.run import journal
 from orchestrator.run.directory import RunDirectory
 from orchestrator.vm.model import Boot
@@ -125,8 +125,7 @@ def test_a_job_that_comes_to_nothing_is_a_failed_trial(
         cluster(*(word.format(job=job, node=node) for word in end))
         done = command.wait(120)
     finally:
-        if "State=DOWN" in end:
-            cluster("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        cluster.recover()
     assert done.code == 3
     assert f"Slurm's job {job} has no result: {reason}" in " ".join(done.err.split())
     told = journal.progress(latest(places).journal)
@@ -142,6 +141,19 @@ def test_a_time_limit_is_named(cluster: Cluster, on_cluster: Ringbed, experiment
     )
     assert done.code == 3
     assert "reached its time limit" in done.err
+    assert gone(cluster)
+
+
+def test_a_run_on_the_wall_clock_is_one_job(
+    cluster: Cluster, on_cluster: Ringbed, experiment: str
+) -> None:
+    """As docs/scale-out.md says: the launcher is what the job runs."""
+    out, log = cluster.root / "wall.json", cluster.root / "wall.log"
+    run = f"{paths.project('ringbed')} run {experiment} --json >{out} 2>{log}"
+    sbatch = ("sbatch", "--wait", "--exclusive", "--output=/dev/null", "--wrap", run)
+    process.run(cluster.program(*sbatch), timeout=400, env=cluster.settings())
+    found = RunDirectory(path=Path(json.loads(out.read_text(encoding="utf-8"))["path"]))
+    assert found.state() == "finished", log.read_text(encoding="utf-8")
     assert gone(cluster)
 
 
