@@ -56,10 +56,9 @@ class HostsExecutor:
     @contextmanager
     def open(self, site: Site) -> Iterator[MakeBenches]:
         with ExitStack() as stack:
+            # Slots are given back when no guest can be in them any more.
+            leases = stack.enter_context(ExitStack())
             hosts = [stack.enter_context(open_hypervisor(uri)) for uri in self.connections]
-            leases = ExitStack()
-            # Slots are given back before the hosts go, and after the guests.
-            stack.enter_context(leases)
 
             def benches(
                 topology: Topology, count: int, traces: Mapping[str, str]

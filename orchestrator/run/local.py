@@ -32,8 +32,15 @@ class LocalExecutor:
         return shared_cores(plan, self.slots)
 
     def check_host(self, plan: Plan, facts: probe.Facts) -> list[str]:
-        demand = sealed_demand(plan) if self.clock == "virtual" else plan.demand
-        return supplies.check_guests(facts, demand, slots=self.slots)
+        if self.clock == "wall":
+            return supplies.check_guests(facts, plan.demand, slots=self.slots)
+        supplies.check_guests(facts, sealed_demand(plan), slots=self.slots)
+        if self.slots <= facts.cpu.cores:
+            return []
+        return [
+            f"{self.slots} trials at a time share {facts.cpu.cores} cores of the host: "
+            "each takes longer, and has the same results"
+        ]
 
     @contextmanager
     def open(self, site: Site) -> Iterator[MakeBenches]:

@@ -93,8 +93,10 @@ def prepare(
 ) -> tuple[Experiment, Supplies, Plan]:
     """Read an experiment, supply what it needs, and plan it. Starts no guest."""
     experiment = load_experiment(find_experiment(name), selection.overrides)
-    # A plan without its inputs finds mistakes of the file before anything is built.
-    _plan(experiment, selection, {})
+    # A plan without its inputs finds mistakes of the file, and a place that cannot be had, before
+    # anything is built.
+    outline = _plan(experiment, selection, {})
+    choose(settings.where, outline.clock).check_plan(outline)
     found = supplies.gather(experiment.image, locked=settings.locked, archive=settings.archive)
     return experiment, found, _plan(experiment, selection, found.inputs)
 

@@ -140,10 +140,12 @@ class SlurmBench:
 
 class _Jobs:
     """The jobs of a run, from their submission to their end. directory: what submitit writes
-    goes there: scripts, functions, results, and all that jobs print."""
+    goes there: scripts, functions, results, and all that jobs print. All jobs bear the name of
+    the run."""
 
     def __init__(self, slurm: Slurm, directory: Path) -> None:
         self._slurm = slurm
+        self._run = directory.parent.name
         self._submitter = _Submitter(slurm, directory)
         self._lock = threading.Lock()
 
@@ -183,7 +185,9 @@ class _Jobs:
         # Whoever interrupts between sbatch's deed and our knowing of it would leave a job.
         with self._lock, process.deferred_signals():
             self._submitter.update_parameters(
-                job_name=f"ringbed-{name}", mem=f"{-(-memory_bytes // MIB)}M"
+                job_name=f"ringbed-{self._run}",
+                comment=name,
+                mem=f"{-(-memory_bytes // MIB)}M",
             )
             try:
                 job = self._submitter.submit(work, *arguments)
