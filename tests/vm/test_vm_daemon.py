@@ -31,7 +31,8 @@ from orchestrator.vm.slots import Amount, lease_slot
 
 pytestmark = pytest.mark.daemon
 
-LINKED = ("nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
+# Without hosts, libvirt asks a name server for its own name, for minutes.
+LINKED = ("hosts", "nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
 SSHD_USER = "sshd:x:64056:65534::/run/sshd:/usr/sbin/nologin\n"
 QEMU_CONF = """
 stdio_handler = "file"
@@ -77,7 +78,9 @@ def begin(places: Path, port: int) -> list[str]:
         f"{shutil.which('sshd')} -D -e -f {places}/sshd_config & "
         f"exec libvirtd -f {places}/libvirtd.conf"
     )
-    return [*words, "sh", "-c", script]
+    # libvirt waits for the end of each QEMU that it asks for its abilities, and these are daemons:
+    # somebody has to reap them at once, which not every machine's first process does.
+    return [*words, "tini", "-s", "-g", "--", "sh", "-c", script]
 
 
 @contextmanager
