@@ -14,16 +14,18 @@ from orchestrator.cli import report as reports
 from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.explain import explain
 from orchestrator.cli.options import (
-    EMBED,
     RUNS_DIR,
     Archive,
     Baselines,
-    Connect,
+    ExecutorKind,
     History,
+    Hosts,
+    Jobs,
     Json,
     Locked,
     Quiet,
     RunsDir,
+    SlurmConfig,
     Suite,
     Verbose,
     baselines_dir,
@@ -31,7 +33,7 @@ from orchestrator.cli.options import (
     history_dir,
 )
 from orchestrator.cli.progress import Reporter, reporter
-from orchestrator.cli.run import Jobs, Watch
+from orchestrator.cli.run import Watch
 from orchestrator.errors import ExitCode, InfrastructureError
 
 if TYPE_CHECKING:
@@ -47,10 +49,12 @@ if TYPE_CHECKING:
 
 def nightly(
     wanted: Suite,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     baselines: Baselines = None,
     history: History = None,
     runs_dir: RunsDir = RUNS_DIR,
@@ -61,13 +65,17 @@ def nightly(
     """Measure a suite and compare it with its baseline (exit code 1 when something is slower)."""
     from orchestrator.analysis import baseline
     from orchestrator.run import session, suites
+    from orchestrator.run.places import where
     from orchestrator.spec import find_suite, load_suite
 
     suite, parts = load_suite(find_suite(wanted))
     # Before anything is measured: a damaged baseline must not cost a night.
     accepted = baseline.read(baselines_dir(baselines), suite.name)
     settings = session.Settings(
-        runs_dir=runs_dir, jobs=jobs, locked=locked, archive=archive, connect=connect
+        runs_dir=runs_dir,
+        where=where(executor, slots=jobs, connect=connect, slurm=slurm_config),
+        locked=locked,
+        archive=archive,
     )
     suites.check(parts, settings)
     begin = time.monotonic()

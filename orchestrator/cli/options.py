@@ -2,7 +2,7 @@
 """Options that more than one verb has, each written once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,6 +105,47 @@ Connect = Annotated[
         "--connect",
         metavar="URI",
         help="libvirt to use: embed (inside this process), qemu:///system, qemu+ssh://HOST/system.",
+    ),
+]
+
+# docs/scale-out.md explains the four of them.
+ExecutorKind = Annotated[
+    Literal["local", "slurm"],
+    typer.Option("--executor", help="Where trials run: here, or as jobs of Slurm."),
+]
+
+Hosts = Annotated[
+    list[str],
+    typer.Option(
+        "--connect",
+        metavar="URI",
+        show_default="embed",
+        help="libvirt to use: embed (inside this process), qemu:///system, "
+        "qemu+ssh://HOST/system. Repeatable: several hosts.",
+    ),
+]
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=256,
+        show_default=False,
+        help="Slots: trials that run at the same time. Default: 1; on the virtual clock, where "
+        "they do not disturb each other, as many as this host has cores.",
+    ),
+]
+
+SlurmConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--slurm-config",
+        metavar="FILE",
+        envvar="RINGBED_SLURM",
+        help="Settings for Slurm's jobs instead of ~/.config/ringbed/slurm.toml.",
     ),
 ]
 

@@ -12,8 +12,10 @@ from orchestrator.cli import output
 from orchestrator.cli.options import (
     EMBED,
     RUNS_DIR,
-    Connect,
+    ExecutorKind,
     Experiment,
+    Hosts,
+    Jobs,
     Json,
     Locked,
     Only,
@@ -22,6 +24,7 @@ from orchestrator.cli.options import (
     RunsDir,
     Seed,
     Set,
+    SlurmConfig,
     Verbose,
     example,
 )
@@ -43,19 +46,23 @@ def plan(
     repeat: Repeat = None,
     seed: Seed = None,
     locked: Locked = False,
-    connect: Connect = EMBED,
+    jobs: Jobs = 1,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
     """Print machines, trials, estimated time and QEMU command lines; start nothing."""
-    from orchestrator.run import preview, session
+    from orchestrator.run import places, preview, session
 
     selection = session.Selection(
         overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed
     )
-    settings = session.Settings(runs_dir=runs_dir, locked=locked, connect=connect)
+    where = places.where(executor, slots=jobs, connect=connect, slurm=slurm_config)
+    settings = session.Settings(runs_dir=runs_dir, locked=locked, where=where)
     with reporter(output.err, silent=as_json or output.is_quiet()):
         shown = preview.make(experiment, selection, settings)
     for warning in shown.warnings:
@@ -66,13 +73,14 @@ def plan(
             "qemu": {name: shlex.join(words) for name, words in shown.commands.items()},
             "accelerator": None if known is None else {"kind": known.kind, "reason": known.reason},
             "missing": shown.missing,
+            "executor": {"kind": executor, "slots": jobs, "description": shown.executor},
         }
         output.show_json({**shown.plan.to_json(), **data, "warnings": shown.warnings})
         return
     _print_conditions(shown)
     _print_machines(shown.plan)
     _print_trials(shown.plan)
-    _print_commands(shown, connect)
+    _print_commands(shown, where.connect)
 
 
 def _print_conditions(shown: "Preview") -> None:
@@ -80,6 +88,7 @@ def _print_conditions(shown: "Preview") -> None:
     output.out.print(Text(made.title, style="bold"))
     lines = [
         ("clock", made.clock),
+        ("executor", shown.executor),
         ("accelerator", DOCTOR if known is None else f"{known.kind}: {known.reason}"),
         (
             "guests need",
@@ -170,13 +179,14 @@ def _short(key: str) -> str:
     return "requests/s" if key == "load" else key.rpartition(".")[2]
 
 
-def _print_commands(shown: "Preview", connect: str) -> None:
+def _print_commands(shown: "Preview", connections: "Sequence[str]") -> None:
     output.out.print(Text("\nQEMU command lines", style="bold"))
     notes = ["TOKEN is the name that each run gives itself"]
     if shown.accelerator is None:
         notes.append("-accel is tcg until KVM is proven")
-    if connect != EMBED:
-        notes.append(f"as --connect {EMBED} makes them; {connect} may have another QEMU")
+    others = [uri for uri in connections if uri != EMBED]
+    if others:
+        notes.append(f"as --connect {EMBED} makes them; {', '.join(others)} may have another QEMU")
     output.out.print(f"({'; '.join(notes)})", soft_wrap=True)
     for name, words in shown.commands.items():
         output.out.print(Text(f"\n# {name}", style="bold"))

@@ -9,11 +9,12 @@ import typer
 from orchestrator.cli import output
 from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.options import (
-    EMBED,
     RUNS_DIR,
     Archive,
-    Connect,
+    ExecutorKind,
     Experiment,
+    Hosts,
+    Jobs,
     Json,
     Locked,
     NoInstall,
@@ -24,6 +25,7 @@ from orchestrator.cli.options import (
     RunsDir,
     Seed,
     Set,
+    SlurmConfig,
     Verbose,
     example,
 )
@@ -34,19 +36,6 @@ from orchestrator.errors import ExitCode, Interrupted, RingbedError
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        "--jobs",
-        "-j",
-        metavar="N",
-        min=1,
-        max=64,
-        show_default=False,
-        help="Sets of guests that take trials at the same time. Default: 1 on the wall clock; "
-        "on the virtual one, which they do not disturb, as many as cores.",
-    ),
-]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", "-k", help="Go on with the other trials when one fails.")
 ]
@@ -69,7 +58,9 @@ def run(
     ] = False,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _no_install: NoInstall = False,
@@ -77,18 +68,17 @@ def run(
     _quiet: Quiet = False,
 ) -> None:
     """Run an experiment and write its report."""
-    from orchestrator.run import session
+    from orchestrator.run import places, session
 
     selection = session.Selection(
         overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed
     )
     settings = session.Settings(
         runs_dir=runs_dir,
-        jobs=jobs,
+        where=places.where(executor, slots=jobs, connect=connect, slurm=slurm_config),
         keep_going=keep_going,
         locked=locked,
         archive=archive,
-        connect=connect,
         verify_deterministic=verify,
     )
     _carry_out(
@@ -104,14 +94,16 @@ def resume(
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
     """Do what is left of a run that was interrupted, or whose trials failed."""
-    from orchestrator.run import session
+    from orchestrator.run import places, session
 
     found = directory.find(runs_dir, wanted)
     if found.state() == "finished":
@@ -119,11 +111,10 @@ def resume(
         return
     settings = session.Settings(
         runs_dir=found.path.parent,
-        jobs=jobs,
+        where=places.where(executor, slots=jobs, connect=connect, slurm=slurm_config),
         keep_going=keep_going,
         locked=locked,
         archive=archive,
-        connect=connect,
     )
     _carry_out(
         lambda watch: session.resume(found, settings, watch),

@@ -223,7 +223,8 @@ def test(
         typer.Option(
             metavar="MARKER",
             show_default=False,
-            help="Only tests that run by name: 'daemon', 'bundle' or 'fresh' (docs/testing.md).",
+            help="Only tests that run by name: 'daemon', 'slurm', 'bundle' or 'fresh' "
+            "(docs/testing.md).",
         ),
     ] = "",
     locked: Locked = False,

@@ -12,10 +12,11 @@ from orchestrator import paths, process
 from orchestrator.cli import output
 from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.options import (
-    EMBED,
     RUNS_DIR,
     Archive,
-    Connect,
+    ExecutorKind,
+    Hosts,
+    Jobs,
     Json,
     Locked,
     Only,
@@ -24,12 +25,13 @@ from orchestrator.cli.options import (
     RunsDir,
     Seed,
     Set,
+    SlurmConfig,
     Verbose,
     example,
 )
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, show_claims, write
-from orchestrator.cli.run import Jobs, KeepGoing, Watch
+from orchestrator.cli.run import KeepGoing, Watch
 from orchestrator.errors import ExitCode, RingbedError, UsageError
 from orchestrator.run import directory, journal, manifest
 from orchestrator.spec import load_experiment
@@ -61,17 +63,20 @@ def verify(
     only: Only = [],  # noqa: B006
     repeat: Repeat = None,
     seed: Seed = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     keep_going: KeepGoing = False,
     locked: Locked = False,
     archive: Archive = "",
-    connect: Connect = EMBED,
+    executor: ExecutorKind = "local",
+    connect: Hosts = [],  # noqa: B006
+    slurm_config: SlurmConfig = None,
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
     _quiet: Quiet = False,
 ) -> None:
     """Run the experiments that make claims, and say which claims were reproduced."""
+    from orchestrator.run.places import where
     from orchestrator.run.session import Selection, Settings
 
     if runs and (names or changes or only or repeat or seed is not None):
@@ -81,11 +86,10 @@ def verify(
     selection = Selection(overrides=tuple(changes), only=tuple(only), repeat=repeat, seed=seed)
     settings = Settings(
         runs_dir=runs_dir,
-        jobs=jobs,
+        where=where(executor, slots=jobs, connect=connect, slurm=slurm_config),
         keep_going=keep_going,
         locked=locked,
         archive=archive,
-        connect=connect,
     )
     with caches_in_use(), reporter(output.err, silent=as_json or output.is_quiet()) as to:
         if runs:

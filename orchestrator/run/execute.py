@@ -87,7 +87,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-class Executor:
+class TrialLoop:
     """Feeds trials to benches; each bench takes one at a time, in the order of the plan."""
 
     def __init__(

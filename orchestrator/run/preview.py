@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.host.accelerator import Accelerator
 from orchestrator.log import step
 from orchestrator.run import session
+from orchestrator.run.places import choose
 from orchestrator.run.plan import Plan
 from orchestrator.run.sealedbed import GUEST, command_line
 from orchestrator.run.session import Selection, Settings
@@ -21,19 +22,23 @@ class Preview:
     """commands: QEMU's words by machine, "machine (topology)" when there are several topologies.
 
     accelerator: None while it is not proven; the command lines then show TCG. missing: what the
-    run will build first. warnings: about the experiment.
+    run will build first. executor: where trials will run, and how many at once. warnings: about
+    the experiment and where it is to run.
     """
 
     plan: Plan
     commands: Mapping[str, list[str]]
     accelerator: Accelerator | None
     missing: tuple[str, ...]
+    executor: str
     warnings: tuple[str, ...]
 
 
 def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
     experiment, outlook, plan = session.foresee(name, selection, settings)
+    executor = choose(settings.where, plan.clock)
+    about_executor = executor.check_plan(plan)
     directory = settings.runs_dir / TOKEN
     if plan.clock == "virtual":
         made = [{GUEST: command_line(one, outlook, directory)} for one in plan.topologies]
@@ -52,7 +57,8 @@ def make(name: str, selection: Selection, settings: Settings) -> Preview:
         commands=commands,
         accelerator=outlook.accelerator if outlook.is_proven else None,
         missing=outlook.missing,
-        warnings=(*plan.warnings, *_other_name(experiment)),
+        executor=executor.describe(),
+        warnings=(*plan.warnings, *about_executor, *_other_name(experiment)),
     )
 
 

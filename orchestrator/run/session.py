@@ -3,7 +3,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,22 +12,20 @@ from typing import Any, Protocol, Self
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
 from orchestrator.host import durable
 from orchestrator.host.accelerator import Accelerator, known_accelerator, probe_accelerator
-from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import JsonLines, sink, step
 from orchestrator.run import determinism, directory, journal, manifest, stored, supplies
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
-from orchestrator.run.execute import Executor, GuestBench, Observer, Tally
+from orchestrator.run.execute import Observer, Tally, TrialLoop
+from orchestrator.run.executor import Executor, MakeBenches, Site
 from orchestrator.run.journal import Journal
+from orchestrator.run.places import Where, choose
 from orchestrator.run.plan import Costs, Plan, Trial, make_plan
-from orchestrator.run.sealedbed import SealedTestbed
 from orchestrator.run.supplies import Outlook, Supplies
-from orchestrator.run.testbed import Testbed, open_hypervisor
 from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.loading import is_clock_open
 from orchestrator.spec.model import Clock
 from orchestrator.spec.topology import Topology
-from orchestrator.vm.connection import EMBED
 from orchestrator.vm.sweep import sweep_stale
 
 logger = logging.getLogger(__name__)
@@ -57,15 +55,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How it is run. jobs: sets of guests that take trials at the same time; None: one on the wall
-    clock, where they would disturb each other, and one for each core on the virtual clock."""
+    """How it is run, and where."""
 
     runs_dir: Path
-    jobs: int | None = None
+    where: Where = field(default_factory=Where)
     keep_going: bool = False
     locked: bool = False
     archive: str = ""
-    connect: str = "embed"
     verify_deterministic: bool = False
     command: tuple[str, ...] = field(default_factory=lambda: tuple(manifest.command_line()))
 
@@ -133,8 +129,10 @@ def prepare(name: str, selection: Selection, settings: Settings) -> Prepared:
 
 def _prepare(path: Path, selection: Selection, settings: Settings, clock: Clock) -> Prepared:
     experiment = load_experiment(path, selection.overrides, clock=clock)
-    # A plan without its inputs finds mistakes of the file before anything is built.
-    _plan(experiment, selection, {})
+    # A plan without its inputs finds mistakes of the file, and a place that cannot be had, before
+    # anything is built.
+    outline = _plan(experiment, selection, {})
+    choose(settings.where, clock).check_plan(outline)
     found = _gather(experiment, settings)
     plan = _plan(experiment, selection, found.inputs)
     return Prepared(experiment=experiment, supplies=found, plan=plan)
@@ -148,7 +146,7 @@ def _gather(experiment: Experiment, settings: Settings) -> Supplies:
 
 def _clock_of(accelerator: Accelerator, settings: Settings) -> Clock:
     """The clock of an experiment that leaves the choice open."""
-    return "wall" if accelerator.kind == "kvm" or settings.connect != EMBED else "virtual"
+    return "wall" if accelerator.kind == "kvm" or settings.where.is_remote else "virtual"
 
 
 def foresee(
@@ -172,8 +170,9 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     sweep()
     prepared = prepare(name, selection, settings)
     experiment, found, plan = prepared.experiment, prepared.supplies, prepared.plan
+    executor = _executor(found, plan, settings)
     warnings = [prepared.notice] if prepared.notice else []
-    warnings += _check_host(found, plan, settings)
+    warnings += _check_host(found, plan, executor, settings)
     with directory.create(settings.runs_dir, experiment.name) as run, _logged(run):
         watcher.created(run)
         _warn(warnings)
@@ -182,7 +181,8 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
         written = manifest.begin(run, experiment, plan, found, settings.command)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-start")
-            _Work(run, plan, found, settings, written, written_journal, watcher).do(plan.trials)
+            work = _Work(run, plan, found, settings, written, written_journal, watcher)
+            work.do(executor, plan.trials)
         if settings.verify_deterministic:
             watcher.trials(determinism.REPETITIONS * len(plan.trials), _seconds_each(plan))
             determinism.verify(run, plan, found, watcher)
@@ -201,13 +201,15 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
         plan = _plan(experiment, selection, found.inputs)
         _refuse_other_inputs(run, asked, plan)
         left = [trial for trial in plan.trials if trial.id not in done]
-        warnings = _check_host(found, plan, settings)
+        executor = _executor(found, plan, settings)
+        warnings = _check_host(found, plan, executor, settings)
         watcher.created(run)
         _warn(warnings)
         written.resume(settings.command)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-resume")
-            _Work(run, plan, found, settings, written, written_journal, watcher).do(left)
+            work = _Work(run, plan, found, settings, written, written_journal, watcher)
+            work.do(executor, left)
     return run
 
 
@@ -235,20 +237,22 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
     )
 
 
-def _check_host(found: Supplies, plan: Plan, settings: Settings) -> list[str]:
-    """What the user should know of a host that can take the run; HostError when it cannot."""
+def _executor(found: Supplies, plan: Plan, settings: Settings) -> Executor:
+    """Where the trials run; how many at a time, if the user left that open."""
+    where = settings.where
+    if where.slots is None and where.kind == "local" and plan.clock == "virtual":
+        where = replace(where, slots=supplies.most_slots(found.host, plan.demand))
+    return choose(where, plan.clock)
+
+
+def _check_host(found: Supplies, plan: Plan, executor: Executor, settings: Settings) -> list[str]:
+    """What the user should know of a place that can take the run; an error when it cannot."""
     if settings.verify_deterministic and plan.clock != "virtual":
         raise UsageError(
             "--verify-deterministic: on the wall clock no two runs are the same",
             hint="--set clock=virtual",
         )
-    if plan.clock == "virtual" and settings.connect != EMBED:
-        raise UsageError(
-            f"--connect {settings.connect}: on the virtual clock the guest runs on this host",
-            hint="leave --connect out, or --set clock=wall",
-        )
-    slots = _slots(found, plan, settings)
-    warnings = supplies.check_guests(found.host, plan.demand, slots=slots)
+    warnings = [*executor.check_plan(plan), *executor.check_host(plan, found.host)]
     hint = "./ringbed clean --runs removes runs that did not finish; or use --runs-dir"
     supplies.check_disk(settings.runs_dir, who="a run", hint=hint)
     return [*plan.warnings, *warnings]
@@ -291,18 +295,6 @@ def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan) -
         )
 
 
-def _slots(found: Supplies, plan: Plan, settings: Settings) -> int:
-    """Trials at the same time."""
-    if settings.jobs is not None:
-        return settings.jobs
-    if plan.clock == "wall":
-        return 1
-    return supplies.most_slots(found.host, plan.demand)
-
-
-type _MakeBench = Callable[[Topology, int, Mapping[str, str]], GuestBench]
-
-
 class _Work:
     """The trials of a run, from the first guest to the last line of the journal."""
 
@@ -323,84 +315,52 @@ class _Work:
         self._manifest = written
         self._journal = written_journal
         self._watcher = watcher
-        self._executor = Executor(run, written_journal, watcher, keep_going=settings.keep_going)
+        self._loop = TrialLoop(run, written_journal, watcher, keep_going=settings.keep_going)
 
-    def do(self, trials: Sequence[Trial]) -> None:
+    def do(self, executor: Executor, trials: Sequence[Trial]) -> None:
         """Take the trials and end the run: in the journal, in the manifest, and by its error."""
         self._watcher.trials(len(trials), _seconds_each(self._plan))
         outcome = "failed"
         try:
-            with self._open_benches() as make_bench:
+            site = Site(
+                supplies=self._supplies,
+                directory=self._run.path,
+                came_up=self._manifest.add_bench,
+            )
+            with executor.open(site) as make_benches:
                 for topology in self._plan.topologies:
                     mine = [trial for trial in trials if trial.topology == topology.id]
                     if mine and not self._is_over():
-                        self._on_topology(make_bench, topology, mine)
-            outcome = "failed" if self._executor.tally.failed else "ok"
+                        self._on_topology(make_benches, executor.slots, topology, mine)
+            outcome = "failed" if self._loop.tally.failed else "ok"
         except Interrupted:
             outcome = "interrupted"
             raise
         finally:
             self._journal.append("run-end", outcome=outcome)
             self._manifest.end(outcome)
-        if self._executor.tally.failed:
-            raise RunFailed(self._executor.tally, self._run)
+        if self._loop.tally.failed:
+            raise RunFailed(self._loop.tally, self._run)
 
     def _is_over(self) -> bool:
-        return bool(self._executor.tally.failed) and not self._settings.keep_going
-
-    @contextmanager
-    def _open_benches(self) -> Iterator[_MakeBench]:
-        """Where this run's guests live; yields what makes a bench there."""
-        directory, came_up = self._run.machines, self._manifest.add_bench
-        if self._plan.clock == "virtual":
-            with OwnedDirectory(new_token()) as state:
-
-                def sealed(topology: Topology, slot: int, traces: Mapping[str, str]) -> GuestBench:
-                    return SealedTestbed(
-                        topology,
-                        self._supplies,
-                        directory,
-                        state=state,
-                        slot=slot,
-                        traces=traces,
-                        came_up=came_up,
-                    )
-
-                yield sealed
-            return
-        with open_hypervisor(self._settings.connect) as hypervisor:
-
-            def testbed(topology: Topology, slot: int, traces: Mapping[str, str]) -> GuestBench:
-                return Testbed(
-                    hypervisor,
-                    topology,
-                    self._supplies,
-                    directory,
-                    slot=slot,
-                    traces=traces,
-                    came_up=came_up,
-                )
-
-            yield testbed
+        return bool(self._loop.tally.failed) and not self._settings.keep_going
 
     def _on_topology(
-        self, make_bench: _MakeBench, topology: Topology, trials: Sequence[Trial]
+        self, make: MakeBenches, slots: int, topology: Topology, trials: Sequence[Trial]
     ) -> None:
         traces = {
             trial.workload.trace.file: (self._run.path / trial.workload.trace.file).read_text()
             for trial in trials
             if trial.workload.trace is not None
         }
-        most = _slots(self._supplies, self._plan, self._settings)
-        slots = range(1, min(most, len(trials)) + 1)
-        benches = [make_bench(topology, slot, traces) for slot in slots]
+        benches = make(topology, min(slots, len(trials)), traces)
         with ExitStack() as stack:
             for bench in benches:
                 stack.callback(bench.close)
             for bench in benches:
                 bench.up()
             with step(f"{len(trials)} trials"):
-                self._executor.run_all(trials, benches)
+                self._loop.run_all(trials, benches)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def up(name: str, overrides: Sequence[str], *, connect: str, locked: bool, archi
     """Start the machines of an experiment's first topology as a run would, and leave them to a
     lease: they stay until `vm down`."""
     session.sweep()
-    settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive, connect=connect)
+    settings = Settings(runs_dir=paths.state(), locked=locked, archive=archive)
     # Guests to work with by hand are what the wall clock has: one for each machine.
     selection = Selection(overrides=("clock=wall", *overrides))
     prepared = session.prepare(name, selection, settings)

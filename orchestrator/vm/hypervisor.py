@@ -26,8 +26,9 @@ from orchestrator.vm.files import Files, LocalFiles
 from orchestrator.vm.group import Group, destroy_all
 from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.machine import Machine, Services
-from orchestrator.vm.model import Accelerator, NicModel, Topology
+from orchestrator.vm.model import MIB, Accelerator, NicModel, Topology
 from orchestrator.vm.remote import RemoteFiles, is_remote
+from orchestrator.vm.slots import Amount, SlotLease, lease_slot
 from orchestrator.vm.state import RunState
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,24 @@ class Hypervisor:
     @property
     def state_directory(self) -> Path:
         return self._state.path
+
+    def lease_slot(self, cores: int, memory_bytes: int, log: Path) -> SlotLease | None:
+        """Lease cores and memory of the host; None when too many of them are leased already.
+
+        Who wants more cores than there are gets them all. Raises HostError when the host has less
+        memory than that, or cannot be asked.
+        """
+        with libvirt_connection.mapped(f"{self.options.connect} does not say what its host has"):
+            _, mib, cpus, *_ = self._connection.getInfo()
+        whole = Amount(cores=cpus, mib=mib)
+        wanted = Amount(cores=min(cores, cpus), mib=-(-memory_bytes // MIB))
+        if not wanted.fits(whole):
+            raise HostError(
+                f"the guests need {wanted.mib} MiB of memory, "
+                f"the host of {self.options.connect} has {mib} MiB",
+                hint="give less: --set machines.server.memory=512MiB",
+            )
+        return lease_slot(self.options.connect, wanted, whole, log)
 
     def define(self, topology: Topology, directory: Path) -> Group:
         """Make the machines of a topology, without starting anything.

@@ -64,14 +64,15 @@ class RemoteHost:
             options=tuple(options),
         )
 
+    def command(self, script: str, *, terminal: bool = False) -> list[str]:
+        """The words that run a shell script there."""
+        options = [*self.options, *(("-tt",) if terminal else ())]
+        return [self.program, *options, "-p", str(self.port), self.destination, script]
+
     def run(self, script: str, *, input_text: str | None = None) -> str:
         """Standard output of a shell script there. Raises HostError when it fails."""
         try:
-            done = process.run(
-                (self.program, *self.options, "-p", str(self.port), self.destination, script),
-                timeout=COMMAND_S,
-                input_text=input_text,
-            )
+            done = process.run(self.command(script), timeout=COMMAND_S, input_text=input_text)
         except CommandError as error:
             raise HostError(
                 f"a command on {self.destination} failed", details=error.details, hint=HINT

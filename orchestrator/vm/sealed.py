@@ -19,12 +19,12 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import ConnectError, QMPClient, QMPError
 
 from orchestrator import process
 from orchestrator.errors import MachineError
@@ -354,12 +354,7 @@ def _listens(socket: Path) -> bool:
 @asynccontextmanager
 async def _connected(socket: Path) -> AsyncIterator[QMPClient]:
     """QEMU's monitor, set up to leave shared memory, the nvdimms, out of what is saved."""
-    client = QMPClient("sealed")
-    for _ in range(CONNECT_ATTEMPTS):
-        if _listens(socket):
-            break
-        await asyncio.sleep(TICK_S)
-    await client.connect(str(socket))
+    client = await _connect(socket)
     try:
         ignore = {"capability": "x-ignore-shared", "state": True}
         await client.execute("migrate-set-capabilities", {"capabilities": [ignore]})
@@ -368,6 +363,19 @@ async def _connected(socket: Path) -> AsyncIterator[QMPClient]:
         yield client
     finally:
         await client.disconnect()
+
+
+async def _connect(socket: Path) -> QMPClient:
+    """QEMU makes the socket at one moment and listens to it at a later one."""
+    for _ in range(CONNECT_ATTEMPTS):
+        if socket.exists():
+            client = QMPClient("sealed")
+            client.logger.setLevel(logging.CRITICAL)
+            with suppress(ConnectError):
+                await client.connect(str(socket))
+                return client
+        await asyncio.sleep(TICK_S)
+    raise TimeoutError(f"nobody listens to {socket}")
 
 
 async def _migrated(client: QMPClient) -> None:

@@ -75,6 +75,25 @@ def test_the_plan_is_that_of_the_run(home: Path) -> None:
     assert kernel == f"{home}/cache/images/guest-{data['inputs']['image']}/vmlinux"
 
 
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs QEMU")
+def test_it_says_where_trials_would_run(home: Path) -> None:
+    done = plan(home, "message-size", "--json", "-j", "3", "--set", "clock=wall")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["executor"] == {"kind": "local", "slots": 3, "description": "local, 3 slots"}
+    assert any("share a host's cores" in warning for warning in data["warnings"])
+
+
+def test_a_place_that_cannot_be_is_refused(home: Path) -> None:
+    elsewhere = ("--connect", "qemu+ssh://a/system", "--connect", "qemu+ssh://b/system")
+    virtual = plan(home, "message-size", "--set", "clock=virtual", *elsewhere)
+    assert virtual.returncode == 2
+    assert "on the virtual clock the guest runs on this host" in virtual.stderr
+    both = plan(home, "message-size", "--set", "clock=virtual", "--executor", "slurm", *elsewhere)
+    assert both.returncode == 2
+    assert "--executor slurm has none" in both.stderr
+
+
 def test_a_name_that_is_not_the_folders_is_told(home: Path) -> None:
     folder = home / "other"
     folder.mkdir()

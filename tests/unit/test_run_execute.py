@@ -12,7 +12,7 @@ from orchestrator.errors import Interrupted, MachineError, StepError
 from orchestrator.run import compose, directory, journal
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
-from orchestrator.run.execute import Executor, Tally
+from orchestrator.run.execute import Tally, TrialLoop
 from orchestrator.run.journal import Journal
 from orchestrator.run.plan import Plan, Trial, make_plan
 from orchestrator.run.session import RunFailed
@@ -59,8 +59,8 @@ def run(tmp_path: Path) -> RunDirectory:
 
 def take(run: RunDirectory, plan: Plan, *benches: Bench, keep_going: bool = False) -> Tally:
     with Journal(run.journal) as written:
-        executor = Executor(run, written, Silent(), keep_going=keep_going)
-        return executor.run_all(plan.trials[:6], benches)
+        loop = TrialLoop(run, written, Silent(), keep_going=keep_going)
+        return loop.run_all(plan.trials[:6], benches)
 
 
 def status(run: RunDirectory, trial: Trial) -> str:
@@ -111,7 +111,7 @@ def test_a_void_trial_is_done_and_told_with_its_reason(run: RunDirectory, plan: 
             told.append((outcome, reason))
 
     with Journal(run.journal) as written:
-        Executor(run, written, Listening(), keep_going=False).run_all(plan.trials[:3], [Late()])
+        TrialLoop(run, written, Listening(), keep_going=False).run_all(plan.trials[:3], [Late()])
     assert told == [("ok", ""), ("void", "the client was late"), ("ok", "")]
     progress = journal.progress(run.journal)
     assert progress.voids == {plan.trials[1].id: "the client was late"}

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,12 +163,12 @@ class Done:
 class Command:
     """A ringbed that was started; its output goes to files, so that it never waits for a reader."""
 
-    def __init__(self, places: Places, number: int, words: tuple[str, ...]) -> None:
+    def __init__(self, places: Places, number: int, words: Sequence[str]) -> None:
         self._out = places.root / f"{number}.out"
         self._err = places.root / f"{number}.err"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                argv(*words),
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -201,15 +201,17 @@ class Command:
 
 
 class Ringbed:
-    """The command line, in places of a test's own."""
+    """The command line, in places of a test's own. program: what the words are given to; else the
+    package itself, without the launcher."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, program: Sequence[str] = ()) -> None:
         self.places = places
+        self._program = list(program) or argv()
         self._number = 0
 
     def start(self, *words: str) -> Command:
         self._number += 1
-        return Command(self.places, self._number, words)
+        return Command(self.places, self._number, [*self._program, *words])
 
     def __call__(self, *words: str, seconds: float = 120.0) -> Done:
         return self.start(*words).wait(seconds)

@@ -2,18 +2,23 @@
 """Guests through a libvirt daemon: here as with qemu:///system, and elsewhere by qemu+ssh.
 
 Daemon and sshd run in a mount namespace in which /etc, /run and /var are their own. So they find
-and leave nothing on this host, and what a "remote" guest needs has to be brought there.
+and leave nothing on this host, and what a "remote" guest needs has to be brought there. Two of
+them are two hosts, as far as ringbed can tell.
 """
 
+import json
+import os
 import shutil
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import every_nic
+from leftovers import Ringbed
 
 from orchestrator import process
 from orchestrator.errors import HostError, UsageError
@@ -22,10 +27,12 @@ from orchestrator.host.ports import lease_port
 from orchestrator.vm.hypervisor import Hypervisor, HypervisorOptions
 from orchestrator.vm.keys import guest_keys
 from orchestrator.vm.model import Boot, Topology
+from orchestrator.vm.slots import Amount, lease_slot
 
 pytestmark = pytest.mark.daemon
 
-LINKED = ("nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
+# Without hosts, libvirt asks a name server for its own name, for minutes.
+LINKED = ("hosts", "nsswitch.conf", "ld.so.cache", "alternatives", "resolv.conf")
 SSHD_USER = "sshd:x:64056:65534::/run/sshd:/usr/sbin/nologin\n"
 QEMU_CONF = """
 stdio_handler = "file"
@@ -71,15 +78,14 @@ def begin(places: Path, port: int) -> list[str]:
         f"{shutil.which('sshd')} -D -e -f {places}/sshd_config & "
         f"exec libvirtd -f {places}/libvirtd.conf"
     )
-    return [*words, "sh", "-c", script]
+    # libvirt waits for the end of each QEMU that it asks for its abilities, and these are daemons:
+    # somebody has to reap them at once, which not every machine's first process does.
+    return [*words, "tini", "-s", "-g", "--", "sh", "-c", script]
 
 
-@pytest.fixture(scope="module")
-def daemon(own_places: Path) -> Iterator[tuple[Path, int]]:
+@contextmanager
+def host(places: Path) -> Iterator[tuple[Path, int]]:
     """A running daemon: the path of its socket, and the port of the sshd beside it."""
-    if shutil.which("libvirtd") is None or shutil.which("sshd") is None:
-        pytest.skip("the tools tree has no libvirtd or no sshd")
-    places = own_places / "daemon"
     (places / "run").mkdir(parents=True)
     with (
         lease_port() as lease,
@@ -93,6 +99,29 @@ def daemon(own_places: Path) -> Iterator[tuple[Path, int]]:
                     break
             time.sleep(0.05)
         yield path, lease.port
+
+
+@pytest.fixture(scope="module")
+def daemon(own_places: Path) -> Iterator[tuple[Path, int]]:
+    if shutil.which("libvirtd") is None or shutil.which("sshd") is None:
+        pytest.skip("the tools tree has no libvirtd or no sshd")
+    with host(own_places / "daemon") as found:
+        yield found
+
+
+def remote_uri(own_places: Path, port: int) -> str:
+    """How that host is reached; with nothing of this user's own ssh: neither configuration nor
+    known hosts."""
+    keys = guest_keys()
+    ssh = own_places / f"ssh-{port}"
+    known = own_places / f"known_hosts-{port}"
+    known.write_text(f"[127.0.0.1]:{port} {keys.host_public}\n", encoding="utf-8")
+    ssh.write_text(
+        f'#!/bin/sh\nexec ssh -F none -i {keys.user} -o UserKnownHostsFile={known} "$@"\n',
+        encoding="utf-8",
+    )
+    ssh.chmod(0o755)
+    return f"qemu+ssh://root@127.0.0.1:{port}/system?command={ssh}"
 
 
 def plain_pair(boot: Boot) -> Topology:
@@ -131,17 +160,7 @@ def test_guests_live_through_a_daemon(
 def test_a_guest_lives_on_another_host(
     daemon: tuple[Path, int], boot: Boot, own_places: Path
 ) -> None:
-    # Nothing of this user's own ssh: neither configuration nor known hosts.
-    ssh = own_places / "ssh"
-    known = own_places / "known_hosts"
-    keys = guest_keys()
-    known.write_text(f"[127.0.0.1]:{daemon[1]} {keys.host_public}\n", encoding="utf-8")
-    ssh.write_text(
-        f'#!/bin/sh\nexec ssh -F none -i {keys.user} -o UserKnownHostsFile={known} "$@"\n',
-        encoding="utf-8",
-    )
-    ssh.chmod(0o755)
-    uri = f"qemu+ssh://root@127.0.0.1:{daemon[1]}/system?command={ssh}"
+    uri = remote_uri(own_places, daemon[1])
     client = replace(plain_pair(boot).machines[0], nics=())
     with Hypervisor(new_token(), HypervisorOptions(connect=uri)) as hypervisor:
         group = hypervisor.define(Topology(machines=(client,)), own_places / "far")
@@ -156,6 +175,42 @@ def test_a_guest_lives_on_another_host(
             hypervisor.lease("test")
         state = hypervisor.state_directory
     assert not state.exists()
+
+
+def test_two_hosts_share_the_trials_in_leased_slots(
+    daemon: tuple[Path, int], own_places: Path, ringbed: Ringbed, tiny: str
+) -> None:
+    with host(own_places / "second") as second:
+        hosts = [remote_uri(own_places, port) for port in (daemon[1], second[1])]
+        whole = Amount(cores=os.cpu_count() or 1, mib=4096)
+        words = [word for uri in hosts for word in ("--connect", uri)]
+        # A set of guests wants two cores at least, so that a host has no more than cores / 2 slots.
+        fit = max(1, whole.cores // 2)
+        trials = 2 * fit
+        command = ringbed.start(
+            "run", tiny, "--json", *words, "--repeat", str(trials), "-j", str(trials + 2)
+        )
+
+        def slots() -> int:
+            logs = list(ringbed.places.runs.glob("*/log.jsonl"))
+            return sum(log.read_text(encoding="utf-8").count(" is on qemu+ssh") for log in logs)
+
+        command.until(lambda: slots() == trials, "the slots", 120)
+        # Another ringbed, at the same time, gets none of the cores that are taken.
+        everything = Amount(cores=whole.cores, mib=1)
+        for uri in hosts:
+            assert lease_slot(uri, everything, whole, own_places / "lease.log") is None
+        done = command.wait(900)
+        assert done.code == 0, done.err
+        run = Path(json.loads(done.out)["path"])
+        log = (run / "log.jsonl").read_text(encoding="utf-8")
+        for uri in hosts:
+            assert log.count(f"is on {uri}") == fit
+            lease = lease_slot(uri, everything, whole, own_places / "lease.log")
+            assert lease is not None
+            lease.close()
+        assert len(list((run / "trials").glob("*/load.json"))) == trials
+        assert ringbed.places.clean_within(), ringbed.places.leftovers()
 
 
 def test_no_daemon_is_an_error_with_a_hint(own_places: Path) -> None:
