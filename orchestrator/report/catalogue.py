@@ -174,9 +174,13 @@ def _latency(
         label, reference = line
         highest = max(p.offered_rps for points in curves.values() for p in points)
         shown = reference.rps <= highest * 1.04
-        ys = tuple((reference.quantiles[q][shown] / 1e3).tolist())
-        rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
-        notes.append(f"{label} is the ideal server without any overhead: no stack can be below.")
+        # Loads far below saturation end before the line begins: then there is nothing to show.
+        if shown.any():
+            ys = tuple((reference.quantiles[q][shown] / 1e3).tolist())
+            rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
+            notes.append(
+                f"{label} is the ideal server without any overhead: no stack can be below."
+            )
     if any(point.invalid for points in curves.values() for point in points):
         notes.append(
             "Crossed circles do not count: the trial is void, or has too few requests for this "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,10 +27,12 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A chart with its SVG for the page and the command that makes its files anew."""
+    """A chart with its SVG for the page, or why there is none, and the command that makes its
+    files anew."""
 
     chart: Chart
     svg: Markup
+    failure: str
     command: str
 
 
@@ -68,8 +71,13 @@ class CheckRow:
     ratio: str
 
 
-def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -> str:
-    """The HTML text. svgs: figure name -> SVG."""
+def page(
+    results: Results,
+    groups: Sequence[Group],
+    svgs: Mapping[str, bytes],
+    failures: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The HTML text. svgs: figure name -> SVG; failures: figure name -> why it was not drawn."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -104,7 +112,10 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
         summary=summary_columns(results, named.rows),
         lowest=lowest_load(results.summaries),
         counted=counted(results, named.rows),
-        groups=[(group, [_drawn(results, one, svgs) for one in group.charts]) for group in groups],
+        groups=[
+            (group, [_drawn(results, one, svgs, failures) for one in group.charts])
+            for group in groups
+        ],
         balances=_balances(named.rows),
         outcomes=Outcome,
         checks=crosschecks(results),
@@ -195,10 +206,14 @@ def counted(results: Results, rows: Sequence[Row]) -> list[str]:
     return [*([told] if places else []), *failures]
 
 
-def _drawn(results: Results, chart: Chart, svgs: Mapping[str, bytes]) -> Drawn:
+def _drawn(
+    results: Results, chart: Chart, svgs: Mapping[str, bytes], failures: Mapping[str, str]
+) -> Drawn:
+    failure = failures.get(chart.name, "")
     return Drawn(
         chart=chart,
-        svg=Markup(inline(svgs[chart.name], chart.title)),
+        svg=Markup("") if failure else Markup(inline(svgs[chart.name], chart.title)),
+        failure=failure,
         command=f"./ringbed report {results.run} --figure {chart.name}",
     )
 
