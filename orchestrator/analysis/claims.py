@@ -161,17 +161,29 @@ class Evaluator:
         }
 
     def _max_load(self, ref: Reference) -> Floats:
-        subjects = {r.trial.subject for r in self._records if r.trial.id in self._chosen(ref)}
-        for summary in self._summaries:
-            if summary.series.variant not in subjects:
-                continue
-            if summary.slo is None:
-                raise _NotMeasurable("the experiment names no slo, or has no open-loop points")
-            answers = [one for one in summary.slo.answers if one.state is not State.NO_POINTS]
-            if answers and all(one.state is State.MEASURED for one in answers):
-                return np.array([one.rps for one in answers])
-            raise _NotMeasurable(f"{ref}: {summary.slo.median.state}")
-        raise _NotMeasurable(f"{ref.variant} was not measured")
+        chosen = self._chosen(ref)
+        wanted = {
+            (trial.subject, trial.workload_label)
+            for trial in (record.trial for record in self._records)
+            if trial.id in chosen and trial.kind == "measure"
+        }
+        found = [
+            one for one in self._summaries if (one.series.variant, one.series.workload) in wanted
+        ]
+        if not found:
+            raise _NotMeasurable(f"{ref} was not measured")
+        if len(found) > 1:
+            names = sorted(f"{one.series.variant}, {one.series.workload}" for one in found)
+            raise _NotMeasurable(
+                f"{ref} means {len(names)} curves; name one in brackets: {'; '.join(names)}"
+            )
+        slo = found[0].slo
+        if slo is None:
+            raise _NotMeasurable("the experiment names no slo, or has no open-loop points")
+        answers = [one for one in slo.answers if one.state is not State.NO_POINTS]
+        if answers and all(one.state is State.MEASURED for one in answers):
+            return np.array([one.rps for one in answers])
+        raise _NotMeasurable(f"{ref}: {slo.median.state}")
 
 
 def _same(found: str | None, wanted: str) -> bool:

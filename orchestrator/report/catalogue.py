@@ -178,9 +178,7 @@ def _latency(
         if shown.any():
             ys = tuple((reference.quantiles[q][shown] / 1e3).tolist())
             rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
-            notes.append(
-                f"{label} is the ideal server without any overhead: no stack can be below."
-            )
+            notes.append(f"{label} is the ideal server without overhead: no stack can be below.")
     if any(point.invalid for points in curves.values() for point in points):
         notes.append(
             "Crossed circles do not count: the trial is void, or has too few requests for this "
@@ -299,17 +297,20 @@ def _reference(results: Results, panel: Panel) -> tuple[str, queueing.Line] | No
     """The M/G/n line of a service-time sweep; n is the number of the server's threads."""
     for record in results.records:
         work = record.trial.workload
-        if _panel_of(record) != panel or record.server is None or not work.service_mean_ns:
+        service = work.service_time
+        if _panel_of(record) != panel or record.server is None or service is None:
             continue
-        if work.service_distribution not in queueing.DISTRIBUTIONS or work.arrival != "poisson":
+        if not service.mean_ns or work.arrival != "poisson":
+            continue
+        if service.distribution not in queueing.DISTRIBUTIONS:
             continue
         servers = len(record.server.threads)
         line = queueing.reference(
-            work.service_distribution,
-            work.service_mean_ns,
+            service.distribution,
+            service.mean_ns,
             servers,
             tuple(q for _, q in QUANTILES.values()),
-            sigma=work.service_sigma,
+            sigma=service.sigma,
         )
         return f"ideal M/G/{servers}", line
     return None
