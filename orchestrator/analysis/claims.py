@@ -8,10 +8,12 @@ a latency the smallest (the unloaded one), and anything else the median over all
 A claim is evaluated on the medians, and again on 10,000 bootstrap resamples of the repetitions.
 It is reproduced, or not reproduced, when at least 95 % of the resamples agree with the medians.
 Otherwise the repetitions do not decide it, and it is not measurable here, like a claim about
-something that was not or could not be measured. A metric measured once has no resamples and
-enters as it is.
+something that was not or could not be measured. On the wall clock fewer than three repetitions
+decide nothing; on the virtual clock one is exact. The kernel's counts (accounting) enter as they
+are.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -24,7 +26,13 @@ from numpy.typing import NDArray
 from orchestrator.analysis.points import Point, Points, Sample
 from orchestrator.analysis.raw import Record
 from orchestrator.analysis.slo import State
-from orchestrator.analysis.statistics import CONFIDENCE, RESAMPLES, SEED, median_interval
+from orchestrator.analysis.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    attainable_confidence,
+    median_interval,
+)
 from orchestrator.analysis.summary import Summary
 from orchestrator.spec.claims import (
     Arithmetic,
@@ -39,7 +47,10 @@ from orchestrator.spec.claims import (
     parse_claim,
     references,
 )
+from orchestrator.spec.metrics import find_metric
 from orchestrator.spec.units import split_quantity
+
+FEWEST = 3
 
 type Floats = NDArray[np.float64]
 
@@ -118,7 +129,7 @@ class Evaluator:
                 raise _NotMeasurable(f"needs the {wanted} clock; this run used: {clock or 'none'}")
             comparison = parse_claim(str(claim["expression"]))
             samples = {str(ref): self.samples(ref) for ref in references(comparison)}
-            outcome, undecided, holds, reason = _decide(comparison, samples)
+            outcome, undecided, holds, reason = _decide(comparison, samples, clock)
             measured = tuple(_measured(name, values) for name, values in samples.items())
         except _NotMeasurable as error:
             reason = str(error)
@@ -226,7 +237,7 @@ def _measured(name: str, values: Floats) -> Measured:
 
 
 def _decide(
-    comparison: Comparison, samples: Mapping[str, Floats]
+    comparison: Comparison, samples: Mapping[str, Floats], clock: str
 ) -> tuple[Outcome, bool, float, str]:
     medians = {name: np.array([np.median(values)]) for name, values in samples.items()}
     truth = bool(_holds(comparison, medians)[0])
@@ -236,7 +247,14 @@ def _decide(
         rows = random.integers(0, len(values), size=(RESAMPLES, len(values)))
         resampled[name] = np.median(values[rows], axis=1)
     holds = float(np.mean(_holds(comparison, resampled))) if resampled else float(truth)
-    fewest = min((len(values) for values in samples.values()), default=0)
+    fewest = _fewest(comparison, samples)
+    if clock != "virtual" and fewest < FEWEST:
+        return (
+            Outcome.NOT_MEASURABLE,
+            True,
+            holds,
+            f"{fewest} valid repetition{'s' * (fewest != 1)} on the wall clock; {FEWEST} are needed",
+        )
     agree = holds if truth else 1.0 - holds
     outcome = Outcome.REPRODUCED if truth else Outcome.NOT_REPRODUCED
     share = f"holds in {holds:.0%} of resamples"
@@ -247,9 +265,23 @@ def _decide(
             holds,
             f"the repetitions do not decide it: {share}; measure with more repetitions",
         )
-    if fewest <= 1:
-        share = "a metric measured once has no interval"
+    if clock == "virtual" and fewest <= 1:
+        share = "a measurement on the virtual clock is exact"
+    elif clock != "virtual" and not math.isinf(fewest):
+        attainable = min(CONFIDENCE, attainable_confidence(int(fewest)))
+        share += f"; {fewest} repetitions give at most {attainable:.0%} confidence"
     return outcome, False, holds, share
+
+
+def _fewest(comparison: Comparison, samples: Mapping[str, Floats]) -> float:
+    """The repetitions that the verdict rests on. The kernel's own counts are no timings: each
+    variant has one trial of them, and they do not enter; infinite when there is nothing else."""
+    timed = [
+        len(samples[str(ref)])
+        for ref in references(comparison)
+        if (known := find_metric(ref.metric)) is None or known.scope != "accounting"
+    ]
+    return min(timed, default=math.inf)
 
 
 def _holds(comparison: Comparison, values: Mapping[str, Floats]) -> NDArray[np.bool_]:

@@ -79,11 +79,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """load.json: what the load generator saw."""
+    """load.json: what the load generator saw. scheduled: requests due in the measured window."""
 
     offered_rps: float
     achieved_rps: float
     duration_ns: int
+    scheduled: int
     sent: int
     completed: int
     bytes_sent: int
@@ -255,6 +256,7 @@ def read_load(path: Path) -> Load:
         offered_rps=data.number("offered_rps", float("nan")),
         achieved_rps=data.number("achieved_rps"),
         duration_ns=data.integer("duration_ns"),
+        scheduled=data.integer("scheduled"),
         sent=data.integer("sent"),
         completed=data.integer("completed"),
         bytes_sent=data.integer("bytes_sent"),

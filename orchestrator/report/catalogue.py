@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, Series, queueing
+from orchestrator.analysis import Histogram, Panel, Point, Results, Series, queueing
 from orchestrator.analysis.raw import Record
+from orchestrator.analysis.saturation import Saturation
 from orchestrator.report import figures, naming, sweeps, theme
 from orchestrator.report.figures import Rule
 from orchestrator.report.formats import rate, time_us
@@ -20,7 +21,6 @@ from orchestrator.report.sweeps import Sweep, Table
 from orchestrator.report.theme import Style
 
 QUANTILES = {"p50": ("p50", 0.5), "p99": ("p99", 0.99), "p999": ("p99.9", 0.999)}
-FOLLOWS = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +233,8 @@ def _achieved(results: Results, panel: Panel, slug: str, styles: Mapping[str, St
     return Chart(
         name=f"{slug}-achieved",
         title="Achieved over offered load",
-        caption="Below the dotted diagonal, requests are no longer answered in time.",
+        caption="The dotted diagonal is what was asked for; random arrivals scatter around it. Far "
+        "below it, requests are no longer answered in time.",
         draw=lambda: figures.achieved(curves, styles),
         data=lambda: _point_rows(curves),
     )
@@ -275,9 +276,10 @@ def common_load(results: Results, panel: Panel) -> float:
     """The load at which distributions are compared: the highest at which every variant of the
     panel has a valid point and still answers all requests; else the lowest shared one."""
     per_series: list[dict[float, bool]] = []
+    saturation = Saturation(results.records)
     for series in results.points.of_panel(panel):
         curve = results.points.curve(series, "achieved_rps")
-        valid = {p.offered_rps: _follows(p.offered_rps, p.estimate) for p in curve if p.estimate}
+        valid = {p.offered_rps: saturation.follows(p) for p in curve if p.estimate}
         if valid and all(not math.isnan(load) for load in valid):
             per_series.append(valid)
     if not per_series:
@@ -287,10 +289,6 @@ def common_load(results: Results, panel: Panel) -> float:
         return min(load for one in per_series for load in one)
     kept = [load for load in shared if all(one[load] for one in per_series)]
     return kept[-1] if kept else shared[0]
-
-
-def _follows(offered: float, estimate: Estimate) -> bool:
-    return estimate.value >= FOLLOWS * offered
 
 
 def _reference(results: Results, panel: Panel) -> tuple[str, queueing.Line] | None:

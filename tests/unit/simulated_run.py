@@ -112,6 +112,7 @@ def load_json(
         "offered_rps": offered,
         "warmup_ns": 300_000_000,
         "duration_ns": SECOND,
+        "scheduled": len(values),
         "sent": len(values),
         "completed": len(answered),
         "achieved_rps": float(len(answered)),
