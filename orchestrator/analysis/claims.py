@@ -253,7 +253,8 @@ def _decide(
             Outcome.NOT_MEASURABLE,
             True,
             holds,
-            f"{fewest} valid repetition{'s' * (fewest != 1)} on the wall clock; {FEWEST} are needed",
+            f"{fewest} valid repetition{'s' * (fewest != 1)} on the wall clock; "
+            f"{FEWEST} are needed",
         )
     agree = holds if truth else 1.0 - holds
     outcome = Outcome.REPRODUCED if truth else Outcome.NOT_REPRODUCED

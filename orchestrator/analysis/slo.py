@@ -66,7 +66,8 @@ _ORDER = {State.BELOW_FIRST: 0, State.MEASURED: 1, State.BETWEEN: 1, State.NOT_R
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxLoad:
     """One answer in requests/s. For NOT_REACHED and BETWEEN `rps` is a lower bound, for
-    BELOW_FIRST an upper bound, for NO_POINTS and UNDECIDED it is NaN. Only BETWEEN has the upper bound `below`.
+    BELOW_FIRST an upper bound, for NO_POINTS and UNDECIDED it is NaN. Only BETWEEN has the upper
+    bound `below`.
     """
 
     state: State

@@ -73,7 +73,8 @@ class Workload:
         return frozenset(f"workload.{key}" for _, keys in self._parts() for key in keys)
 
     def _parts(self) -> Iterator[Part]:
-        how, shown = self.mode, ("mode",)
+        how = self.mode
+        shown: tuple[str, ...] = ("mode",)
         if self.mode != "closed":
             how, shown = f"{self.mode} {self.arrival}", ("mode", "arrival")
         protocol = ("memcached.protocol",) if self.protocol.startswith("memcached-") else ()

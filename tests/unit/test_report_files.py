@@ -393,7 +393,7 @@ def test_a_spin_run_far_below_saturation_has_a_report_without_the_ideal(
 def test_a_curve_without_points_is_no_horizontal_line() -> None:
     figure, axes = figures._axes()
     figures._rule(axes, figures.Rule(label="nothing", xs=(), ys=()), 1.0)
-    assert [len(line.get_xdata()) for line in axes.lines] == [0]
+    assert [np.size(line.get_xdata()) for line in axes.lines] == [0]
     assert figure is axes.figure
 
 
