@@ -8,10 +8,12 @@ a latency the smallest (the unloaded one), and anything else the median over all
 A claim is evaluated on the medians, and again on 10,000 bootstrap resamples of the repetitions.
 It is reproduced, or not reproduced, when at least 95 % of the resamples agree with the medians.
 Otherwise the repetitions do not decide it, and it is not measurable here, like a claim about
-something that was not or could not be measured. A metric measured once has no resamples and
-enters as it is.
+something that was not or could not be measured. On the wall clock fewer than three repetitions
+decide nothing; on the virtual clock one is exact. The kernel's counts (accounting) enter as they
+are.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -29,6 +31,7 @@ from orchestrator.analysis.statistics import (
     RESAMPLES,
     SEED,
     Estimate,
+    attainable_confidence,
     median_interval,
 )
 from orchestrator.analysis.summary import Summary
@@ -47,6 +50,8 @@ from orchestrator.spec.claims import (
 )
 from orchestrator.spec.metrics import find_metric
 from orchestrator.spec.units import split_quantity
+
+FEWEST = 3
 
 type Floats = NDArray[np.float64]
 
@@ -124,7 +129,7 @@ class Evaluator:
             comparison = parse_claim(str(claim["expression"]))
             asked = {str(ref): ref for ref in references(comparison)}
             samples = {name: self.samples(ref) for name, ref in asked.items()}
-            outcome, undecided, holds, reason = _decide(comparison, samples)
+            outcome, undecided, holds, reason = _decide(comparison, samples, clock)
             measured = tuple(_measured(asked[name], values) for name, values in samples.items())
         except _NotMeasurable as error:
             reason = str(error)
@@ -167,17 +172,29 @@ class Evaluator:
         }
 
     def _max_load(self, ref: Reference) -> Floats:
-        subjects = {r.trial.subject for r in self._records if r.trial.id in self._chosen(ref)}
-        for summary in self._summaries:
-            if summary.series.variant not in subjects:
-                continue
-            if summary.slo is None:
-                raise _NotMeasurable("the experiment names no slo, or has no open-loop points")
-            answers = [one for one in summary.slo.answers if one.state is not State.NO_POINTS]
-            if answers and all(one.state is State.MEASURED for one in answers):
-                return np.array([one.rps for one in answers])
-            raise _NotMeasurable(f"{ref}: {summary.slo.median.state}")
-        raise _NotMeasurable(f"{ref.variant} was not measured")
+        chosen = self._chosen(ref)
+        wanted = {
+            (trial.subject, trial.workload_label)
+            for trial in (record.trial for record in self._records)
+            if trial.id in chosen and trial.kind == "measure"
+        }
+        found = [
+            one for one in self._summaries if (one.series.variant, one.series.workload) in wanted
+        ]
+        if not found:
+            raise _NotMeasurable(f"{ref} was not measured")
+        if len(found) > 1:
+            names = sorted(f"{one.series.variant}, {one.series.workload}" for one in found)
+            raise _NotMeasurable(
+                f"{ref} means {len(names)} curves; name one in brackets: {'; '.join(names)}"
+            )
+        slo = found[0].slo
+        if slo is None:
+            raise _NotMeasurable("the experiment names no slo, or has no open-loop points")
+        answers = [one for one in slo.answers if one.state is not State.NO_POINTS]
+        if answers and all(one.state is State.MEASURED for one in answers):
+            return np.array([one.rps for one in answers])
+        raise _NotMeasurable(f"{ref}: {slo.median.state}")
 
 
 def _same(found: str | None, wanted: str) -> bool:
@@ -222,7 +239,7 @@ def _measured(ref: Reference, values: Floats) -> Measured:
 
 
 def _decide(
-    comparison: Comparison, samples: Mapping[str, Floats]
+    comparison: Comparison, samples: Mapping[str, Floats], clock: str
 ) -> tuple[Outcome, bool, float, str]:
     medians = {name: np.array([np.median(values)]) for name, values in samples.items()}
     truth = bool(_holds(comparison, medians)[0])
@@ -232,7 +249,15 @@ def _decide(
         rows = random.integers(0, len(values), size=(RESAMPLES, len(values)))
         resampled[name] = np.median(values[rows], axis=1)
     holds = float(np.mean(_holds(comparison, resampled))) if resampled else float(truth)
-    fewest = min((len(values) for values in samples.values()), default=0)
+    fewest = _fewest(comparison, samples)
+    if clock != "virtual" and fewest < FEWEST:
+        return (
+            Outcome.NOT_MEASURABLE,
+            True,
+            holds,
+            f"{fewest} valid repetition{'s' * (fewest != 1)} on the wall clock; "
+            f"{FEWEST} are needed",
+        )
     agree = holds if truth else 1.0 - holds
     outcome = Outcome.REPRODUCED if truth else Outcome.NOT_REPRODUCED
     share = f"holds in {holds:.0%} of resamples"
@@ -243,9 +268,23 @@ def _decide(
             holds,
             f"the repetitions do not decide it: {share}; measure with more repetitions",
         )
-    if fewest <= 1:
-        share = "a metric measured once has no interval"
+    if clock == "virtual" and fewest <= 1:
+        share = "a measurement on the virtual clock is exact"
+    elif clock != "virtual" and not math.isinf(fewest):
+        attainable = min(CONFIDENCE, attainable_confidence(int(fewest)))
+        share += f"; {fewest} repetitions give at most {attainable:.0%} confidence"
     return outcome, False, holds, share
+
+
+def _fewest(comparison: Comparison, samples: Mapping[str, Floats]) -> float:
+    """The repetitions that the verdict rests on. The kernel's own counts are no timings: each
+    variant has one trial of them, and they do not enter; infinite when there is nothing else."""
+    timed = [
+        len(samples[str(ref)])
+        for ref in references(comparison)
+        if (known := find_metric(ref.metric)) is None or known.scope != "accounting"
+    ]
+    return min(timed, default=math.inf)
 
 
 def _holds(comparison: Comparison, values: Mapping[str, Floats]) -> NDArray[np.bool_]:

@@ -22,60 +22,12 @@ from orchestrator.analysis import fields
 from orchestrator.analysis.fields import Fields, RawError
 from orchestrator.analysis.histogram import PRECISION_MAX, Histogram, bucket_index
 from orchestrator.analysis.instructions import Instructions, read_instructions
+from orchestrator.analysis.workload import Workload, read_workload
 
 KINDS = ("measure", "accounting", "crosscheck")
 STATUSES = ("ok", "failed", "interrupted")
 CLOCKS = ("wall", "virtual")
 NOT_RUN = "not run"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """What the generator was asked to do, apart from the offered load."""
-
-    protocol: str
-    mode: str
-    arrival: str
-    connections: int
-    threads: int
-    message_bytes: int
-    depth: int
-    rpcs_per_connection: int
-    service_distribution: str
-    service_mean_ns: float
-    service_sigma: float
-
-    @property
-    def label(self) -> str:
-        """Everything that makes curves comparable, in one short line."""
-        how = self.mode if self.mode == "closed" else f"{self.mode} {self.arrival}"
-        parts = [f"{self.protocol} {how}", _count(self.connections, "connection")]
-        parts.append(_count(self.threads, "thread"))
-        if self.message_bytes:
-            parts.append(f"{self.message_bytes} B")
-        if self.depth > 1:
-            parts.append(f"depth {self.depth}")
-        if self.rpcs_per_connection:
-            parts.append(f"{self.rpcs_per_connection} per connection")
-        if self.service_distribution:
-            parts.append(f"{self.service_distribution} {self.service_mean_ns / 1000:g} us")
-        return ", ".join(parts)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
-_IN_LABEL = (
-    "mode",
-    "arrival",
-    "connections",
-    "threads",
-    "message",
-    "depth",
-    "rpcs_per_connection",
-    "service_time",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +72,19 @@ class Trial:
         further = [
             f"{key.removeprefix('workload.')} {value}"
             for key, value in self.axes.items()
-            if key.startswith("workload.") and key.split(".")[1] not in _IN_LABEL
+            if key.startswith("workload.") and key not in self.workload.in_label
         ]
         return ", ".join([self.workload.label, *further])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """load.json: what the load generator saw."""
+    """load.json: what the load generator saw. scheduled: requests due in the measured window."""
 
     offered_rps: float
     achieved_rps: float
     duration_ns: int
+    scheduled: int
     sent: int
     completed: int
     bytes_sent: int
@@ -231,28 +184,6 @@ class Record:
         return "; ".join(dict.fromkeys(reasons))
 
 
-def read_workload(data: Fields) -> Workload:
-    distribution, mean, sigma = "", 0.0, 1.0
-    if data.has("service_time"):
-        service = data.child("service_time")
-        distribution = service.text("distribution")
-        mean = service.number("mean_ns")
-        sigma = service.number("sigma", 1.0)
-    return Workload(
-        protocol=data.text("protocol"),
-        mode=data.text("mode"),
-        arrival=data.text("arrival", ""),
-        connections=data.integer("connections"),
-        threads=data.integer("threads"),
-        message_bytes=data.integer("message_bytes", 0),
-        depth=data.integer("depth", 1),
-        rpcs_per_connection=data.integer("rpcs_per_connection", 0),
-        service_distribution=distribution,
-        service_mean_ns=mean,
-        service_sigma=sigma,
-    )
-
-
 def read_trial(data: Fields) -> Trial:
     """What trial.json, or an entry of the manifest's list of trials, says. Raises RawError."""
     kind, status, clock = data.text("kind"), data.text("status", NOT_RUN), data.text("clock")
@@ -325,6 +256,7 @@ def read_load(path: Path) -> Load:
         offered_rps=data.number("offered_rps", float("nan")),
         achieved_rps=data.number("achieved_rps"),
         duration_ns=data.integer("duration_ns"),
+        scheduled=data.integer("scheduled"),
         sent=data.integer("sent"),
         completed=data.integer("completed"),
         bytes_sent=data.integer("bytes_sent"),
@@ -458,9 +390,6 @@ def _asked(trial_id: str, planned: Mapping[str, Any] | None) -> Trial:
         message_bytes=0,
         depth=1,
         rpcs_per_connection=0,
-        service_distribution="",
-        service_mean_ns=0.0,
-        service_sigma=1.0,
     )
     return Trial(
         id=trial_id,

@@ -57,6 +57,7 @@ class State(StrEnum):
     BELOW_FIRST = "below the first point"
     BETWEEN = "between, with a void point"
     NO_POINTS = "no valid point"
+    UNDECIDED = "undecided: repetitions disagree"
 
 
 _ORDER = {State.BELOW_FIRST: 0, State.MEASURED: 1, State.BETWEEN: 1, State.NOT_REACHED: 2}
@@ -65,7 +66,8 @@ _ORDER = {State.BELOW_FIRST: 0, State.MEASURED: 1, State.BETWEEN: 1, State.NOT_R
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaxLoad:
     """One answer in requests/s. For NOT_REACHED and BETWEEN `rps` is a lower bound, for
-    BELOW_FIRST an upper bound, for NO_POINTS it is NaN. Only BETWEEN has the upper bound `below`.
+    BELOW_FIRST an upper bound, for NO_POINTS and UNDECIDED it is NaN. Only BETWEEN has the upper
+    bound `below`.
     """
 
     state: State
@@ -131,7 +133,8 @@ def _interpolate(x0: float, p0: float, x1: float, p1: float, limit: float) -> fl
 def combine(answers: Sequence[MaxLoad], objective: Objective) -> SloResult:
     """The median answer of the repetitions that have one, with an interval when all are numbers.
 
-    Of two middle answers that are not both numbers the lower one counts.
+    Of two middle answers that are not both numbers the lower one counts. Where one repetition
+    passed everywhere and another nowhere, there is no middle: they are undecided.
     """
     known = [answer for answer in answers if answer.state is not State.NO_POINTS]
     if not known:
@@ -143,6 +146,9 @@ def combine(answers: Sequence[MaxLoad], objective: Objective) -> SloResult:
         return SloResult(
             objective=objective, median=middle, estimate=estimate, answers=tuple(answers)
         )
+    if {State.BELOW_FIRST, State.NOT_REACHED} <= {answer.state for answer in known}:
+        nothing = MaxLoad(state=State.UNDECIDED, rps=float("nan"))
+        return SloResult(objective=objective, median=nothing, estimate=None, answers=tuple(answers))
     ordered = sorted(known, key=lambda answer: (_ORDER[answer.state], answer.rps))
     middle = ordered[(len(ordered) - 1) // 2]
     return SloResult(objective=objective, median=middle, estimate=None, answers=tuple(answers))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.analysis.points import Point, Points, Series
 from orchestrator.analysis.raw import Record, ServerThread
+from orchestrator.analysis.saturation import Saturation
 from orchestrator.analysis.slo import Objective, SloResult, under_slo
 from orchestrator.analysis.statistics import (
     Estimate,
@@ -15,9 +16,6 @@ from orchestrator.analysis.statistics import (
     median_interval,
 )
 from orchestrator.spec.metrics import find_metric
-
-# A curve that still follows the offered load this closely at its last point has not saturated.
-FOLLOWS = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ def _summary(
     loads = [record for record in own if record.trial.kind == "measure"]
     counted = [record for record in loads if record.trial.status == "ok"]
     curve = points.curve(series, "achieved_rps")
-    best, saturated = _best(curve)
+    best, saturated = _best(curve, Saturation(records))
     valid = [point.offered_rps for point in curve if point.estimate is not None]
     lowest = valid[0] if valid else math.nan
     open_loop = any(point.offered_rps == point.offered_rps for point in curve)
@@ -128,15 +126,13 @@ def belongs(record: Record, series: Series) -> bool:
     )
 
 
-def _best(curve: Sequence[Point]) -> tuple[Estimate | None, bool]:
+def _best(curve: Sequence[Point], saturation: Saturation) -> tuple[Estimate | None, bool]:
     valid = [point for point in curve if point.estimate is not None]
     if not valid:
         return None, False
     best = max((p.estimate for p in valid if p.estimate), key=lambda estimate: estimate.value)
-    last = valid[-1]
-    assert last.estimate is not None
-    # A closed loop (no offered load) finds its own maximum: the comparison with NaN is False.
-    return best, not last.estimate.value >= FOLLOWS * last.offered_rps
+    # A closed loop (no offered load) finds its own maximum: it follows nothing.
+    return best, not saturation.follows(valid[-1])
 
 
 def _value(points: Points, series: Series, metric: str, offered: float) -> Value:

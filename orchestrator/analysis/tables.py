@@ -155,8 +155,10 @@ def _trial_rows(record: Record) -> Iterator[Row]:
     reason = "; ".join(dict.fromkeys(part for part in (ended, broken) if part))
     if trial.kind == "measure":
         yield from _measure_rows(record, reason)
+    # The counts are per request, of a load that must have been what was asked.
+    counted = record.reason if trial.kind == "accounting" else reason
     for metric, value in accounting_metrics(record):
-        yield "server", metric, value, reason
+        yield "server", metric, value, counted
     for metric, value in crosscheck_metrics(record):
         yield "client", metric, value, reason
     promised = {"accounting": "syscalls", "crosscheck": "crosscheck"}.get(trial.kind)

@@ -41,22 +41,27 @@ def compare(
 ) -> None:
     """Compare two runs point by point (exit code 1: B is slower somewhere; 4: nothing decided)."""
     from orchestrator import analysis
+    from orchestrator.analysis.conditions import differences
     from orchestrator.report.terminal import VERDICT, comparisons
 
     results = [
         analysis.build_results(directory.find(runs_dir, wanted).path) for wanted in (before, after)
     ]
     names = dict.fromkeys(name for one in results for name in analysis.named_metrics(one.manifest))
+    conditions = differences(results[0].manifest, results[1].manifest)
     rows = analysis.compare(
         results[0].points, results[1].points, metrics=tuple(names), threshold=threshold
     )
     verdicts = [row.verdict for row in rows]
     if as_json:
-        output.show_json({"a": results[0].run, "b": results[1].run, "rows": [*map(asdict, rows)]})
+        told = {"a": results[0].run, "b": results[1].run, "differences": conditions}
+        output.show_json({**told, "rows": [*map(asdict, rows)]})
     else:
         hidden = () if everything else (analysis.Verdict.SAME, analysis.Verdict.NOT_MEASURED)
         chosen = [row for row in rows if row.verdict not in hidden]
         output.out.print(f"A  {results[0].run}\nB  {results[1].run}", soft_wrap=True)
+        for one in conditions:
+            output.out.print(Text(f"differs  {one}", style="yellow"), soft_wrap=True)
         for part in comparisons(chosen):
             verdict = part.headers.index(VERDICT)
             cells: list[list[str | Text]] = [

@@ -107,6 +107,8 @@ def resume(
 
     found = directory.find(runs_dir, wanted)
     if found.state() == "finished":
+        if not (found.path / "report.html").exists():
+            write(found)
         _tell_finished(found, as_json=as_json)
         return
     settings = session.Settings(

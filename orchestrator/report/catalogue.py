@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from orchestrator.analysis import Estimate, Histogram, Panel, Point, Results, Series, queueing
+from orchestrator.analysis import Histogram, Panel, Point, Results, Series, queueing
 from orchestrator.analysis.raw import Record
+from orchestrator.analysis.saturation import Saturation
 from orchestrator.report import figures, naming, sweeps, theme
 from orchestrator.report.figures import Rule
 from orchestrator.report.formats import rate, time_us
@@ -20,7 +21,6 @@ from orchestrator.report.sweeps import Sweep, Table
 from orchestrator.report.theme import Style
 
 QUANTILES = {"p50": ("p50", 0.5), "p99": ("p99", 0.99), "p999": ("p99.9", 0.999)}
-FOLLOWS = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +174,11 @@ def _latency(
         label, reference = line
         highest = max(p.offered_rps for points in curves.values() for p in points)
         shown = reference.rps <= highest * 1.04
-        ys = tuple((reference.quantiles[q][shown] / 1e3).tolist())
-        rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
-        notes.append(f"{label} is the ideal server without any overhead: no stack can be below.")
+        # Loads far below saturation end before the line begins: then there is nothing to show.
+        if shown.any():
+            ys = tuple((reference.quantiles[q][shown] / 1e3).tolist())
+            rules.append(Rule(label=label, xs=tuple(reference.rps[shown].tolist()), ys=ys))
+            notes.append(f"{label} is the ideal server without overhead: no stack can be below.")
     if any(point.invalid for points in curves.values() for point in points):
         notes.append(
             "Crossed circles do not count: the trial is void, or has too few requests for this "
@@ -231,7 +233,8 @@ def _achieved(results: Results, panel: Panel, slug: str, styles: Mapping[str, St
     return Chart(
         name=f"{slug}-achieved",
         title="Achieved over offered load",
-        caption="Below the dotted diagonal, requests are no longer answered in time.",
+        caption="The dotted diagonal is what was asked for; random arrivals scatter around it. Far "
+        "below it, requests are no longer answered in time.",
         draw=lambda: figures.achieved(curves, styles),
         data=lambda: _point_rows(curves),
     )
@@ -273,9 +276,10 @@ def common_load(results: Results, panel: Panel) -> float:
     """The load at which distributions are compared: the highest at which every variant of the
     panel has a valid point and still answers all requests; else the lowest shared one."""
     per_series: list[dict[float, bool]] = []
+    saturation = Saturation(results.records)
     for series in results.points.of_panel(panel):
         curve = results.points.curve(series, "achieved_rps")
-        valid = {p.offered_rps: _follows(p.offered_rps, p.estimate) for p in curve if p.estimate}
+        valid = {p.offered_rps: saturation.follows(p) for p in curve if p.estimate}
         if valid and all(not math.isnan(load) for load in valid):
             per_series.append(valid)
     if not per_series:
@@ -287,25 +291,24 @@ def common_load(results: Results, panel: Panel) -> float:
     return kept[-1] if kept else shared[0]
 
 
-def _follows(offered: float, estimate: Estimate) -> bool:
-    return estimate.value >= FOLLOWS * offered
-
-
 def _reference(results: Results, panel: Panel) -> tuple[str, queueing.Line] | None:
     """The M/G/n line of a service-time sweep; n is the number of the server's threads."""
     for record in results.records:
         work = record.trial.workload
-        if _panel_of(record) != panel or record.server is None or not work.service_mean_ns:
+        service = work.service_time
+        if _panel_of(record) != panel or record.server is None or service is None:
             continue
-        if work.service_distribution not in queueing.DISTRIBUTIONS or work.arrival != "poisson":
+        if not service.mean_ns or work.arrival != "poisson":
+            continue
+        if service.distribution not in queueing.DISTRIBUTIONS:
             continue
         servers = len(record.server.threads)
         line = queueing.reference(
-            work.service_distribution,
-            work.service_mean_ns,
+            service.distribution,
+            service.mean_ns,
             servers,
             tuple(q for _, q in QUANTILES.values()),
-            sigma=work.service_sigma,
+            sigma=service.sigma,
         )
         return f"ideal M/G/{servers}", line
     return None

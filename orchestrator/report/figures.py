@@ -27,11 +27,11 @@ type Curves = Mapping[str, Sequence[Point]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A reference: a horizontal line (xs empty) or a curve; ys in the unit of the metric."""
+    """A reference: a horizontal line (xs is None) or a curve; ys in the unit of the metric."""
 
     label: str
     ys: Sequence[float]
-    xs: Sequence[float] = ()
+    xs: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ def _void(axes: Axes, points: Sequence[Point], style: Style, factor: float) -> N
 
 
 def _rule(axes: Axes, rule: Rule, factor: float) -> None:
-    if not rule.xs:
+    if rule.xs is None:
         axes.axhline(rule.ys[0] / factor, color=INK, linewidth=1.0, dashes=(5, 3), zorder=1)
         return
     axes.plot(rule.xs, [y / factor for y in rule.ys], color=INK, linewidth=1.2, zorder=1)
@@ -247,7 +247,7 @@ def _finish(
     ]
     for rule in rules:
         handle = Line2D([], [], color=INK, linewidth=1.1, label=rule.label)
-        if not rule.xs:
+        if rule.xs is None:
             handle.set_dashes((5, 3) if rule.ys else (2, 2))
         handles.append(handle)
     longest = max(len(str(handle.get_label())) for handle in handles)

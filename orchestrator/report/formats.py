@@ -84,12 +84,16 @@ def ratio_span(value: Estimate | None) -> str:
 
 def slo(result: SloResult | None) -> str:
     """The largest load within the objective, with a sign where it is only a bound."""
-    return NOTHING if result is None else _answer(result.median)
+    if result is None:
+        return NOTHING
+    if result.median.state is State.UNDECIDED:
+        return f"undecided: {' · '.join(dict.fromkeys(map(_answer, result.answers)))}"
+    return _answer(result.median)
 
 
 def slo_spread(result: SloResult | None) -> str:
     """The interval of the answer, or what each repetition said when there is none."""
-    if result is None:
+    if result is None or result.median.state is State.UNDECIDED:
         return ""
     if result.estimate is not None:
         return interval(result.estimate, "requests/s")
@@ -99,6 +103,8 @@ def slo_spread(result: SloResult | None) -> str:
 
 def _answer(answer: MaxLoad) -> str:
     match answer.state:
+        case State.UNDECIDED:
+            return "undecided"
         case State.NO_POINTS:
             return "no valid point"
         case State.BETWEEN:

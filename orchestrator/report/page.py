@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from markupsafe import Markup
 
@@ -21,10 +22,12 @@ from orchestrator.report.render import inline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A chart with its SVG for the page and the command that makes its files anew."""
+    """A chart with its SVG for the page, or why there is none, and the command that makes its
+    files anew."""
 
     chart: Chart
     svg: Markup
+    failure: str
     command: str
 
 
@@ -63,8 +66,13 @@ class CheckRow:
     ratio: str
 
 
-def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -> str:
-    """The HTML text. svgs: figure name -> SVG."""
+def page(
+    results: Results,
+    groups: Sequence[Group],
+    svgs: Mapping[str, bytes],
+    failures: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The HTML text. svgs: figure name -> SVG; failures: figure name -> why it was not drawn."""
     environment = html.environment()
     environment.filters |= {
         "estimate": formats.estimate,
@@ -90,7 +98,10 @@ def page(results: Results, groups: Sequence[Group], svgs: Mapping[str, bytes]) -
         summary=summary_columns(results, named.rows),
         lowest=lowest_load(results.summaries),
         counted=counted(results, named.rows),
-        groups=[(group, [_drawn(results, one, svgs) for one in group.charts]) for group in groups],
+        groups=[
+            (group, [_drawn(results, one, svgs, failures) for one in group.charts])
+            for group in groups
+        ],
         balances=_balances(named.rows),
         outcomes=Outcome,
         checks=crosschecks(results),
@@ -169,10 +180,14 @@ def counted(results: Results, rows: Sequence[Row]) -> list[str]:
     return [*([told] if places else []), *failures]
 
 
-def _drawn(results: Results, chart: Chart, svgs: Mapping[str, bytes]) -> Drawn:
+def _drawn(
+    results: Results, chart: Chart, svgs: Mapping[str, bytes], failures: Mapping[str, str]
+) -> Drawn:
+    failure = failures.get(chart.name, "")
     return Drawn(
         chart=chart,
-        svg=Markup(inline(svgs[chart.name], chart.title)),
+        svg=Markup("") if failure else Markup(inline(svgs[chart.name], chart.title)),
+        failure=failure,
         command=f"./ringbed report {results.run} --figure {chart.name}",
     )
 

@@ -4,6 +4,7 @@
 import csv
 import difflib
 import io
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,9 @@ from orchestrator.report.catalogue import Chart, groups
 from orchestrator.report.claims import write_claims
 from orchestrator.report.junit import junit
 from orchestrator.report.page import page
-from orchestrator.report.render import render
+from orchestrator.report.render import FORMATS, render
+
+LOG = logging.getLogger(__name__)
 
 
 def figure_names(results: Results) -> list[str]:
@@ -26,12 +29,25 @@ def figure_names(results: Results) -> list[str]:
 
 
 def write_report(run_dir: Path, results: Results) -> Path:
-    """Write report.html, the claims, and every figure as SVG, PDF and PNG with its data as CSV."""
+    """Write report.html, the claims, and every figure as SVG, PDF and PNG with its data as CSV.
+
+    A figure that cannot be drawn costs the reader that figure, not the report: the page has the
+    reason in its place.
+    """
     write_claims(run_dir, results)
     found = groups(results)
-    svgs = {chart.name: _write(run_dir, chart)["svg"] for group in found for chart in group.charts}
+    svgs: dict[str, bytes] = {}
+    failures: dict[str, str] = {}
+    for chart in (chart for group in found for chart in group.charts):
+        try:
+            svgs[chart.name] = _write(run_dir, chart)["svg"]
+        except Exception as error:
+            failures[chart.name] = f"{type(error).__name__}: {error}"
+            LOG.warning("figure %s cannot be drawn: %s", chart.name, error, exc_info=True)
+            for extension in FORMATS:
+                (run_dir / "figures" / f"{chart.name}.{extension}").unlink(missing_ok=True)
     path = run_dir / "report.html"
-    _replace(path, page(results, found, svgs).encode("utf-8"))
+    _replace(path, page(results, found, svgs, failures).encode("utf-8"))
     return path
 
 
@@ -72,15 +88,15 @@ def write_trends(history: Path, suite: str, trends: Sequence[Trend]) -> Path:
 def _write(run_dir: Path, chart: Chart) -> dict[str, bytes]:
     directory = run_dir / "figures"
     directory.mkdir(exist_ok=True)
-    files = render(chart.draw, chart.name)
-    for extension, content in files.items():
-        _replace(directory / f"{chart.name}.{extension}", content)
     header, rows = chart.data()
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)
     table.writerows(rows)
     _replace(directory / f"{chart.name}.csv", text.getvalue().encode("utf-8"))
+    files = render(chart.draw, chart.name)
+    for extension, content in files.items():
+        _replace(directory / f"{chart.name}.{extension}", content)
     return files
 
 

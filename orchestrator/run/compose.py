@@ -104,7 +104,15 @@ def record(trial: Trial) -> dict[str, Any]:
         "message_bytes": 0 if trial.protocol.startswith("memcached-") else workload.message_bytes,
         "depth": workload.depth,
         "rpcs_per_connection": workload.rpcs_per_connection,
+        "addresses": workload.addresses,
+        "poll": workload.poll,
     }
+    if workload.mode == "closed":
+        asked["think_time_ns"] = workload.think_time_ns
+    if workload.trace is not None:
+        asked["trace"] = {"file": workload.trace.file, "period_ns": workload.trace.period_ns}
+    if trial.protocol.startswith("memcached-"):
+        asked["memcached"] = workload.memcached.model_dump(exclude_none=True)
     if trial.protocol == "spin":
         service = workload.service_time
         asked["service_time"] = {

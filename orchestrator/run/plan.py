@@ -23,6 +23,7 @@ from typing import Any, Literal
 from orchestrator.errors import UsageError
 from orchestrator.run import placement
 from orchestrator.run.cases import OWN_GENERATOR, Case, Expansion, can_drive, expand
+from orchestrator.run.resolution import unresolved
 from orchestrator.spec.faults import did_you_mean
 from orchestrator.spec.model import Clock, Experiment, Role
 from orchestrator.spec.points import Point
@@ -177,7 +178,7 @@ def make_plan(
         inputs=dict(inputs),
         topologies=topologies,
         trials=trials,
-        warnings=expansion.warnings,
+        warnings=(*expansion.warnings, *unresolved(_percentiles(experiment), trials)),
         estimate_ns=_estimate(trials, topologies, costs),
     )
 
@@ -306,6 +307,12 @@ def _middle(cases: Sequence[Case]) -> Case:
     chosen = list(groups.values())[(len(groups) - 1) // 2]
     chosen.sort(key=lambda case: case.offered_rps or 0)
     return chosen[(len(chosen) - 1) // 2]
+
+
+def _percentiles(experiment: Experiment) -> list[str]:
+    """The metrics that the experiment wants to see, that of its objective among them."""
+    slo = experiment.slo
+    return [*experiment.metric_names(), *([slo.metric] if slo is not None else [])]
 
 
 def _protocol_family(protocol: str) -> Literal["echo", "spin", "memcached"]:

@@ -355,6 +355,10 @@ def _check_reference(draft: Draft, reference: claims.Reference, loc: Loc) -> Ite
     elif definition.scope == "variant" and reference.metric == "max_load_under_slo":
         if experiment.slo is None and "slo" not in draft.broken:
             yield draft.fault(loc, f"{reference} needs an slo")
+        if any(key == "load" for key, _ in reference.where):
+            yield draft.fault(
+                loc, f"{reference}: max_load_under_slo is of all loads, not of one", "drop load="
+            )
     for key, value in reference.where:
         yield from _check_where(draft, reference, (key, value), loc)
 

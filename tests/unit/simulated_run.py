@@ -112,6 +112,7 @@ def load_json(
         "offered_rps": offered,
         "warmup_ns": 300_000_000,
         "duration_ns": SECOND,
+        "scheduled": len(values),
         "sent": len(values),
         "completed": len(answered),
         "achieved_rps": float(len(answered)),
@@ -345,7 +346,10 @@ def quickstart(root: Path, repetitions: int = 3) -> Path:
     return run.finish()
 
 
-def spin(root: Path) -> Path:
+SPIN_LOADS = (200.0, 600.0, 1000.0, 1400.0)
+
+
+def spin(root: Path, loads: Sequence[float] = SPIN_LOADS) -> Path:
     """A service-time sweep, for the reference line."""
     run = RunBuilder(root)
     variants = [
@@ -361,7 +365,7 @@ def spin(root: Path) -> Path:
     ]
     for repetition in range(3):
         for variant in variants:
-            for offered in (200.0, 600.0, 1000.0, 1400.0):
+            for offered in loads:
                 run.trial(variant, offered, repetition)
     return run.finish()
 

@@ -100,3 +100,22 @@ def test_the_claims_of_the_experiment_are_evaluated(results: Results) -> None:
         Outcome.NOT_REPRODUCED,
         Outcome.NOT_MEASURABLE,
     ]
+
+
+@pytest.mark.parametrize(
+    ("clock", "repetitions", "undecided", "why"),
+    [
+        ("wall", 1, True, "1 valid repetition on the wall clock; 3 are needed"),
+        ("wall", 2, True, "2 valid repetitions on the wall clock; 3 are needed"),
+        ("wall", 3, False, "3 repetitions give at most 75% confidence"),
+        ("virtual", 1, False, "a measurement on the virtual clock is exact"),
+    ],
+)
+def test_few_repetitions_decide_only_on_the_virtual_clock(
+    tmp_path: Path, clock: str, repetitions: int, undecided: bool, why: str
+) -> None:
+    run = RunBuilder(tmp_path, clock)
+    for repetition in range(repetitions):
+        run.trial(QUICKSTART[0], 500.0, repetition)
+    found = evaluate(build_results(run.finish()), "linux-echo-single.achieved_rps > 1")
+    assert (found.undecided, why in found.reason) == (undecided, True), found.reason

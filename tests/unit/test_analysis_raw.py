@@ -205,3 +205,11 @@ def test_readers_name_the_key(run: RunBuilder) -> None:
     change(directory / "load.json", lambda d: d["adherence"].update(share=True))
     with pytest.raises(InfrastructureError, match=r"load.json: adherence.share"):
         read_load(directory / "load.json")
+
+
+def test_accounting_of_a_voided_load_does_not_count(run: RunBuilder) -> None:
+    directory = run.trial(ECHO, 1500.0, 0, kind="accounting")
+    change(directory / "load.json", lambda d: d.update(valid=False, reasons=["too late"]))
+    table = build_results(run.finish()).table
+    rows = table[table.metric.isin(["syscalls_per_request", "packets_per_poll"])]
+    assert len(rows) == 2 and not rows.valid.any() and set(rows.reason) == {"too late"}

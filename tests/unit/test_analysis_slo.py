@@ -11,6 +11,7 @@ from simulated_run import LOADS, QUICKSTART, RunBuilder
 
 from orchestrator.analysis import build_results
 from orchestrator.analysis.slo import Load, MaxLoad, Objective, State, combine, max_load, under_slo
+from orchestrator.report import formats
 
 LIMIT = Objective(metric="latency_p99", limit_ns=100.0)
 
@@ -107,9 +108,18 @@ def test_repetitions_that_disagree_have_none() -> None:
     beyond = MaxLoad(state=State.NOT_REACHED, rps=1000)
     below = MaxLoad(state=State.BELOW_FIRST, rps=100)
     assert combine([beyond, measured, beyond], LIMIT).median == beyond
-    assert combine([beyond, measured, below], LIMIT).median == measured
+    assert combine([below, measured, measured], LIMIT).median == measured
     assert combine([beyond, measured], LIMIT).median == measured
     assert combine([beyond, measured, below], LIMIT).estimate is None
+
+
+def test_passing_everywhere_and_nowhere_is_undecided() -> None:
+    beyond = MaxLoad(state=State.NOT_REACHED, rps=1000)
+    below = MaxLoad(state=State.BELOW_FIRST, rps=100)
+    found = combine([below, beyond, below], LIMIT)
+    assert found.median.state is State.UNDECIDED and found.estimate is None
+    assert formats.slo(found) == "undecided: < 100 · ≥ 1,000"
+    assert formats.slo_spread(found) == ""
 
 
 @given(

@@ -56,7 +56,7 @@ def test_nothing_is_made(home: Path) -> None:
         assert "not proven yet (./ringbed doctor proves it)" in out
     assert "48 trials in this order: 45 measure, 3 accounting" in out
     assert "… and 40 more (-v shows them)" in out
-    assert "requests/s  100, 251, 632, 1590, 4000" in out
+    assert "requests/s  200, 423, 894, 1890, 4000" in out
     assert out.index("QEMU command lines") > out.index("48 trials")
     # What is meant to be read, above the command lines, fits the terminal.
     assert max(map(len, out.partition("QEMU command lines")[0].splitlines())) <= 80

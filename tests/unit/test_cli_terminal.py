@@ -200,11 +200,29 @@ def test_resume_of_a_finished_run_has_nothing_to_do(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, ended="ok")
+    (run.path / "report.html").write_text("as it was")
     before = run.journal.read_bytes()
     code, out, _ = call(capfd, "resume", run.name, "--runs-dir", str(tmp_path))
     assert code == ExitCode.OK
     assert "all 4 trials are done, nothing is left to do" in out
     assert run.journal.read_bytes() == before
+    assert (run.path / "report.html").read_text() == "as it was"
+
+
+def test_resume_of_a_finished_run_writes_the_report_that_it_lacks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    builder = RunBuilder(tmp_path / "20260101T000000Z-simulated-4f2a1c")
+    builder.trial(QUICKSTART[0], 500.0, 0)
+    root = builder.finish()
+    selection: dict[str, object] = {"overrides": [], "only": [], "repeat": None, "seed": None}
+    plan = {"selection": selection, "inputs": {}, "trials": [{}]}
+    (root / "plan.json").write_text(json.dumps(plan))
+    with Journal(root / "journal.jsonl") as journal:
+        journal.append("run-end", outcome="ok")
+    code, out, err = call(capfd, "resume", root.name, "--runs-dir", str(tmp_path))
+    assert (code, "nothing is left to do" in out) == (ExitCode.OK, True), err
+    assert "<html" in (root / "report.html").read_text(encoding="utf-8")
 
 
 def test_logs_of_an_unknown_machine_name_what_there_is(

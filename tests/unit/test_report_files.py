@@ -28,7 +28,7 @@ from orchestrator.analysis import Results, build_results
 from orchestrator.analysis.histogram import from_values
 from orchestrator.analysis.statistics import jain_index, max_min_ratio
 from orchestrator.errors import UsageError
-from orchestrator.report import catalogue, naming, page
+from orchestrator.report import catalogue, figures, naming, page
 
 
 @pytest.fixture(scope="module")
@@ -378,3 +378,41 @@ def test_a_run_that_nobody_answered_has_a_report(
         file.write_text(json.dumps(load))
     path = report.write_report(root, build_results(root))
     assert "no request was answered" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("loads", [(2.0, 5.0), (2.0,)])
+def test_a_spin_run_far_below_saturation_has_a_report_without_the_ideal(
+    loads: tuple[float, ...], tmp_path: Path
+) -> None:
+    """The line of the ideal server begins above what was offered."""
+    root = spin(tmp_path / "run", loads)
+    text = report.write_report(root, build_results(root)).read_text(encoding="utf-8")
+    assert "could not be drawn" not in text and "ideal M/G" not in text
+    assert (root / "figures" / "spin-latency-p99.svg").exists()
+
+
+def test_a_curve_without_points_is_no_horizontal_line() -> None:
+    figure, axes = figures._axes()
+    figures._rule(axes, figures.Rule(label="nothing", xs=(), ys=()), 1.0)
+    assert [np.size(line.get_xdata()) for line in axes.lines] == [0]
+    assert figure is axes.figure
+
+
+def test_a_figure_that_fails_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = spin(tmp_path / "run", (200.0, 600.0))
+    report.write_report(root, build_results(root))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no decades <here>")
+
+    monkeypatch.setattr(figures, "achieved", fail)
+    text = report.write_report(root, build_results(root)).read_text(encoding="utf-8")
+    assert "This figure could not be drawn: ZeroDivisionError: no decades &lt;here&gt;" in text
+    assert parsed(text).open == []
+    # Neither a file of an earlier report, nor a link to one; the data are there all the same.
+    assert not (root / "figures" / "spin-achieved.svg").exists()
+    assert "figures/spin-achieved.svg" not in text
+    assert (root / "figures" / "spin-achieved.csv").exists()
+    assert (root / "figures" / "spin-ccdf.svg").exists() and (root / "results.csv").exists()
