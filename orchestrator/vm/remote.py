@@ -10,6 +10,7 @@ this host's 127.0.0.1, so that nothing else has to know where a machine is.
 import shlex
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -79,9 +80,10 @@ class RemoteHost:
             ) from error
         return done.stdout
 
-    def copy(self, source: Path, target: Path) -> None:
-        """Copy a file there; it appears complete or not at all."""
-        scratch = f"{target}.part"
+    def copy(self, source: Path, target: Path, mark: str) -> None:
+        """Copy a file there; it appears complete or not at all. mark: who else copies it there at
+        the same time has another one."""
+        scratch = f"{target}.{mark}.part"
         process.run(
             (
                 "scp",
@@ -111,6 +113,7 @@ class RemoteFiles:
         self._state = state
         self._group = group
         self._starts = 0
+        self._bringing = threading.Lock()
         self._base, self._run_as = _greet(self._host)
         self._run = self._base / state.token
 
@@ -142,7 +145,9 @@ class RemoteFiles:
 
     def prepare(self, machine: str, boot: Boot, contents: Mapping[str, str], log: Path) -> None:
         self._starts += 1
-        self._bring_image(boot)
+        # The machines of a group start at the same time; the image is to come once.
+        with self._bringing:
+            self._bring_image(boot)
         directory = shlex.quote(str(self.firmware(machine)))
         sockets = shlex.quote(str(self.sockets()))
         console = shlex.quote(str(self.console_log(machine, log)))
@@ -172,7 +177,7 @@ class RemoteFiles:
         ):
             size = self._host.run(f"stat -c %s {shlex.quote(str(target))} 2>/dev/null || true")
             if size.strip() != str(source.stat().st_size):
-                self._host.copy(source, target)
+                self._host.copy(source, target, f"{self._state.token}-{self._group}")
 
     @contextmanager
     def _tether(self, machine: str, port: int, log: Path) -> Iterator[int]:
@@ -210,7 +215,7 @@ def forget(connect: str, token: str) -> None:
     """Remove what a run of that token left on a remote host."""
     host = RemoteHost.of(connect)
     base, _ = _greet(host)
-    host.run(f"rm -rf {shlex.quote(str(base / token))}")
+    host.run(f"rm -rf {shlex.quote(str(base / token))} {base}/images/*/*.{token}-*.part")
 
 
 def _greet(host: RemoteHost) -> tuple[Path, User]:
