@@ -62,7 +62,7 @@ def _in_build_tree(*argv: str | os.PathLike[str]) -> Callable[[], Sequence[str]]
 def _lint() -> list[Check]:
     files = sources.all_files()
     c_files, shell_files = sources.c_files(files), sources.shell_files(files)
-    # The longest first. What Python there is ruff finds by itself, and mypy from pyproject.toml.
+    # The longer first. What Python there is ruff finds by itself, and mypy from pyproject.toml.
     return [
         Check(name="mypy", argv=_python("-m", "mypy")),
         Check(name="clang-tidy", argv=_c_check("tidy"), timeout=900),
@@ -80,8 +80,13 @@ def _ansible_lint() -> Sequence[str]:
 
 
 def _unit() -> list[Check]:
+    # In two halves, since two checks run at a time and these are by far the longest.
+    files = sorted(str(path) for path in paths.project("tests/unit").glob("test_*.py"))
     return [
-        Check(name="Python unit tests", argv=_pytest("tests/unit"), shows=True),
+        *(
+            Check(name=f"Python unit tests {half + 1}/2", argv=_pytest(*files[half::2]), shows=True)
+            for half in range(2)
+        ),
         Check(name="C unit tests", argv=_c_check("test"), timeout=900, shows=True),
         Check(name="fuzz targets", argv=_c_check("fuzz"), timeout=900),
     ]
@@ -244,7 +249,7 @@ def test(
     elif marked:
         verdicts += _run_all(_marked(marked))
     elif not only_vm:
-        verdicts += _run_all(_lint() + ([] if lint else _unit()))
+        verdicts += _run_all(([] if lint else _unit()) + _lint())
     if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
         verdicts += _run_all(_guests())
     failed = [verdict.check.name for verdict in verdicts if not verdict.passed]

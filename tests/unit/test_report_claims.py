@@ -33,7 +33,8 @@ def _spread(part: Measured) -> Measured:
 
 def small_run(root: Path, expression: str) -> Path:
     run = RunBuilder(root)
-    run.trial(QUICKSTART[0], LOADS[1], 0)
+    for repetition in range(3):
+        run.trial(QUICKSTART[0], LOADS[1], repetition)
     claim = {**DECIDED, "expression": expression}
     return run.finish(experiment={"name": "small", "claims": [claim]})
 
