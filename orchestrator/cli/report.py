@@ -77,7 +77,11 @@ class Shown:
     def _title(self) -> str:
         accelerator = self.results.manifest.get("accelerator", {}).get("kind", "")
         clocks = ", ".join(self.results.clocks)
-        note = " · emulated: shapes, not speeds" if accelerator == "tcg" else ""
+        note = ""
+        if "virtual" in self.results.clocks:
+            note = ": a nanosecond is an instruction"
+        elif accelerator == "tcg":
+            note = " · emulated: shapes, not speeds"
         return f"{self.results.manifest.get('title', self.run.name)} · {clocks} clock{note}"
 
     def _as_data(self) -> dict[str, object]:
