@@ -125,7 +125,7 @@ class Places:
         return ""
 
 
-EXPECTED = {*SHARED, "snapshots", "logs", "checks"}
+EXPECTED = {*SHARED, "snapshots", "logs", "checks", "matplotlib"}
 
 
 @contextmanager
