@@ -40,7 +40,7 @@ def _download(lock: Path, place: Path) -> None:
     work = place.with_name(f".{place.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    argv = [sys.executable, "-m", "pip", "download", "--no-input", "--progress-bar", "off"]
+    argv = [sys.executable, "-P", "-m", "pip", "download", "--no-input", "--progress-bar", "off"]
     argv += ["--disable-pip-version-check", "--require-hashes", "--no-deps"]
     argv += ["--only-binary", ":all:", "--dest", str(work), "--requirement", str(lock)]
     log = paths.cache("logs", "wheels.log")

@@ -112,6 +112,8 @@ def _hook(request: Path) -> str:
         "TMPDIR=/dev/shm",
         "PYTHONDONTWRITEBYTECODE=1",
         sys.executable,
+        # Or a checkout that the user stands in would come before the one that builds.
+        "-P",
         "-m",
         "orchestrator.provision",
         str(request),

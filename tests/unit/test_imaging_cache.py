@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from orchestrator import paths
 from orchestrator.errors import ProvisionError, SpecError, UsageError
 from orchestrator.host.trees import Package
 from orchestrator.imaging import cache, declared_images, list_images, model
-from orchestrator.imaging.build import _provision_failure
+from orchestrator.imaging.build import _hook, _provision_failure
 from orchestrator.imaging.declaration import read_declaration
 from orchestrator.imaging.identity import image_hash, source_hash
 from orchestrator.imaging.model import GuestImage
@@ -154,3 +155,16 @@ def test_a_failure_inside_the_build_keeps_its_kind_and_words(tmp_path: Path) -> 
         "d",
         "h",
     )
+
+
+def test_the_checkout_that_builds_provisions(tmp_path: Path) -> None:
+    """Whoever calls one checkout's ringbed may stand in another: its files must not get in."""
+    decoy = tmp_path / "orchestrator" / "provision"
+    decoy.mkdir(parents=True)
+    for package in (decoy.parent, decoy):
+        (package / "__init__.py").write_text("")
+    (decoy / "__main__.py").write_text("print('another checkout')")
+    command = ["sh", "-c", _hook(tmp_path / "no-request"), "hook", "tree"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "another checkout" not in done.stdout
+    assert "no-request" in done.stderr
