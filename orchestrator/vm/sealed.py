@@ -7,9 +7,9 @@ no network but a hub between its own NICs, and QEMU counts one nanosecond per gu
 waits for QEMU's main loop, whose pace is the host's. QEMU is started directly: a libvirt domain
 has a monitor, names and paths of its run, and no way to leave shared memory out of a snapshot.
 
-Before it looks at its input the guest holds, with one CPU at work and the others halted; there a
-snapshot is taken, once for each configuration, from which every trial starts. What follows is the
-same as after a cold boot, to the nanosecond.
+Before it looks at its input the guest holds, with one CPU at work in a program and the others
+halted; there a snapshot is taken, once for each configuration, from which every trial starts. What
+follows is the same as after a cold boot, to the nanosecond: `at_rest` says under which condition.
 """
 
 import asyncio
@@ -235,13 +235,13 @@ class SealedMachine:
         )
 
     def _boot_and_save(self, files: Files, scratch: Path) -> bool:
-        """Boot to the hold and save. False when the guest went on before it was stopped."""
+        """Boot to the hold and save. False when the guest was not stopped at rest in it."""
         mine = replace(files, console=scratch / "console", plugin="")
         socket = files.input.with_name("qmp")
         with self._qemu([*argv(self.config, mine), *_monitor(socket)], mine) as qemu:
             self._await(qemu, mine, HOLD, BOOT_S)
-            halted = self._control(qemu, mine, _save(socket, scratch / MEMORY))
-            return halted and GO not in mine.console.read_text("utf-8", "replace")
+            rested = self._control(qemu, mine, _save(socket, scratch / MEMORY, self.config.cpus))
+            return rested and GO not in mine.console.read_text("utf-8", "replace")
 
     @contextmanager
     def _qemu(self, words: Sequence[str], files: Files) -> Iterator[process.Process]:
@@ -317,23 +317,39 @@ def _monitor(socket: Path) -> list[str]:
     return ["-qmp", f"unix:{socket},server=on,wait=off"]
 
 
-async def _save(socket: Path, memory: Path) -> bool:
-    """Stop the guest and write its memory and devices to a file.
-
-    False when another CPU than the first was at work: which of them QEMU would let go on first
-    is not part of what is saved.
-    """
+async def _save(socket: Path, memory: Path, cpus: int) -> bool:
+    """Stop the guest and write its memory and devices to a file. False when it was not at rest."""
     async with _connected(socket) as client:
         await client.execute("stop")
-        registers = await client.execute(
-            "human-monitor-command", {"command-line": "info registers -a"}
-        )
-        halted = re.findall(r"HLT=(\d)", str(registers))
-        if "0" in halted[1:]:
+        registers = await _ask(client, "info registers -a")
+        interrupts = [await _ask(client, f"info lapic {cpu}") for cpu in range(cpus)]
+        if not at_rest(registers, interrupts):
             return False
         await client.execute("migrate", {"uri": f"file:{memory}"})
         await _migrated(client)
     return True
+
+
+def at_rest(registers: str, interrupts: Sequence[str]) -> bool:
+    """Whether a stopped guest goes on after a restore as if it had never been stopped.
+
+    QEMU executes the CPUs in turn, each for a slice of the time to the next timer. Whose turn it
+    was, and for how long, is not part of what is saved: the first CPU begins, with a new slice.
+    That is the same only while no other CPU has anything to do before that timer. So the first CPU
+    must be in a program, done with what its last timer interrupt called for, and every other one
+    halted, with no interrupt under way from the first, which it would take up at a slice's end.
+
+    registers: of all CPUs, as `info registers -a` prints them.
+    interrupts: `info lapic` of each CPU.
+    """
+    levels, halted = re.findall(r"CPL=(\d)", registers), re.findall(r"HLT=(\d)", registers)
+    assert len(levels) == len(halted) == len(interrupts)
+    quiet = all(re.search(r"^IRR\s+\(none\)\s*$", text, re.MULTILINE) for text in interrupts)
+    return quiet and levels[0] == "3" and halted[0] == "0" and "0" not in halted[1:]
+
+
+async def _ask(client: QMPClient, line: str) -> str:
+    return str(await client.execute("human-monitor-command", {"command-line": line}))
 
 
 async def _load(socket: Path, memory: Path) -> None:

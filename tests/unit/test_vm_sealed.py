@@ -4,8 +4,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from orchestrator.vm.model import MIB, Boot
-from orchestrator.vm.sealed import Files, Port, SealedConfig, argv, fingerprint
+from orchestrator.vm.sealed import Files, Port, SealedConfig, argv, at_rest, fingerprint
 
 
 def files(root: Path) -> Files:
@@ -66,3 +68,37 @@ def test_what_the_guest_sees_does(tmp_path: Path) -> None:
     )
     keys = {fingerprint(one, where) for one in (base, *changes)}
     assert len(keys) == len(changes) + 1
+
+
+def stopped(*cpus: tuple[int, int]) -> str:
+    """What QEMU prints of CPUs with those privilege levels, halted or not."""
+    lines = (
+        f"CPU#{number}\r\nRIP=0000000000000000 RFL=00000246 [---Z-P-] CPL={level} II=0 A20=1 SMM=0"
+        f" HLT={halted}\r\nES =0000 0000000000000000 00000000 00000000\r\n"
+        for number, (level, halted) in enumerate(cpus)
+    )
+    return "".join(lines)
+
+
+QUIET = "ESR\t 0x00000000\r\nISR\t (none)\r\nIRR\t (none)\r\n\r\nAPR 0x00 TPR 0x10\r\n"
+CALLED = QUIET.replace("IRR\t (none)", "IRR\t 253 ")
+
+
+def test_a_guest_rests_with_a_program_on_its_first_cpu_and_the_others_halted() -> None:
+    assert at_rest(stopped((3, 0), (0, 1), (0, 1)), [QUIET] * 3)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "interrupts"),
+    [
+        ([(0, 0), (0, 1)], [QUIET, QUIET]),  # the kernel may be about to call the other one
+        ([(3, 0), (0, 0)], [QUIET, QUIET]),  # the other one is at work
+        ([(0, 1), (0, 1)], [QUIET, QUIET]),  # time would jump
+        ([(3, 0), (0, 1)], [QUIET, CALLED]),  # the other one will wake up at the end of a slice
+        ([(3, 0), (0, 1)], [CALLED, QUIET]),
+    ],
+)
+def test_whatever_else_goes_on_is_not_rest(
+    cpus: list[tuple[int, int]], interrupts: list[str]
+) -> None:
+    assert not at_rest(stopped(*cpus), interrupts)
