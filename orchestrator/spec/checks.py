@@ -82,6 +82,14 @@ def check_topology(draft: Draft) -> Iterator[Fault]:
                 "leave viommu out, or set clock: wall",
             )
 
+    if experiment.clock == "virtual" and "idle=poll" in experiment.guest.kernel_args.split():
+        yield draft.fault(
+            ("guest", "kernel_args"),
+            "idle=poll cannot be measured on the virtual clock: CPUs that poll while idle take the "
+            "time of those at work, and the guest never comes to rest",
+            "leave idle=poll out, or set clock: wall",
+        )
+
 
 def _check_nic(draft: Draft, loc: Loc, nic: Nic) -> Iterator[Fault]:
     clock = draft.experiment.clock

@@ -144,7 +144,7 @@ guest executes for it, so saturation comes at other loads, and a tenth of a seco
 differs goes into `virtual`, under keys as for `--set`. What the command line sets comes last.
 
 What cannot be emulated without the host's pace is refused on the virtual clock: NICs other than
-`igb`, and `viommu`.
+`igb`, and `viommu`; so is the kernel argument `idle=poll`, for the CPUs share one clock.
 """
 
 _MATRIX = """\

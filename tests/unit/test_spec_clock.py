@@ -95,3 +95,13 @@ def test_experiments_of_ringbed_run_with_either_clock(name: str) -> None:
     path = find_experiment(name)
     assert load_experiment(path, ("clock=wall",)).clock == "wall"
     assert load_experiment(path, ("clock=virtual",)).clock == "virtual"
+
+
+@pytest.mark.parametrize(
+    "more", ["guest: {kernel_args: quiet idle=poll}", "  guest.kernel_args: [quiet, idle=poll]"]
+)
+def test_polling_while_idle_is_refused_on_the_virtual_clock(tmp_path: Path, more: str) -> None:
+    path = written(tmp_path, f"{TEXT}{more}\n")
+    load_experiment(path, ("clock=wall",))
+    with pytest.raises(SpecError, match="idle=poll cannot be measured"):
+        load_experiment(path, ("clock=virtual",))
