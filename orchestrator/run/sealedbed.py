@@ -27,6 +27,7 @@ from orchestrator.vm.snapshots import SnapshotCache
 TRIAL_S = 900.0
 PAGE = 4096
 GUEST = "guest"
+_SYMBOLS = "cat /proc/kallsyms >/run/ringbed/out/kallsyms\n"
 
 
 class SealedTestbed:
@@ -69,8 +70,11 @@ class SealedTestbed:
         if self._came_up is not None:
             self._came_up(self)
 
-    def execute(self, trial: Trial, into: Path) -> None:
-        """Run a trial and write its raw files. Raises StepError or MachineError."""
+    def execute(self, trial: Trial, into: Path, *, plugins: tuple[str, ...] = ()) -> None:
+        """Run a trial and write its raw files. Raises StepError or MachineError.
+
+        plugins: QEMU's arguments for further plugins; they change nothing of those files.
+        """
         trace = trial.workload.trace
         text = "" if trace is None else self._traces[trace.file]
         script = compose.script(trial, self.topology, text)
@@ -79,7 +83,7 @@ class SealedTestbed:
             counts = Path(scratch) / "counts.json"
             files = replace(
                 self._files(Path(scratch), into),
-                plugin=f"{self._supplies.plugin},out={counts}",
+                plugins=(f"{self._supplies.plugin},out={counts}", *plugins),
             )
             archive = sealed.pack(session_machines(self.topology), script, programs)
             _fill(files.input, archive, self._machine.config.input_bytes)
@@ -88,6 +92,15 @@ class SealedTestbed:
             marked = trial.generator == OWN_GENERATOR
             instructions.keep(counts, self.topology, into, marked=marked)
         compose.finish(trial, self.topology, into)
+
+    def kernel_symbols(self) -> str:
+        """/proc/kallsyms of the guest from which trials start. Raises MachineError or StepError."""
+        with tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            files = self._files(Path(scratch), Path(scratch))
+            archive = sealed.pack_program(_SYMBOLS)
+            _fill(files.input, archive, self._machine.config.input_bytes)
+            self._machine.run(files, deadline_s=TRIAL_S)
+            return sealed.read(files.output, "kallsyms").decode("ascii")
 
     def renew(self) -> None:
         """Nothing is to be done: every trial has a guest of its own."""
