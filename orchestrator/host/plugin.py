@@ -78,9 +78,7 @@ def plugin_hash(tools_hash: str, build_hash: str, name: str = COUNT) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(
-    name: str, tar: Path, build: Tree, final: Path, on_line: Progress | None
-) -> None:
+def _compile(name: str, tar: Path, build: Tree, final: Path, on_line: Progress | None) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     log = paths.cache("logs", "plugin.log")
     # Undefined symbols are QEMU's own: it gives them when it loads the plugin.

@@ -5,7 +5,7 @@ so that no trial knows of another."""
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,25 @@ from orchestrator.vm.snapshots import SnapshotCache
 TRIAL_S = 900.0
 PAGE = 4096
 GUEST = "guest"
-_SYMBOLS = "cat /proc/kallsyms >/run/ringbed/out/kallsyms\n"
+# The vDSO is Linux's code in every program; Linux adapts it to the CPU, so no file has it.
+_SYMBOLS = """\
+set -eu
+out=/run/ringbed/out
+cat /proc/kallsyms >$out/kallsyms
+place=$(grep -F '[vdso]' /proc/$$/maps)
+begin=$((0x${place%%-*} / 4096))
+rest=${place#*-}
+end=$((0x${rest%% *} / 4096))
+dd if=/proc/$$/mem bs=4096 skip=$begin count=$((end - begin)) of=$out/vdso
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbols:
+    """kallsyms: /proc/kallsyms of a guest. vdso: the ELF file that Linux maps into programs."""
+
+    kallsyms: str
+    vdso: bytes
 
 
 class SealedTestbed:
@@ -93,14 +111,17 @@ class SealedTestbed:
             instructions.keep(counts, self.topology, into, marked=marked)
         compose.finish(trial, self.topology, into)
 
-    def kernel_symbols(self) -> str:
-        """/proc/kallsyms of the guest from which trials start. Raises MachineError or StepError."""
+    def symbols(self) -> Symbols:
+        """What the guest says from which trials start. Raises MachineError or StepError."""
         with tempfile.TemporaryDirectory(dir=self._state) as scratch:
             files = self._files(Path(scratch), Path(scratch))
             archive = sealed.pack_program(_SYMBOLS)
             _fill(files.input, archive, self._machine.config.input_bytes)
             self._machine.run(files, deadline_s=TRIAL_S)
-            return sealed.read(files.output, "kallsyms").decode("ascii")
+            return Symbols(
+                kallsyms=sealed.read(files.output, "kallsyms").decode("ascii"),
+                vdso=sealed.read(files.output, "vdso"),
+            )
 
     def renew(self) -> None:
         """Nothing is to be done: every trial has a guest of its own."""

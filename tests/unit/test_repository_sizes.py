@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import paths
-from orchestrator.host import plugin
 from orchestrator.cli import sources
+from orchestrator.host import plugin
 
 PYTHON_FUNCTION, PYTHON_FILE = 60, 600
 C_FUNCTION, C_FILE = 80, 800
