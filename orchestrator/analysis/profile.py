@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator.analysis import fields
-from orchestrator.analysis.fields import RawError
 from orchestrator.analysis.instructions import DOMAINS, Instructions
 from orchestrator.analysis.symbols import Function, KernelSymbols, ProgramSymbols
 
@@ -217,13 +216,10 @@ def _check_sums(data: fields.Fields, cells: Sequence[int], counted: Instructions
     for cpu, domain, count in zip(cells[0::5], cells[1::5], cells[4::5], strict=True):
         sums[cpu, domain] += count
     for one in counted.cpus:
-        for number, domain in enumerate(DOMAINS):
-            if sums[one.number, number] != one.measured[domain]:
+        for number, name in enumerate(DOMAINS):
+            if sums[one.number, number] != one.measured[name]:
                 raise data.error(
                     "cells",
-                    f"CPU {one.number} has {sums[one.number, number]} instructions in {domain}, "
-                    f"but it executed {one.measured[domain]}",
+                    f"CPU {one.number} has {sums[one.number, number]} instructions in {name}, "
+                    f"but it executed {one.measured[name]}",
                 )
-
-
-__all__ = ["COLUMNS", "Frame", "Profile", "RawError", "Tree", "by_machine", "read_profile"]

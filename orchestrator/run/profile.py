@@ -64,7 +64,7 @@ def profile(run: RunDirectory, trial_id: str, settings: session.Settings, into: 
         prepared = session.reopen(run, settings, "cannot be profiled")
         if prepared.plan.clock != "virtual":
             raise UsageError(
-                f"{run.name} was measured on the wall clock, where no trial can be repeated exactly",
+                f"{run.name} was measured on the wall clock: no trial of it can be repeated",
                 hint=f"./ringbed run {run.experiment_name} --set clock=virtual",
             )
         trial = next(one for one in prepared.plan.trials if one.id == trial_id)
