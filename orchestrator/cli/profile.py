@@ -2,7 +2,7 @@
 """`ringbed profile`: where the instructions of a trial went."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -40,6 +40,10 @@ def profile(
         str,
         typer.Option("--machine", "-m", metavar="NAME", help="Whose functions; default: server's."),
     ] = "",
+    domain: Annotated[
+        Literal["", "user", "kernel", "ring0"],
+        typer.Option("--domain", "-d", metavar="NAME", help="Only user, kernel or ring0."),
+    ] = "",
     top: Annotated[
         int, typer.Option("--top", "-n", metavar="N", min=1, help="How many functions to show.")
     ] = 25,
@@ -64,7 +68,7 @@ def profile(
     if as_json:
         output.show_json(views.to_json(found, about))
         return
-    _show(found, chosen, about, top)
+    _show(found, chosen, about, domain, top)
     output.out.print()
     output.show_facts(
         [
@@ -133,7 +137,7 @@ def _choose(found: "Profile", machine: str) -> str:
     return machine
 
 
-def _show(found: "Profile", machine: str, about: dict[str, Any], top: int) -> None:
+def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:
     from orchestrator.analysis.profile import by_machine
     from orchestrator.report import formats
     from orchestrator.report import profile as views
@@ -151,11 +155,12 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], top: int) -> No
     if found.requests:
         each = formats.significant(whole / found.requests, 4)
         facts.append(("per request", f"{each} instructions ({found.requests:,} requests)"))
-    for domain, sum_of in mine.groupby("domain")["self"].sum().sort_values(ascending=False).items():
-        facts.append((str(domain), formats.share(sum_of / (whole or 1))))
+    for name, sum_of in mine.groupby("domain")["self"].sum().sort_values(ascending=False).items():
+        facts.append((str(name), formats.share(sum_of / (whole or 1))))
     facts.append(("unknown", formats.share(views.unknown_share(functions, machine))))
     output.show_facts(facts)
     output.out.print()
+    chosen = mine[mine["domain"] == domain] if domain else mine
     rows: list[list[str | Text]] = [
         [
             Text(str(row["function"])),
@@ -166,7 +171,7 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], top: int) -> No
             formats.significant(row["self_per_request"], 3),
             formats.significant(row["total_per_request"], 3),
         ]
-        for row in mine.head(top).to_dict(orient="records")
+        for row in chosen.head(top).to_dict(orient="records")
     ]
     headers = ["function", "in", "domain", "self>", "share>", "self per request>"]
     output.show_table("", [*headers, "with callees per request>"], rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from orchestrator.analysis.fields import RawError
 from orchestrator.analysis.instructions import Cpu, Instructions
@@ -59,12 +60,14 @@ def libc() -> dict[str, int]:
     found = {}
     with LIBC.open("rb") as file:
         elf = ELFFile(file)
-        for symbol in elf.get_section_by_name(".dynsym").iter_symbols():
+        names, text = elf.get_section_by_name(".dynsym"), elf.get_section_by_name(".text")
+        assert isinstance(names, SymbolTableSection) and text is not None
+        for symbol in names.iter_symbols():
             if symbol.name in ("malloc", "qsort", "epoll_wait"):
                 (offset,) = elf.address_offsets(symbol.entry.st_value)
                 found[symbol.name] = offset
-        text = elf.get_section_by_name(".text").header
-        found["[text]"], found["[end]"] = text.sh_offset, text.sh_offset + text.sh_size
+        begin = text.header.sh_offset
+        found["[text]"], found["[end]"] = begin, begin + text.header.sh_size
     return found
 
 
