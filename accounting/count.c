@@ -1,45 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Counts the instructions that a deterministic guest executes, by vCPU, privilege domain and phase,
-// without changing what it does.
+// without changing what it does. guest.h says what those are.
 //
-// QEMU under -icount knows exactly how many instructions were executed, including those of a
-// translation block that an exception or an access to a device cut short. So instead of counting
-// blocks, the plugin reads QEMU's own count whenever execution moves to another vCPU, domain or
-// phase, and charges the difference to where it was before. It costs a comparison per block.
-//
-// QEMU 10.0 passes the index of the vCPU that translated a block, not of the one that executes it,
-// when all of them share a thread; current_cpu, which QEMU exports, tells the right one.
-//
-// Domains: by the privilege level for which a block was translated and by its address.
-//   user     ring 3
-//   kernel   ring 0 in the upper half of the address space: Linux
-//   ring0    ring 0 in the lower half: a guest of the guest that runs programs there, and firmware
-// Phases: a guest program begins phase N by the instruction `nopl 0x5242xxxx(%rax)`, where xxxx is
-// N; see dataplane/base/phase.h. Phase 0 is what comes before the first.
+// Whenever execution moves to another vCPU, domain or phase, what QEMU counted since the last such
+// move is charged to where execution was. It costs a comparison per block.
 //
 // Argument: out=FILE, written as JSON at the end.
 
+#include "guest.h"
+
 #include <inttypes.h>
-#include <qemu-plugin.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-enum { MAX_VCPUS = 64, MAX_PHASES = 16, MARKER_BYTES = 7, MARKER_TAG = 0x5242 };
-enum domain { USER, KERNEL, RING0, DOMAINS };
-
-// QEMU's own, exported because it loads modules.
-struct CPUState;
-extern __thread struct CPUState *current_cpu __attribute__((tls_model("initial-exec")));
-void icount_update(struct CPUState *cpu);
-int64_t icount_get_raw(void);
-
-static const char *const domain_names[DOMAINS] = {"user", "kernel", "ring0"};
-
-static struct CPUState *vcpus[MAX_VCPUS];
-static unsigned vcpu_count;
 static uint64_t counts[MAX_PHASES][MAX_VCPUS][DOMAINS];
 static char *out_path;
 
@@ -52,28 +25,6 @@ static int64_t since;
 static void *pack(enum domain domain, size_t instructions)
 {
 	return (void *)(uintptr_t)(instructions << 2 | domain);
-}
-
-// Instructions executed so far by all vCPUs, the whole block that is being entered included.
-// icount_get_raw() refuses to answer within a block unless no vCPU is current; icount_update() has
-// brought the count up to date before.
-static int64_t executed(void)
-{
-	struct CPUState *cpu = current_cpu;
-	icount_update(cpu);
-	current_cpu = NULL;
-	int64_t count = icount_get_raw();
-	current_cpu = cpu;
-	return count;
-}
-
-static unsigned index_of(const struct CPUState *cpu)
-{
-	for (unsigned index = 0; index < vcpu_count; index++)
-		if (vcpus[index] == cpu)
-			return index;
-	fprintf(stderr, "count: an unknown vCPU executes\n");
-	abort();
 }
 
 static void charge(int64_t now)
@@ -108,41 +59,11 @@ static void on_marker(unsigned translator, void *phase)
 	at_phase = (unsigned)(uintptr_t)phase;
 }
 
-static int marker(struct qemu_plugin_insn *instruction)
-{
-	uint8_t code[MARKER_BYTES];
-	if (qemu_plugin_insn_size(instruction) != sizeof(code))
-		return -1;
-	qemu_plugin_insn_data(instruction, code, sizeof(code));
-	if (code[0] != 0x0f || code[1] != 0x1f || code[2] != 0x80)
-		return -1;
-	uint32_t tag = (uint32_t)code[3] | (uint32_t)code[4] << 8 | (uint32_t)code[5] << 16 | (uint32_t)code[6] << 24;
-	return tag >> 16 == MARKER_TAG && (tag & 0xffff) < MAX_PHASES ? (int)(tag & 0xffff) : -1;
-}
-
-// The privilege level for which the current vCPU translates. A block is found again only by a vCPU
-// at the same level.
-static struct qemu_plugin_register *code_segment;
-
-static unsigned privilege_level(void)
-{
-	static GByteArray *value;
-	if (value == NULL)
-		value = g_byte_array_new();
-	g_byte_array_set_size(value, 0);
-	if (qemu_plugin_read_register(code_segment, value) < 1) {
-		fprintf(stderr, "count: the code segment cannot be read\n");
-		abort();
-	}
-	return value->data[0] & 3;
-}
-
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
 	(void)id;
-	uint64_t address = qemu_plugin_tb_vaddr(block);
 	size_t instructions = qemu_plugin_tb_n_insns(block);
-	enum domain domain = privilege_level() == 3 ? USER : address >> 63 ? KERNEL : RING0;
+	enum domain domain = domain_of(block);
 	qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, QEMU_PLUGIN_CB_NO_REGS, pack(domain, instructions));
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, index);
@@ -156,22 +77,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 static void on_vcpu(qemu_plugin_id_t id, unsigned index)
 {
 	(void)id;
-	if (index >= MAX_VCPUS) {
-		fprintf(stderr, "count: more than %d vCPUs\n", MAX_VCPUS);
-		abort();
-	}
-	vcpus[index] = current_cpu;
-	if (index >= vcpu_count)
-		vcpu_count = index + 1;
-	if (code_segment != NULL)
-		return;
-	GArray *registers = qemu_plugin_get_registers();
-	for (unsigned i = 0; i < registers->len; i++) {
-		qemu_plugin_reg_descriptor *one = &g_array_index(registers, qemu_plugin_reg_descriptor, i);
-		if (strcmp(one->name, "cs") == 0)
-			code_segment = one->handle;
-	}
-	g_array_free(registers, TRUE);
+	know_vcpu(index);
 }
 
 static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
@@ -203,17 +109,8 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
-	if (strcmp(info->target_name, "x86_64") != 0) {
-		fprintf(stderr, "count: made for x86_64, not for %s\n", info->target_name);
+	if (!is_supported(info) || (out_path = argument("out", argc, argv)) == NULL)
 		return -1;
-	}
-	for (int i = 0; i < argc; i++)
-		if (strncmp(argv[i], "out=", 4) == 0)
-			out_path = g_strdup(argv[i] + 4);
-	if (out_path == NULL) {
-		fprintf(stderr, "count: out=FILE is needed\n");
-		return -1;
-	}
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
 	qemu_plugin_register_atexit_cb(id, on_exit_of_qemu, NULL);

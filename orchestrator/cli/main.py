@@ -27,6 +27,7 @@ from orchestrator.cli import (
     nightly,
     output,
     plan,
+    profile,
     report,
     reproduce,
     run,
@@ -81,6 +82,7 @@ status.register(app)
 logs.register(app)
 report.register(app)
 compare.register(app)
+profile.register(app)
 nightly.register(app)
 bisect.register(app)
 verify.register(app)

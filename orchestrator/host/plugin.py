@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles accounting/, the plugin that counts a sealed guest's instructions, for the QEMU in use.
+"""Compiles accounting/, the plugins that watch a sealed guest's instructions, for the QEMU in use.
 
 Debian packages no header of QEMU's plugin interface; it comes from the source of exactly the QEMU
 in the tools tree.
@@ -19,7 +19,7 @@ from orchestrator.host.locks import locked
 from orchestrator.host.trees import Bind, Progress, Tree, ensure_source, ensure_tree
 from orchestrator.log import step
 
-PLUGIN = "count.so"
+COUNT, PROFILE = PLUGINS = ("count", "profile")
 HEADER = "include/qemu/qemu-plugin.h"
 COMPILE_SECONDS = 300.0
 _SOURCE = Path("/src")
@@ -28,32 +28,37 @@ _BUILD = Path("/build")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """The compiled plugin. hash: of all that it was made from."""
+    """A compiled plugin. hash: of all that it was made from."""
 
     path: Path
     hash: str
 
 
 def ensure_plugin(
-    tools: Tree, *, build_locked: bool = False, archive: str = "", on_line: Progress | None = None
+    tools: Tree,
+    name: str = COUNT,
+    *,
+    build_locked: bool = False,
+    archive: str = "",
+    on_line: Progress | None = None,
 ) -> Plugin:
-    """The plugin for the QEMU of the tools tree, compiled first when there is none.
+    """The plugin of that name for the QEMU of the tools tree, compiled first when there is none.
 
     Raises ArchiveError when the archive no longer has QEMU's source, BuildError with the
     compiler's words.
     """
     build = ensure_tree("build", locked=build_locked, archive=archive, on_line=on_line)
-    key = plugin_hash(tools.hash, build.hash)
+    key = plugin_hash(tools.hash, build.hash, name)
     final = paths.cache("build", f"plugin-{key}")
-    plugin = Plugin(path=final / PLUGIN, hash=key)
+    plugin = Plugin(path=final / f"{name}.so", hash=key)
     if final.is_dir():
         return plugin
     lock = paths.cache("build", f".{final.name}.lock")
     with locked(lock, timeout=COMPILE_SECONDS, what="accounting/"):
         if not final.is_dir():
-            with step("compiling the accounting plugin"):
+            with step(f"compiling the plugin {name}"):
                 tar = ensure_qemu_source(tools, archive=archive, on_line=on_line)
-                _compile(tar, build, final, on_line)
+                _compile(name, tar, build, final, on_line)
     return plugin
 
 
@@ -63,21 +68,22 @@ def ensure_qemu_source(tools: Tree, *, archive: str = "", on_line: Progress | No
     return ensure_source(tools.name, "qemu", version, archive=archive, on_line=on_line)
 
 
-def plugin_hash(tools_hash: str, build_hash: str) -> str:
-    """The hash of what decides the plugin's bytes."""
+def plugin_hash(tools_hash: str, build_hash: str, name: str = COUNT) -> str:
+    """The hash of what decides a plugin's bytes."""
     digest = hashlib.sha256(f"{tools_hash}\0{build_hash}\0".encode())
-    for path in sorted(paths.project("accounting").glob("*.c")):
+    folder = paths.project("accounting")
+    for path in (*sorted(folder.glob("*.h")), folder / f"{name}.c"):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _compile(tar: Path, build: Tree, final: Path, on_line: Progress | None) -> None:
+def _compile(name: str, tar: Path, build: Tree, final: Path, on_line: Progress | None) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
     log = paths.cache("logs", "plugin.log")
     # Undefined symbols are QEMU's own: it gives them when it loads the plugin.
     command = 'gcc -shared -fPIC -O2 -g -std=c17 -Wall -Wextra -Wshadow -Werror -I"$PWD" '
-    command += f"-ffile-prefix-map={_SOURCE}=. -o out/{PLUGIN} {_SOURCE}/count.c "
+    command += f"-ffile-prefix-map={_SOURCE}=. -o out/{name}.so {_SOURCE}/{name}.c "
     command += "$(pkg-config --cflags glib-2.0)"
     binds = [
         Bind(source=paths.project("accounting"), target=_SOURCE),
@@ -95,7 +101,7 @@ def _compile(tar: Path, build: Tree, final: Path, on_line: Progress | None) -> N
         os.rename(work / "out", final)
     except CommandError as error:
         raise BuildError(
-            "the accounting plugin does not compile", details=error.details, hint=f"read {log}"
+            f"the plugin {name} does not compile", details=error.details, hint=f"read {log}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -47,7 +47,7 @@ def write_report(run_dir: Path, results: Results) -> Path:
             for extension in FORMATS:
                 (run_dir / "figures" / f"{chart.name}.{extension}").unlink(missing_ok=True)
     path = run_dir / "report.html"
-    _replace(path, page(results, found, svgs, failures).encode("utf-8"))
+    replace_file(path, page(results, found, svgs, failures).encode("utf-8"))
     return path
 
 
@@ -73,7 +73,7 @@ def write_nightly(directory: Path, result: Nightly, history: Path) -> dict[str, 
         "junit": ("junit.xml", junit(result)),
     }
     for name, text in texts.values():
-        _replace(directory / name, text.encode("utf-8"))
+        replace_file(directory / name, text.encode("utf-8"))
     return {what: directory / name for what, (name, _) in texts.items()}
 
 
@@ -81,7 +81,7 @@ def write_trends(history: Path, suite: str, trends: Sequence[Trend]) -> Path:
     """Write the page of a suite's history."""
     history.mkdir(parents=True, exist_ok=True)
     path = history / f"{suite}.html"
-    _replace(path, trend.page(suite, trends).encode("utf-8"))
+    replace_file(path, trend.page(suite, trends).encode("utf-8"))
     return path
 
 
@@ -93,14 +93,14 @@ def _write(run_dir: Path, chart: Chart) -> dict[str, bytes]:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(header)
     table.writerows(rows)
-    _replace(directory / f"{chart.name}.csv", text.getvalue().encode("utf-8"))
+    replace_file(directory / f"{chart.name}.csv", text.getvalue().encode("utf-8"))
     files = render(chart.draw, chart.name)
     for extension, content in files.items():
-        _replace(directory / f"{chart.name}.{extension}", content)
+        replace_file(directory / f"{chart.name}.{extension}", content)
     return files
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """A reader finds the old file or the new one, never half of one."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)

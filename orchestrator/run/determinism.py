@@ -94,7 +94,8 @@ def verify(run: RunDirectory, plan: Plan, supplies: Supplies, observer: Observer
             with step(f"{len(plan.trials)} trials again: {name}"), condition():
                 for trial in reversed(plan.trials):
                     if trial.topology not in benches:
-                        bench = _bench(run, plan, supplies, trial, state)
+                        logs = run.path / FOLDER / "machines"
+                        bench = make_bench(run, plan, supplies, trial, state, logs)
                         stack.callback(bench.close)
                         benches[trial.topology] = bench
                     what = f"{label(trial)}, {name}"
@@ -109,21 +110,22 @@ def verify(run: RunDirectory, plan: Plan, supplies: Supplies, observer: Observer
     _judge(run, verdicts)
 
 
-def _bench(
-    run: RunDirectory, plan: Plan, supplies: Supplies, trial: Trial, state: OwnedDirectory
+def make_bench(
+    run: RunDirectory,
+    plan: Plan,
+    supplies: Supplies,
+    trial: Trial,
+    state: OwnedDirectory,
+    directory: Path,
 ) -> SealedTestbed:
+    """What carries out a trial of a run again. directory: for what its guest says."""
     traces = {
         one.workload.trace.file: (run.path / one.workload.trace.file).read_text(encoding="utf-8")
         for one in plan.trials
         if one.workload.trace is not None
     }
-    bench = SealedTestbed(
-        plan.topology(trial.topology),
-        supplies,
-        run.path / FOLDER / "machines",
-        state=state,
-        traces=traces,
-    )
+    topology = plan.topology(trial.topology)
+    bench = SealedTestbed(topology, supplies, directory, state=state, traces=traces)
     bench.up()
     return bench
 

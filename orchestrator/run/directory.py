@@ -36,8 +36,8 @@ _TAKEN = (errno.EAGAIN, errno.EACCES)
 _OWN_NAMES = frozenset(
     {
         *("determinism", "determinism.json", "experiment.yml", "figures", "journal.jsonl"),
-        *("log.jsonl", "machines", "manifest.json", "plan.json", "report.html", "results.csv"),
-        *("results.parquet", "trials"),
+        *("log.jsonl", "machines", "manifest.json", "plan.json", "profile", "report.html"),
+        *("results.csv", "results.parquet", "trials"),
     }
 )
 
@@ -108,6 +108,10 @@ class RunDirectory:
 
     def trial(self, trial_id: str) -> Path:
         return self.trials / trial_id
+
+    def profile(self, trial_id: str) -> Path:
+        """Where the profile of a trial is."""
+        return self.path / "profile" / trial_id
 
     def server_said(self, trial_id: str) -> list[str]:
         """The lines of a trial's server, as its driver collected them; none without its log."""
@@ -210,3 +214,17 @@ def find(root: Path, wanted: str = "latest") -> RunDirectory:
     names = "\n".join(f"  {run.name}" for run in (matches or runs)[-8:])
     what = "more than one run is" if matches else "no run is"
     raise UsageError(f"{what} called {wanted!r}", details=f"runs in {root}:\n{names}")
+
+
+def find_trial(root: Path, wanted: str) -> tuple[RunDirectory, str] | None:
+    """The trial that is meant by RUN/TRIAL, or by TRIAL alone; None when there is none such."""
+    run_name, _, trial_id = wanted.rpartition("/")
+    if run_name:
+        try:
+            runs = [find(root, run_name)]
+        except UsageError:
+            return None
+    else:
+        runs = list(reversed(list_runs(root)))
+    found = (run for run in runs if trial_id and run.trial(trial_id).is_dir())
+    return next(((run, trial_id) for run in found), None)

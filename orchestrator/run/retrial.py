@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import paths, process
-from orchestrator.errors import DeadlineError, ExitCode, UsageError
+from orchestrator.errors import DeadlineError, ExitCode
 from orchestrator.run import directory, stored
 from orchestrator.run.bisect import Unmeasurable
 from orchestrator.run.repository import Commit
@@ -42,36 +42,27 @@ class Retrial:
 
 def from_run(runs_dir: Path, wanted: str, metric: str) -> Retrial | None:
     """The trial that is meant by RUN/TRIAL, or by TRIAL alone; None when there is none such."""
-    run_name, _, trial_id = wanted.rpartition("/")
-    if run_name:
-        try:
-            runs = [directory.find(runs_dir, run_name)]
-        except UsageError:
-            return None
-    else:
-        runs = list(reversed(directory.list_runs(runs_dir)))
-    for run in runs:
-        if trial_id and run.trial(trial_id).is_dir():
-            trial = next(
-                one for one in stored.read_manifest(run)["trials"] if one["id"] == trial_id
-            )
-            asked = Selection.from_json(stored.read_plan(run)["selection"])
-            axes = {key: value for key, value in trial["axes"].items() if key != "variant"}
-            only = [f"variant={trial['variant']}", f"kind={trial['kind']}"]
-            only += [f"repetition={trial['repetition']}"]
-            only += [f"{key}={value}" for key, value in axes.items()]
-            return Retrial(
-                experiment=load_experiment(run.experiment, asked.overrides),
-                selection=Selection(
-                    overrides=asked.overrides,
-                    only=tuple(only),
-                    repeat=trial["repetition"],
-                    seed=asked.seed,
-                ),
-                metric=metric,
-                repetition=trial["repetition"],
-            )
-    return None
+    found = directory.find_trial(runs_dir, wanted)
+    if found is None:
+        return None
+    run, trial_id = found
+    trial = next(one for one in stored.read_manifest(run)["trials"] if one["id"] == trial_id)
+    asked = Selection.from_json(stored.read_plan(run)["selection"])
+    axes = {key: value for key, value in trial["axes"].items() if key != "variant"}
+    only = [f"variant={trial['variant']}", f"kind={trial['kind']}"]
+    only += [f"repetition={trial['repetition']}"]
+    only += [f"{key}={value}" for key, value in axes.items()]
+    return Retrial(
+        experiment=load_experiment(run.experiment, asked.overrides),
+        selection=Selection(
+            overrides=asked.overrides,
+            only=tuple(only),
+            repeat=trial["repetition"],
+            seed=asked.seed,
+        ),
+        metric=metric,
+        repetition=trial["repetition"],
+    )
 
 
 def from_experiment(name: str, selection: Selection, metric: str) -> Retrial:

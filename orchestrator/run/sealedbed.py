@@ -5,7 +5,7 @@ so that no trial knows of another."""
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,25 @@ from orchestrator.vm.snapshots import SnapshotCache
 TRIAL_S = 900.0
 PAGE = 4096
 GUEST = "guest"
+# The vDSO is Linux's code in every program; Linux adapts it to the CPU, so no file has it.
+_SYMBOLS = """\
+set -eu
+out=/run/ringbed/out
+cat /proc/kallsyms >$out/kallsyms
+place=$(grep -F '[vdso]' /proc/$$/maps)
+begin=$((0x${place%%-*} / 4096))
+rest=${place#*-}
+end=$((0x${rest%% *} / 4096))
+dd if=/proc/$$/mem bs=4096 skip=$begin count=$((end - begin)) of=$out/vdso
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbols:
+    """kallsyms: /proc/kallsyms of a guest. vdso: the ELF file that Linux maps into programs."""
+
+    kallsyms: str
+    vdso: bytes
 
 
 class SealedTestbed:
@@ -69,8 +88,11 @@ class SealedTestbed:
         if self._came_up is not None:
             self._came_up(self)
 
-    def execute(self, trial: Trial, into: Path) -> None:
-        """Run a trial and write its raw files. Raises StepError or MachineError."""
+    def execute(self, trial: Trial, into: Path, *, plugins: tuple[str, ...] = ()) -> None:
+        """Run a trial and write its raw files. Raises StepError or MachineError.
+
+        plugins: QEMU's arguments for further plugins; they change nothing of those files.
+        """
         trace = trial.workload.trace
         text = "" if trace is None else self._traces[trace.file]
         script = compose.script(trial, self.topology, text)
@@ -79,7 +101,7 @@ class SealedTestbed:
             counts = Path(scratch) / "counts.json"
             files = replace(
                 self._files(Path(scratch), into),
-                plugin=f"{self._supplies.plugin},out={counts}",
+                plugins=(f"{self._supplies.plugin},out={counts}", *plugins),
             )
             archive = sealed.pack(session_machines(self.topology), script, programs)
             _fill(files.input, archive, self._machine.config.input_bytes)
@@ -88,6 +110,18 @@ class SealedTestbed:
             marked = trial.generator == OWN_GENERATOR
             instructions.keep(counts, self.topology, into, marked=marked)
         compose.finish(trial, self.topology, into)
+
+    def symbols(self) -> Symbols:
+        """What the guest says from which trials start. Raises MachineError or StepError."""
+        with tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            files = self._files(Path(scratch), Path(scratch))
+            archive = sealed.pack_program(_SYMBOLS)
+            _fill(files.input, archive, self._machine.config.input_bytes)
+            self._machine.run(files, deadline_s=TRIAL_S)
+            return Symbols(
+                kallsyms=sealed.read(files.output, "kallsyms").decode("ascii"),
+                vdso=sealed.read(files.output, "vdso"),
+            )
 
     def renew(self) -> None:
         """Nothing is to be done: every trial has a guest of its own."""

@@ -193,13 +193,10 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
     """Do what is left of a run: trials that never started, were cut off, or failed."""
     sweep()
     with run.locked(), _logged(run):
-        asked, written = stored.read_plan(run), manifest.Manifest(run, stored.read_manifest(run))
+        written = manifest.Manifest(run, stored.read_manifest(run))
         done = journal.progress(run.journal).done
-        selection = Selection.from_json(asked["selection"])
-        experiment = load_experiment(run.experiment, selection.overrides, clock=asked["clock"])
-        found = _gather(experiment, settings)
-        plan = _plan(experiment, selection, found.inputs)
-        _refuse_other_inputs(run, asked, plan)
+        again = reopen(run, settings)
+        found, plan = again.supplies, again.plan
         left = [trial for trial in plan.trials if trial.id not in done]
         executor = _executor(found, plan, settings)
         warnings = _check_host(found, plan, executor, settings)
@@ -211,6 +208,18 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
             work = _Work(run, plan, found, settings, written, written_journal, watcher)
             work.do(executor, left)
     return run
+
+
+def reopen(run: RunDirectory, settings: Settings, cannot: str = "cannot go on") -> Prepared:
+    """A run's experiment as it was planned, with all that it needs. Raises UsageError when the code
+    at hand, or what it builds, is not what the run began with; `cannot` says what that prevents."""
+    asked = stored.read_plan(run)
+    selection = Selection.from_json(asked["selection"])
+    experiment = load_experiment(run.experiment, selection.overrides, clock=asked["clock"])
+    found = _gather(experiment, settings)
+    plan = _plan(experiment, selection, found.inputs)
+    _refuse_other_inputs(run, asked, plan, cannot)
+    return Prepared(experiment=experiment, supplies=found, plan=plan)
 
 
 def sweep() -> None:
@@ -284,13 +293,13 @@ def _keep_inputs(
     durable.write_json(run.plan, data)
 
 
-def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan) -> None:
+def _refuse_other_inputs(run: RunDirectory, asked: dict[str, Any], plan: Plan, cannot: str) -> None:
     before, now = asked["inputs"], plan.inputs
     changed = sorted(name for name in before if before[name] != now.get(name))
     if changed:
         raise UsageError(
-            f"{run.name} cannot go on: since it began, {', '.join(changed)} changed",
-            details="its trials would no longer be comparable with each other",
+            f"{run.name} {cannot}: since it began, {', '.join(changed)} changed",
+            details="what is measured now would not be comparable with its trials",
             hint="go back to the state it began with, or start a new run",
         )
 

@@ -57,6 +57,14 @@ def pack(machines: Sequence[Machine], script: Script, programs: Mapping[str, Pat
     return buffer.getvalue()
 
 
+def pack_program(text: str) -> bytes:
+    """An input whose session is nothing but a shell script."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        _add(archive, "session", text.encode(), mode=0o755)
+    return buffer.getvalue()
+
+
 def site(machines: Sequence[Machine]) -> str:
     """The script that makes the machines and their network."""
     parts = [_SITE]
@@ -98,6 +106,15 @@ def unpack(script: Script, output: Path, into: Path) -> None:
     later = _keep_all(script.teardown, "down", files, into)
     if first := failure or later:
         raise first
+
+
+def read(output: Path, name: str) -> bytes:
+    """A file that a session left. Raises StepError when there is none."""
+    files = _read(output)
+    if name not in files:
+        said = files.get("session.log", b"").decode("utf-8", "replace")
+        raise StepError(f"the session left no {name}", details=said[-2000:])
+    return files[name]
 
 
 def _keep_all(

@@ -107,7 +107,7 @@ class Files:
 
     site: a copy of the configuration's. input: a tar, padded to its size. output: made anew.
     log: what QEMU itself says; it names paths of the host.
-    plugin: QEMU's argument for a TCG plugin, or empty; a plugin watches and changes nothing.
+    plugins: QEMU's arguments for TCG plugins; a plugin watches and changes nothing.
     """
 
     site: Path
@@ -115,7 +115,7 @@ class Files:
     output: Path
     console: Path
     log: Path
-    plugin: str = ""
+    plugins: tuple[str, ...] = ()
 
 
 def argv(config: SealedConfig, files: Files) -> list[str]:
@@ -140,8 +140,8 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
     words += ["-fw_cfg", f"name=opt/ringbed/site,file={files.site}"]
     words += ["-append", " ".join((*KERNEL_ARGS, *config.kernel_args))]
     words += ["-serial", f"file:{files.console}"]
-    if files.plugin:
-        words += ["-plugin", files.plugin]
+    for plugin in files.plugins:
+        words += ["-plugin", plugin]
     return words
 
 
@@ -164,7 +164,7 @@ def fingerprint(config: SealedConfig, files: Files) -> str:
     """A hash of all that decides what is in the snapshot. Sizes of the nvdimms count, for the
     guest has seen them; their paths do not."""
     boot = replace(config.boot, kernel=Path("kernel"), initrd=Path("initrd"))
-    neutral = argv(replace(config, boot=boot), replace(files, plugin=""))
+    neutral = argv(replace(config, boot=boot), replace(files, plugins=()))
     text = "\0".join((config.boot.image_id, config.site, *neutral))
     for name in ("site", "input", "output", "console"):
         text = text.replace(str(getattr(files, name)), name)
@@ -239,7 +239,7 @@ class SealedMachine:
 
     def _boot_and_save(self, files: Files, scratch: Path) -> bool:
         """Boot to the hold and save. False when the guest was not stopped at rest in it."""
-        mine = replace(files, console=scratch / "console", plugin="")
+        mine = replace(files, console=scratch / "console", plugins=())
         socket = files.input.with_name("qmp")
         with self._qemu([*argv(self.config, mine), *_monitor(socket)], mine) as qemu:
             self._await(qemu, mine, HOLD, BOOT_S)

@@ -51,7 +51,7 @@ def test_paths_do_not_decide_the_snapshot(tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     other.mkdir()
     assert fingerprint(config(other, "r"), files(tmp_path / "b")) == first
-    watched = replace(files(tmp_path / "c"), plugin="libx.so,out=y")
+    watched = replace(files(tmp_path / "c"), plugins=("libx.so,out=y",))
     assert fingerprint(config(tmp_path), watched) == first
 
 

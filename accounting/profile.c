@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Profiles the measured phase of a deterministic guest: its instructions by translation block and
+// call stack, by vCPU and privilege domain, without changing what it does. guest.h says what vCPUs,
+// domains and phases are.
+//
+// Nothing is sampled. At every block, what QEMU counted since the one before is charged to that one
+// and to the call stack on which it ran, so that the sums are those of count.c, to the instruction. A
+// block is charged as a whole to the place where it begins.
+//
+// Call stacks are kept, not unwound: Linux and Debian's programs have no frame pointers, and unwinding
+// by tables (ORC for Linux, .eh_frame for programs) would need all of them in here, at every block.
+// Instead a `call` pushes its own place beside the stack pointer under which its return address lies,
+// and a `ret` drops what lies at its stack pointer or below. Comparing stack pointers makes this
+// robust: frames that were left without a `ret` are dropped by the next `call` or `ret` above them,
+// a `call` that faulted and is repeated is pushed once, and the `ret` with which a retpoline jumps
+// drops just the thunk's frame.
+//
+// Such a stack is kept for each stack of the guest: in Linux, for each aligned 16 KiB, which is what a
+// task has; elsewhere, for each thread, told by page table and FS base. What Linux does for a program
+// hangs below that program's frames, and what it does on an interrupt stack below the frames that
+// moved there. Tasks that are older than the snapshot are seen from their next call on.
+//
+// Places: in Linux, the address. In programs, a page and an offset into it, where a page is what its
+// 4096 bytes are: programs share the translated blocks of a library though each maps it elsewhere, and
+// by its content a page is found again in the file it was mapped from. Pages are numbered by their
+// order in the file of pages.
+//
+// Arguments: out=FILE, JSON: `nodes`, pairs of a parent (0: none) and the place of a call, numbered
+// from 1; `cells`, fives of a vCPU, a domain, a node, a place and instructions.
+// pages=FILE: the pages themselves.
+
+#include "guest.h"
+
+#include <inttypes.h>
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
+
+enum { PAGE = 4096, STACK_BITS = 14, MEASURED = 2, LONGEST_INSTRUCTION = 15 };
+
+struct block {
+	uint64_t place;
+	unsigned instructions;
+	enum domain domain;
+};
+
+// What a frame is in the tree of calls: where it was called, in which frame.
+struct node {
+	uint64_t place;
+	uint32_t parent;
+};
+
+struct frame {
+	uint64_t pointer; // the stack pointer while the function's return address is on top
+	uint32_t node;
+};
+
+struct stack {
+	uint64_t key[2];
+	uint32_t base; // the node below which its first frame hangs
+	size_t depth, room;
+	struct frame *frames;
+};
+
+struct vcpu {
+	struct stack *stack;
+	struct stack entry; // while Linux has been entered and has not called anything yet
+	enum domain domain;
+	uint32_t node;
+	uint64_t place;
+};
+
+struct cell {
+	uint64_t place, count;
+	uint32_t node;
+	uint16_t vcpu, domain;
+};
+
+static char *out_path, *pages_path;
+static struct qemu_plugin_register *stack_pointer, *page_table, *thread;
+static struct vcpu state[MAX_VCPUS];
+static GHashTable *stacks;
+
+// Where execution is, and QEMU's count when it came there.
+static struct CPUState *at_cpu;
+static unsigned at_vcpu, at_phase;
+static int64_t since;
+
+// --- tables -----------------------------------------------------------------------------------
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	a = (a ^ b * 0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93;
+	return a ^ a >> 32;
+}
+
+// The calls: nodes[0] is none. Their table holds numbers of nodes, 0 where it is free.
+static struct node *nodes;
+static uint32_t *node_table, node_count = 1;
+static size_t node_room = 1 << 12;
+
+static uint32_t *node_slot(uint32_t parent, uint64_t place)
+{
+	size_t mask = 2 * node_room - 1, at = mix(place, parent) & mask;
+	while (node_table[at] && (nodes[node_table[at]].place != place || nodes[node_table[at]].parent != parent))
+		at = (at + 1) & mask;
+	return &node_table[at];
+}
+
+static void grow_nodes(void)
+{
+	node_room *= 2;
+	nodes = g_renew(struct node, nodes, node_room);
+	g_free(node_table);
+	node_table = g_new0(uint32_t, 2 * node_room);
+	for (uint32_t node = 1; node < node_count; node++)
+		*node_slot(nodes[node].parent, nodes[node].place) = node;
+}
+
+static uint32_t child(uint32_t parent, uint64_t place)
+{
+	uint32_t *slot = node_slot(parent, place);
+	if (*slot)
+		return *slot;
+	if (node_count == node_room) {
+		grow_nodes();
+		slot = node_slot(parent, place);
+	}
+	nodes[node_count] = (struct node){.place = place, .parent = parent};
+	return *slot = node_count++;
+}
+
+// What was counted. A free cell's count is 0.
+static struct cell *cells;
+static size_t cell_count, cell_room = 1 << 14;
+
+static struct cell *cell_slot(const struct cell *wanted)
+{
+	size_t mask = cell_room - 1, at = mix(wanted->place, (uint64_t)wanted->vcpu << 32 | wanted->node) & mask;
+	for (;; at = (at + 1) & mask) {
+		struct cell *cell = &cells[at];
+		if (cell->count == 0 || (cell->place == wanted->place && cell->node == wanted->node &&
+					 cell->vcpu == wanted->vcpu && cell->domain == wanted->domain))
+			return cell;
+	}
+}
+
+static void add(const struct cell *what)
+{
+	struct cell *slot = cell_slot(what);
+	if (slot->count != 0) {
+		slot->count += what->count;
+		return;
+	}
+	*slot = *what;
+	if (++cell_count < cell_room / 2)
+		return;
+	struct cell *before = cells;
+	size_t room = cell_room;
+	cell_room *= 2;
+	cells = g_new0(struct cell, cell_room);
+	for (size_t at = 0; at < room; at++)
+		if (before[at].count != 0)
+			*cell_slot(&before[at]) = before[at];
+	g_free(before);
+}
+
+// Pages of programs, told apart by their bytes: a table of their numbers.
+static GPtrArray *pages;
+static GHashTable *page_numbers;
+
+static guint page_hash(gconstpointer page)
+{
+	uint64_t hash = 0, word;
+	for (size_t at = 0; at < PAGE; at += sizeof(word)) {
+		memcpy(&word, (const char *)page + at, sizeof(word));
+		hash = mix(hash, word);
+	}
+	return (guint)hash;
+}
+
+static gboolean page_equal(gconstpointer one, gconstpointer other)
+{
+	return memcmp(one, other, PAGE) == 0;
+}
+
+static uint64_t page_number(const void *page)
+{
+	gpointer number;
+	if (g_hash_table_lookup_extended(page_numbers, page, NULL, &number))
+		return GPOINTER_TO_SIZE(number);
+	size_t next = pages->len;
+	void *copy = g_memdup2(page, PAGE);
+	g_ptr_array_add(pages, copy);
+	g_hash_table_insert(page_numbers, copy, GSIZE_TO_POINTER(next));
+	return next;
+}
+
+// The place of an instruction that is being translated.
+static uint64_t place_of(const struct qemu_plugin_insn *instruction, enum domain domain)
+{
+	if (domain == KERNEL)
+		return qemu_plugin_insn_vaddr(instruction);
+	uintptr_t address = (uintptr_t)qemu_plugin_insn_haddr(instruction);
+	// Code in a device, such as a ROM that firmware has not copied yet.
+	if (address == 0)
+		die("an instruction is not in memory");
+	return page_number((const void *)(address & ~(uintptr_t)(PAGE - 1))) * PAGE + address % PAGE;
+}
+
+// --- call stacks ------------------------------------------------------------------------------
+
+static guint stack_hash(gconstpointer stack)
+{
+	const uint64_t *key = stack;
+	return (guint)mix(key[0], key[1]);
+}
+
+static gboolean stack_equal(gconstpointer one, gconstpointer other)
+{
+	return memcmp(one, other, sizeof(((struct stack *)NULL)->key)) == 0;
+}
+
+static struct stack *find_stack(uint64_t first, uint64_t second)
+{
+	const uint64_t key[2] = {first, second};
+	struct stack *found = g_hash_table_lookup(stacks, key);
+	if (found == NULL) {
+		found = g_new0(struct stack, 1);
+		memcpy(found->key, key, sizeof(key));
+		g_hash_table_insert(stacks, found->key, found);
+	}
+	return found;
+}
+
+static uint32_t top(const struct stack *stack)
+{
+	return stack->depth ? stack->frames[stack->depth - 1].node : stack->base;
+}
+
+// Drop the frames whose return address lies at `pointer` or below.
+static void drop(struct stack *stack, uint64_t pointer)
+{
+	while (stack->depth && stack->frames[stack->depth - 1].pointer <= pointer)
+		stack->depth--;
+}
+
+static void push(struct stack *stack, uint64_t pointer, uint64_t place)
+{
+	uint32_t node = child(top(stack), place);
+	if (stack->depth == stack->room) {
+		stack->room = stack->room ? 2 * stack->room : 32;
+		stack->frames = g_renew(struct frame, stack->frames, stack->room);
+	}
+	stack->frames[stack->depth++] = (struct frame){.pointer = pointer, .node = node};
+}
+
+// Linux's stack at a stack pointer. A program's is chosen when the program is entered.
+static struct stack *stack_at(const struct vcpu *vcpu, uint64_t pointer)
+{
+	uint64_t key = pointer >> STACK_BITS;
+	if (vcpu->domain != KERNEL || vcpu->stack->key[0] == key)
+		return vcpu->stack;
+	return find_stack(key, 0);
+}
+
+static void on_call(unsigned translator, void *place)
+{
+	(void)translator;
+	struct vcpu *vcpu = &state[at_vcpu];
+	uint64_t pointer = read_register(stack_pointer) - 8;
+	struct stack *stack = stack_at(vcpu, pointer);
+	drop(stack, pointer);
+	// Whoever moves to an empty stack and calls something from there, calls it from where it was.
+	if (stack != vcpu->stack && stack->depth == 0)
+		stack->base = top(vcpu->stack);
+	vcpu->stack = stack;
+	push(stack, pointer, (uintptr_t)place);
+}
+
+// Linux also goes from one task to another by `ret`.
+static void on_return(unsigned translator, void *unused)
+{
+	(void)translator;
+	(void)unused;
+	struct vcpu *vcpu = &state[at_vcpu];
+	uint64_t pointer = read_register(stack_pointer);
+	vcpu->stack = stack_at(vcpu, pointer);
+	drop(vcpu->stack, pointer);
+}
+
+static void change_domain(struct vcpu *vcpu, enum domain domain)
+{
+	if (domain == KERNEL) {
+		vcpu->entry.base = vcpu->stack ? child(vcpu->node, vcpu->place) : 0;
+		vcpu->stack = &vcpu->entry;
+	} else {
+		// Without the bits that tell Linux's from the program's, and one CPU's from another's.
+		uint64_t table = read_register(page_table) >> 13;
+		vcpu->stack = find_stack(table << 2 | domain, read_register(thread));
+	}
+	vcpu->domain = domain;
+}
+
+// --- counting ---------------------------------------------------------------------------------
+
+static void charge(int64_t now)
+{
+	const struct vcpu *vcpu = &state[at_vcpu];
+	// What was executed before a snapshot is not ours to count.
+	if (at_cpu != NULL && at_phase == MEASURED && now != since) {
+		const struct cell cell = {
+			.place = vcpu->place,
+			.count = (uint64_t)(now - since),
+			.node = vcpu->node,
+			.vcpu = (uint16_t)at_vcpu,
+			.domain = (uint16_t)vcpu->domain,
+		};
+		add(&cell);
+	}
+	since = now;
+}
+
+static void on_block(unsigned translator, void *data)
+{
+	(void)translator;
+	const struct block *block = data;
+	charge(executed() - (int64_t)block->instructions);
+	if (current_cpu != at_cpu) {
+		at_cpu = current_cpu;
+		at_vcpu = index_of(at_cpu);
+	}
+	struct vcpu *vcpu = &state[at_vcpu];
+	if (vcpu->stack == NULL || vcpu->domain != block->domain)
+		change_domain(vcpu, block->domain);
+	vcpu->node = top(vcpu->stack);
+	vcpu->place = block->place;
+}
+
+// As in count.c.
+static void on_marker(unsigned translator, void *phase)
+{
+	(void)translator;
+	charge(executed());
+	at_phase = (unsigned)(uintptr_t)phase;
+}
+
+// --- translation ------------------------------------------------------------------------------
+
+static bool is_prefix(uint8_t byte)
+{
+	static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3};
+	return byte >> 4 == 4 || memchr(prefixes, byte, sizeof(prefixes)) != NULL;
+}
+
+// Only the near forms: the far ones and `iret` go between domains.
+static void watch_calls(struct qemu_plugin_insn *instruction, enum domain domain)
+{
+	uint8_t code[LONGEST_INSTRUCTION];
+	size_t size = qemu_plugin_insn_data(instruction, code, sizeof(code)), at = 0;
+	while (at + 1 < size && is_prefix(code[at]))
+		at++;
+	bool is_indirect = code[at] == 0xff && at + 1 < size && (code[at + 1] >> 3 & 7) == 2;
+	if (code[at] == 0xe8 || is_indirect)
+		qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_call, QEMU_PLUGIN_CB_R_REGS,
+						       (void *)(uintptr_t)place_of(instruction, domain));
+	else if (code[at] == 0xc2 || code[at] == 0xc3)
+		qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_return, QEMU_PLUGIN_CB_R_REGS, NULL);
+}
+
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translated)
+{
+	(void)id;
+	size_t instructions = qemu_plugin_tb_n_insns(translated);
+	// Never freed: QEMU does not tell when it drops a block.
+	struct block *block = g_new(struct block, 1);
+	block->domain = domain_of(translated);
+	block->instructions = (unsigned)instructions;
+	block->place = place_of(qemu_plugin_tb_get_insn(translated, 0), block->domain);
+	qemu_plugin_register_vcpu_tb_exec_cb(translated, on_block, QEMU_PLUGIN_CB_R_REGS, block);
+	for (size_t index = 0; index < instructions; index++) {
+		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(translated, index);
+		int phase = marker(instruction);
+		if (phase >= 0)
+			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_marker, QEMU_PLUGIN_CB_NO_REGS,
+							       (void *)(uintptr_t)phase);
+		watch_calls(instruction, block->domain);
+	}
+}
+
+static void on_vcpu(qemu_plugin_id_t id, unsigned index)
+{
+	(void)id;
+	know_vcpu(index);
+	if (stack_pointer != NULL)
+		return;
+	stack_pointer = find_register("rsp");
+	page_table = find_register("cr3");
+	thread = find_register("fs_base");
+}
+
+// --- the end ----------------------------------------------------------------------------------
+
+static FILE *open_for_writing(const char *path)
+{
+	FILE *file = fopen(path, "w");
+	if (file == NULL)
+		perror(path);
+	return file;
+}
+
+static void write_pages(void)
+{
+	FILE *out = open_for_writing(pages_path);
+	if (out == NULL)
+		return;
+	for (size_t page = 0; page < pages->len; page++)
+		fwrite(pages->pdata[page], PAGE, 1, out);
+	if (fclose(out) != 0)
+		perror(pages_path);
+}
+
+static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
+{
+	(void)id;
+	(void)unused;
+	charge(icount_get_raw());
+	write_pages();
+	FILE *out = open_for_writing(out_path);
+	if (out == NULL)
+		return;
+	fprintf(out, "{\"schema\": 1, \"nodes\": [");
+	for (uint32_t node = 1; node < node_count; node++)
+		fprintf(out, "%s\n%" PRIu32 ", %" PRIu64, node > 1 ? "," : "", nodes[node].parent, nodes[node].place);
+	fprintf(out, "],\n\"cells\": [");
+	const char *separator = "";
+	for (size_t at = 0; at < cell_room; at++) {
+		const struct cell *cell = &cells[at];
+		if (cell->count == 0)
+			continue;
+		fprintf(out, "%s\n%u, %u, %" PRIu32 ", %" PRIu64 ", %" PRIu64, separator, cell->vcpu, cell->domain,
+			cell->node, cell->place, cell->count);
+		separator = ",";
+	}
+	fprintf(out, "]}\n");
+	if (fclose(out) != 0)
+		perror(out_path);
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+{
+	if (!is_supported(info) || (out_path = argument("out", argc, argv)) == NULL ||
+	    (pages_path = argument("pages", argc, argv)) == NULL)
+		return -1;
+	nodes = g_new(struct node, node_room);
+	node_table = g_new0(uint32_t, 2 * node_room);
+	cells = g_new0(struct cell, cell_room);
+	pages = g_ptr_array_new();
+	page_numbers = g_hash_table_new(page_hash, page_equal);
+	stacks = g_hash_table_new(stack_hash, stack_equal);
+	qemu_plugin_register_vcpu_init_cb(id, on_vcpu);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+	qemu_plugin_register_atexit_cb(id, on_exit_of_qemu, NULL);
+	return 0;
+}

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an address to a function: Linux's by /proc/kallsyms, programs' by their ELF files.
+
+A function without a name, such as a local one of a stripped library, is still told from its
+neighbours: `.eh_frame` says where each begins and ends. What cannot be told at all is UNKNOWN.
+"""
+
+import bisect
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.dwarf.callframe import FDE
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+logger = logging.getLogger(__name__)
+
+PAGE = 4096
+KERNEL = "kernel"
+UNKNOWN = "[unknown]"
+_CODE = frozenset("tTwW")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Function:
+    """A function by its name and the object that it is in: `kernel`, a module of it such as
+    `[igb]`, or a file's name."""
+
+    name: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    begin: int
+    end: int
+    name: str
+
+
+class KernelSymbols:
+    """Linux's functions. kallsyms: as /proc/kallsyms prints them."""
+
+    def __init__(self, kallsyms: str) -> None:
+        symbols = []
+        for line in kallsyms.splitlines():
+            address, kind, name, *module = line.split()
+            symbols.append((int(address, 16), kind not in _CODE, name, "".join(module) or KERNEL))
+        # Of several names of an address the first is taken; a name of code before one of data.
+        symbols.sort(key=lambda one: one[:2])
+        self._addresses = [one[0] for one in symbols]
+        self._symbols = symbols
+
+    def find(self, address: int) -> Function:
+        at = bisect.bisect_right(self._addresses, address) - 1
+        if at < 0:
+            return Function(UNKNOWN, KERNEL)
+        at = bisect.bisect_left(self._addresses, self._addresses[at])
+        _, is_data, name, module = self._symbols[at]
+        return Function(UNKNOWN if is_data else name, module)
+
+
+class Object:
+    """An ELF file that a program may have mapped. name: where it is in the guest."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = PurePosixPath(name).name
+        self._segments: list[tuple[int, int, int]] = []
+        self._ranges: list[_Range] = []
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            for segment in elf.iter_segments("PT_LOAD"):
+                head = segment.header
+                self._segments.append((head.p_offset, head.p_filesz, head.p_vaddr))
+            named = {one.begin: one for one in reversed(list(_symbols(elf)))}
+            unnamed = [one for one in _frames(elf, self.name) if one.begin not in named]
+        self._ranges = sorted((*named.values(), *unnamed), key=lambda one: one.begin)
+        self._begins = [one.begin for one in self._ranges]
+
+    def find(self, offset: int) -> Function:
+        """The function at an offset in the file."""
+        for begin, size, address in self._segments:
+            if begin <= offset < begin + size:
+                return Function(self._name(address + offset - begin), self.name)
+        return Function(UNKNOWN, self.name)
+
+    def _name(self, address: int) -> str:
+        at = bisect.bisect_right(self._begins, address)
+        # A function may lie inside of another's range: the innermost is the nearest before.
+        for one in reversed(self._ranges[max(0, at - 4) : at]):
+            if one.begin <= address < one.end:
+                return one.name
+        return UNKNOWN
+
+
+def _symbols(elf: ELFFile) -> Iterator[_Range]:
+    """The functions that have names and sizes; of several names of one, the best comes first."""
+    found = []
+    for section in elf.iter_sections():
+        if not isinstance(section, SymbolTableSection):
+            continue
+        for symbol in section.iter_symbols():
+            info = symbol.entry.st_info
+            is_function = info.type in ("STT_FUNC", "STT_GNU_IFUNC", "STT_LOOS")
+            begin, size = symbol.entry.st_value, symbol.entry.st_size
+            if is_function and size and symbol.entry.st_shndx != "SHN_UNDEF":
+                # Plain names rather than those that a library keeps for itself.
+                rank = (len(symbol.name) - len(symbol.name.lstrip("_")), info.bind != "STB_GLOBAL")
+                found.append((rank, symbol.name, _Range(begin, begin + size, symbol.name)))
+    yield from (one for _, _, one in sorted(found, key=lambda one: one[:2]))
+
+
+def _frames(elf: ELFFile, name: str) -> Iterator[_Range]:
+    """The functions of which nothing but their extent is known."""
+    if elf.get_section_by_name(".eh_frame") is None:
+        return
+    try:
+        # pyelftools reads .eh_frame as a part of what debuggers read; there need be nothing else.
+        entries = elf.get_dwarf_info(relocate_dwarf_sections=False).EH_CFI_entries()
+        for entry in entries:
+            if isinstance(entry, FDE):
+                begin = entry.header["initial_location"]
+                end = begin + entry.header["address_range"]
+                yield _Range(begin, end, f"{name}+{begin:#x}")
+    except (DWARFError, ELFError) as error:
+        logger.info("%s: .eh_frame cannot be read: %s", name, error)
+
+
+class ProgramSymbols:
+    """Functions of programs, by the pages of code that were executed and an offset into them.
+
+    pages: the pages' bytes. objects: the ELF files they may be from, by name.
+    """
+
+    def __init__(self, pages: Sequence[bytes], objects: Mapping[str, Path]) -> None:
+        wanted: dict[bytes, list[int]] = {}
+        for number, page in enumerate(pages):
+            wanted.setdefault(page, []).append(number)
+        candidates: dict[int, list[tuple[str, int]]] = {}
+        for name, path in objects.items():
+            data = path.read_bytes()
+            if not data.startswith(b"\x7fELF"):
+                continue
+            for offset in range(0, len(data), PAGE):
+                page = data[offset : offset + PAGE].ljust(PAGE, b"\0")
+                for number in wanted.get(page, ()):
+                    candidates.setdefault(number, []).append((name, offset))
+        # The same page in two files is from the one of which more was executed.
+        votes = Counter(name for found in candidates.values() for name, _ in found)
+        self._places = {
+            number: max(found, key=lambda one: (votes[one[0]], one))
+            for number, found in candidates.items()
+        }
+        used = {name for name, _ in self._places.values()}
+        self._objects = {name: Object(name, objects[name]) for name in sorted(used)}
+
+    def find(self, place: int) -> Function:
+        """place: number of the page, times its size, plus the offset into it."""
+        number, offset = divmod(place, PAGE)
+        if number not in self._places:
+            return Function(UNKNOWN, UNKNOWN)
+        name, begin = self._places[number]
+        return self._objects[name].find(begin + offset)

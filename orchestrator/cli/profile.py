@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed profile`: where the instructions of a trial went."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli import output
+from orchestrator.cli.clean import caches_in_use
+from orchestrator.cli.options import (
+    RUNS_DIR,
+    Archive,
+    Json,
+    Locked,
+    Quiet,
+    RunsDir,
+    Verbose,
+    example,
+)
+from orchestrator.cli.progress import reporter
+from orchestrator.errors import UsageError
+from orchestrator.run import directory, journal, stored
+from orchestrator.run.directory import RunDirectory
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.profile import Profile
+    from orchestrator.run.session import Settings
+
+
+def profile(
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL", help="RUN/TRIAL, TRIAL of any run, or a RUN that has only one trial."
+        ),
+    ],
+    machine: Annotated[
+        str,
+        typer.Option("--machine", "-m", metavar="NAME", help="Whose functions; default: server's."),
+    ] = "",
+    domain: Annotated[
+        Literal["", "user", "kernel", "ring0"],
+        typer.Option("--domain", "-d", metavar="NAME", help="Only user, kernel or ring0."),
+    ] = "",
+    top: Annotated[
+        int, typer.Option("--top", "-n", metavar="N", min=1, help="How many functions to show.")
+    ] = 25,
+    locked: Locked = False,
+    archive: Archive = "",
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
+) -> None:
+    """Repeat a trial of the virtual clock and show where its instructions went, exactly."""
+    from orchestrator.report import profile as views
+    from orchestrator.run import session
+
+    run, trial = _find(runs_dir, wanted)
+    session.sweep()
+    settings = session.Settings(runs_dir=run.path.parent, locked=locked, archive=archive)
+    with caches_in_use(), reporter(output.err, silent=as_json or output.is_quiet()):
+        found, about, server = _measure(run, trial, settings)
+    chosen = _choose(found, machine or server)
+    graphs = views.write_profile(run.profile(trial), found, about)
+    if as_json:
+        output.show_json(views.to_json(found, about))
+        return
+    _show(found, chosen, about, domain, top)
+    output.out.print()
+    output.show_facts(
+        [
+            *((f"flame graph, {name}", str(path)) for name, path in graphs.items()),
+            ("table, stacks", f"{run.profile(trial)}/"),
+        ]
+    )
+
+
+def _measure(
+    run: RunDirectory, trial: str, settings: "Settings"
+) -> tuple["Profile", dict[str, Any], str]:
+    """The profile, what its trial was, and the name of its server."""
+    from orchestrator.analysis.profile import read_profile
+    from orchestrator.analysis.raw import read_record
+    from orchestrator.host.owned import OwnedDirectory, new_token
+    from orchestrator.log import step
+    from orchestrator.run.profile import profile as repeat
+
+    with OwnedDirectory(new_token()) as place:
+        done = repeat(run, trial, settings, place.path)
+        record = read_record(run.trial(trial))
+        assert record.instructions is not None, "a trial of the virtual clock that ended well"
+        with step("functions and call stacks"):
+            found = read_profile(
+                done.counts,
+                done.pages,
+                done.kallsyms,
+                done.objects,
+                record.instructions,
+                record.load.completed if record.load else 0,
+            )
+    about = {"run": run.name, "trial": trial, "label": done.label, "seconds": done.seconds}
+    return found, about, record.trial.machines["server"]
+
+
+def _find(runs_dir: Path, wanted: str) -> tuple[RunDirectory, str]:
+    """The trial that is meant. Raises UsageError, with the run's trials when it is a run."""
+    found = directory.find_trial(runs_dir, wanted)
+    if found is not None:
+        return found
+    if (name := wanted.rpartition("/")[0]) and not Path(wanted).is_dir():
+        wanted = name
+    run = directory.find(runs_dir, wanted)
+    done = sorted(journal.progress(run.journal).done)
+    if len(done) == 1 and not name:
+        return run, done[0]
+    labels = {one["id"]: _label(one) for one in stored.read_manifest(run)["trials"]}
+    raise UsageError(
+        f"{run.name} has {len(done)} trials: name one" if not name else "there is no such trial",
+        details="\n".join(f"  {one}  {labels.get(one, '')}" for one in done[:40]),
+        hint=f"./ringbed profile {run.called}/{done[0]}" if done else "none of its trials ended",
+    )
+
+
+def _label(trial: dict[str, Any]) -> str:
+    axes = " ".join(f"{key}={value}" for key, value in trial["axes"].items() if key != "variant")
+    return f"{trial['variant']} {axes} #{trial['repetition']} {trial['kind']}"
+
+
+def _choose(found: "Profile", machine: str) -> str:
+    if machine not in found.machines:
+        raise UsageError(
+            f"the trial has no machine {machine!r}", hint=f"it has: {', '.join(found.machines)}"
+        )
+    return machine
+
+
+def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:
+    from orchestrator.analysis.profile import by_machine
+    from orchestrator.report import formats
+    from orchestrator.report import profile as views
+
+    functions = by_machine(found.table())
+    mine = functions[functions["machine"] == machine]
+    whole = int(mine["self"].sum())
+    title = Text.assemble((f"{machine}, {about['label']}", "bold"))
+    output.out.print(title, soft_wrap=True)
+    cpus = ", ".join(str(cpu) for cpu in found.machines[machine])
+    facts: list[tuple[str, str | Text]] = [
+        ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
+        ("measured phase", f"{whole:,} instructions on CPU {cpus}"),
+    ]
+    if found.requests:
+        each = formats.significant(whole / found.requests, 4)
+        facts.append(("per request", f"{each} instructions ({found.requests:,} requests)"))
+    for name, sum_of in mine.groupby("domain")["self"].sum().sort_values(ascending=False).items():
+        facts.append((str(name), formats.share(sum_of / (whole or 1))))
+    facts.append(("unknown", formats.share(views.unknown_share(functions, machine))))
+    output.show_facts(facts)
+    output.out.print()
+    chosen = mine[mine["domain"] == domain] if domain else mine
+    rows: list[list[str | Text]] = [
+        [
+            Text(str(row["function"])),
+            Text(str(row["object"])),
+            str(row["domain"]),
+            f"{row['self']:,}",
+            formats.share(row["self"] / (whole or 1)),
+            formats.significant(row["self_per_request"], 3),
+            formats.significant(row["total_per_request"], 3),
+        ]
+        for row in chosen.head(top).to_dict(orient="records")
+    ]
+    headers = ["function", "in", "domain", "self>", "share>", "self per request>"]
+    output.show_table("", [*headers, "with callees per request>"], rows)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("profile quickstart/9fc07f7a51301da8 --machine server"))(profile)
