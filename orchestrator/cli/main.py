@@ -27,6 +27,7 @@ from orchestrator.cli import (
     nightly,
     output,
     plan,
+    power,
     report,
     reproduce,
     run,
@@ -83,6 +84,7 @@ report.register(app)
 compare.register(app)
 nightly.register(app)
 bisect.register(app)
+power.register(app)
 verify.register(app)
 bundle.register(app)
 reproduce.register(app)
