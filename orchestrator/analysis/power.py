@@ -13,6 +13,7 @@ from orchestrator.analysis.thresholds import threshold_for
 from orchestrator.analysis.verdicts import Judgement, Verdict
 from orchestrator.errors import UsageError
 from orchestrator.run import neutral
+from orchestrator.run.neutral import Change
 from orchestrator.run.power import Side
 from orchestrator.spec import Part
 
@@ -93,20 +94,23 @@ def examine(
         for seed in seeds
     }
 
-    def sides(among: Sequence[Part], share: float) -> Iterator[Pair]:
-        for place, change in enumerate(neutral.changes(pairs)):
-            # The kinds of change take turns fastest, then the experiments, then the seeds.
-            turn = place // len(neutral.Kind)
-            part, seed = among[turn % len(among)], 1 + turn // len(among) % SEED_SETS
-            before = bases[part.name, seed]
-            rounds = _rounds(before, share) if share else 0
-            after = bench(Side(part=part, seed=seed, change=change, rounds=rounds))
-            yield Pair(change=str(change.kind), before=before, after=tuple(after))
+    def pair(place: int, change: Change, among: Sequence[Part], share: float) -> Pair:
+        # The kinds of change take turns fastest, then the experiments, then the seeds.
+        turn = place // len(neutral.Kind)
+        part, seed = among[turn % len(among)], 1 + turn // len(among) % SEED_SETS
+        before = bases[part.name, seed]
+        rounds = _rounds(before, share) if share else 0
+        after = bench(Side(part=part, seed=seed, change=change, rounds=rounds))
+        return Pair(change=str(change.kind), before=before, after=tuple(after))
 
+    same, slowed = [], []
+    for place, change in enumerate(neutral.changes(pairs)):
+        same.append(pair(place, change, parts, 0.0))
+        slowed.append(pair(place, change, own, share))
     return Power(
         share=share,
-        same=tuple(sides(parts, 0.0)),
-        slowed=tuple(sides(own, share)),
+        same=tuple(same),
+        slowed=tuple(slowed),
         seeds=tuple(_other_seeds(parts, bases)),
     )
 

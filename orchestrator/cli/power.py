@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator import process
 from orchestrator.cli import output
 from orchestrator.cli.clean import caches_in_use
 from orchestrator.cli.options import (
@@ -73,7 +74,7 @@ def power(
     if any(part.experiment.clock != "virtual" for part in parts):
         raise UsageError(f"{suite.name} has experiments on the wall clock, where noise decides")
     settings = session.Settings(
-        runs_dir=runs_dir,
+        runs_dir=measuring.place_of(runs_dir),
         where=where("local", slots=jobs, connect=[], slurm=None),
         locked=locked,
         archive=archive,
@@ -85,18 +86,18 @@ def power(
             hint="choose its variants by `only`",
         )
     silent = as_json or output.is_quiet()
-    place = measuring.place_of(runs_dir)
-    commit = manifest.source_state(place, 1)["commit"]
+    source = manifest.source_state(settings.runs_dir, 1)
     with caches_in_use(), reporter(output.err, silent=silent) as to:
-        bench = Bench(settings, place, to, silent=silent)
+        bench = Bench(settings, to, silent=silent)
         found = examine(parts, own, pairs, bench, share)
     rows = sensitivities(found)
     if page is not None:
-        page.write_text(views.page(found, rows, suite.name, commit), encoding="utf-8")
+        command = process.shell_form(manifest.command_line())
+        page.write_text(views.page(found, rows, suite, source, command), encoding="utf-8")
     if as_json:
         output.show_json(
             {
-                "commit": commit,
+                "commit": source["commit"],
                 "share": share,
                 "neutral_pairs": len(found.same),
                 "alarmed": alarmed(found),
@@ -106,7 +107,7 @@ def power(
             }
         )
     else:
-        output.show_table(suite.title, views.HEADERS, [views.row(one) for one in rows])
+        output.show_table(suite.title, views.headers(share), [views.row(one) for one in rows])
         output.out.print(f"\n{views.headline(found)}", soft_wrap=True)
     if alarmed(found) or detected(found) < len(found.slowed):
         raise typer.Exit(ExitCode.NOT_MET)
@@ -116,9 +117,8 @@ class Bench:
     """Measures sides, and keeps their cells by the hash of all that went into them: what was cut
     off goes on where it was."""
 
-    def __init__(self, settings: "Settings", place: Path, to: Reporter, *, silent: bool) -> None:
+    def __init__(self, settings: "Settings", to: Reporter, *, silent: bool) -> None:
         self._settings = settings
-        self._place = place
         self._to = to
         self._silent = silent
 
@@ -128,7 +128,7 @@ class Bench:
         from orchestrator.run import power as measuring
 
         with measuring.prepared(side, self._settings) as ready:
-            file = self._place / f"{ready.key}.json"
+            file = self._settings.runs_dir / f"{ready.key}.json"
             if not file.exists():
                 if not self._silent:
                     output.err.print(str(side), soft_wrap=True)

@@ -11,12 +11,10 @@ made in a copy of dataplane/, or is an option of the server; the checkout is not
 
 import random
 import re
-import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator import paths
 from orchestrator.errors import InfrastructureError
 
 # rb-echo executes two instructions for each round.
@@ -64,17 +62,21 @@ def changes(count: int) -> list[Change]:
     ]
 
 
-def copy_sources(into: Path, change: Change | None = None, *, rounds: int = 0) -> Path:
-    """A copy of dataplane/ with a change; rounds: of work that rb-echo adds to each request."""
-    shutil.copytree(paths.project("dataplane"), into)
-    if change is not None and change.kind is Kind.PADDING:
-        padding = f"'-fpatchable-function-entry={change.number},{change.number}', "
-        _edit(into / "meson.build", _ARGUMENTS, f"{_ARGUMENTS}{padding}")
-    if change is not None and change.kind is Kind.ORDER:
-        _shuffle(into, random.Random(change.number))
-    if rounds:
-        _edit(into / "apps" / "echo.c", _SERVED, _WORK.format(rounds=rounds) + _SERVED)
-    return into
+def apply(change: Change, directory: Path) -> None:
+    """Make the change in a copy of dataplane/; nothing, where it is one of the server's options."""
+    match change.kind:
+        case Kind.PADDING:
+            padding = f"'-fpatchable-function-entry={change.number},{change.number}', "
+            _edit(directory / "meson.build", _ARGUMENTS, f"{_ARGUMENTS}{padding}")
+        case Kind.ORDER:
+            _shuffle(directory, random.Random(change.number))
+        case Kind.ENVIRONMENT:
+            pass
+
+
+def add_work(directory: Path, rounds: int) -> None:
+    """Let rb-echo do so many rounds of work more for each request."""
+    _edit(directory / "apps" / "echo.c", _SERVED, _WORK.format(rounds=rounds) + _SERVED)
 
 
 def _shuffle(directory: Path, order: random.Random) -> None:

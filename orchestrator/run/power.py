@@ -3,12 +3,14 @@
 an experiment of a suite with other seeds, a neutral change, or more work for each request."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator import paths
 from orchestrator.host import cbuild
 from orchestrator.run import neutral, session, suites
 from orchestrator.run.neutral import Change
@@ -51,8 +53,12 @@ class Ready:
 def prepared(side: Side, settings: Settings) -> Iterator[Ready]:
     """The side with its own copy of the C programs' sources, while the context lasts."""
     with tempfile.TemporaryDirectory(prefix="ringbed-power-") as scratch:
-        copy = Path(scratch) / "dataplane"
-        source = neutral.copy_sources(copy, side.change, rounds=side.rounds)
+        source = Path(scratch) / "dataplane"
+        shutil.copytree(paths.project("dataplane"), source)
+        if side.change is not None:
+            neutral.apply(side.change, source)
+        if side.rounds:
+            neutral.add_work(source, side.rounds)
         _, _, plan = session.foresee(str(side.part.file), _selection(side), settings)
         words = [trial.hash for trial in plan.trials]
         words += [cbuild.source_hash(source, "", "release"), *side.part.metrics]
