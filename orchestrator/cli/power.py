@@ -29,18 +29,20 @@ from orchestrator.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.analysis.cells import Cell
+    from orchestrator.analysis.power import Power
     from orchestrator.run.power import Side
     from orchestrator.run.session import Settings
 
 # The application whose source is here, so that work can be added to it.
 OWN = "echo"
+PAIRS = 30
 
 
 def power(
     wanted: Suite,
     pairs: Annotated[
         int, typer.Option("--pairs", metavar="N", min=3, help="Pairs of each kind of comparison.")
-    ] = 30,
+    ] = PAIRS,
     share: Annotated[
         float,
         typer.Option(
@@ -63,7 +65,7 @@ def power(
 
     Exit code 1 when a neutral change raised an alarm or added work was missed.
     """
-    from orchestrator.analysis.power import alarmed, detected, examine, sensitivities
+    from orchestrator.analysis.power import alarmed, detected, examine
     from orchestrator.report import power as views
     from orchestrator.run import manifest, session
     from orchestrator.run import power as measuring
@@ -88,17 +90,27 @@ def power(
     silent = as_json or output.is_quiet()
     source = manifest.source_state(settings.runs_dir, 1)
     with caches_in_use(), reporter(output.err, silent=silent) as to:
-        bench = Bench(settings, to, silent=silent)
-        found = examine(parts, own, pairs, bench, share)
-    rows = sensitivities(found)
+        found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
     if page is not None:
-        command = process.shell_form(manifest.command_line())
-        page.write_text(views.page(found, rows, suite, source, command), encoding="utf-8")
+        chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
+        words = ["./ringbed", "power", suite.name, *chosen, "--page", views.PAGE]
+        text = views.page(found, suite, source, process.shell_form(words))
+        page.write_text(text, encoding="utf-8")
+    _show(found, suite.title, source["commit"], as_json=as_json)
+    if alarmed(found) or detected(found) < len(found.slowed):
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
+    from orchestrator.analysis.power import alarmed, detected, sensitivities
+    from orchestrator.report import power as views
+
+    rows = sensitivities(found)
     if as_json:
         output.show_json(
             {
-                "commit": source["commit"],
-                "share": share,
+                "commit": commit,
+                "share": found.share,
                 "neutral_pairs": len(found.same),
                 "alarmed": alarmed(found),
                 "slowed_pairs": len(found.slowed),
@@ -106,11 +118,9 @@ def power(
                 "metrics": [asdict(row) for row in rows],
             }
         )
-    else:
-        output.show_table(suite.title, views.headers(share), [views.row(one) for one in rows])
-        output.out.print(f"\n{views.headline(found)}", soft_wrap=True)
-    if alarmed(found) or detected(found) < len(found.slowed):
-        raise typer.Exit(ExitCode.NOT_MET)
+        return
+    output.show_table(title, views.headers(found.share), [views.row(one) for one in rows])
+    output.out.print(f"\n{views.headline(found)}", soft_wrap=True)
 
 
 class Bench:

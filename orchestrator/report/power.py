@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How sensitive verdicts are, as a table and as the page docs/detection-power.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from orchestrator.report.claims import markdown_table
 from orchestrator.run.neutral import Kind
 from orchestrator.spec import Suite
 
+PAGE = "docs/detection-power.md"
 KINDS = {
     Kind.PADDING: "NOPs between functions, never executed: all code lies elsewhere",
     Kind.ORDER: "the objects of each library in another order",
@@ -58,14 +59,8 @@ def headline(power: Power) -> str:
     )
 
 
-def page(
-    power: Power,
-    rows: Sequence[Sensitivity],
-    suite: Suite,
-    source: Mapping[str, Any],
-    command: str,
-) -> str:
-    """docs/detection-power.md. source: commit and state of the checkout that was measured."""
+def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) -> str:
+    """The text of PAGE. source: commit and state of the checkout that was measured."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=False,
@@ -86,7 +81,9 @@ def page(
         dirty=source["dirty"],
         command=command,
         headline=headline(power),
-        table="\n".join(markdown_table(columns, [row(one) for one in rows])),
+        table="\n".join(
+            markdown_table(columns, [row(one) for one in analysis.sensitivities(power)])
+        ),
         neutral=len(power.same),
         slowed=len(power.slowed),
         share=f"{power.share:.0%}".replace("%", " %"),

@@ -120,7 +120,7 @@ def test_the_page_is_the_document() -> None:
     """It can be written again: every heading of the document comes from the template."""
     found = power()
     source = {"commit": "0123456789abcdef", "dirty": False}
-    text = report.page(found, sensitivities(found), SUITE, source, "./ringbed power power")
+    text = report.page(found, SUITE, source, "./ringbed power power")
     committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         line for line in committed.splitlines() if line.startswith("#")
