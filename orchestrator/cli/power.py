@@ -92,13 +92,19 @@ def power(
     with caches_in_use(), reporter(output.err, silent=silent) as to:
         found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
     if page is not None:
-        chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
-        words = ["./ringbed", "power", suite.name, *chosen, "--page", views.PAGE]
-        text = views.page(found, suite, source, process.shell_form(words))
+        text = views.page(found, suite, source, _command(suite.name, pairs))
         page.write_text(text, encoding="utf-8")
     _show(found, suite.title, source["commit"], as_json=as_json)
     if alarmed(found) or detected(found) < len(found.slowed):
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _command(suite: str, pairs: int) -> str:
+    """What writes the page, from any checkout."""
+    from orchestrator.report.power import PAGE
+
+    chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
+    return process.shell_form(["./ringbed", "power", suite, *chosen, "--page", PAGE])
 
 
 def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
