@@ -27,6 +27,7 @@ from orchestrator.cli import (
     nightly,
     output,
     plan,
+    power,
     profile,
     report,
     reproduce,
@@ -85,6 +86,7 @@ compare.register(app)
 profile.register(app)
 nightly.register(app)
 bisect.register(app)
+power.register(app)
 verify.register(app)
 bundle.register(app)
 reproduce.register(app)

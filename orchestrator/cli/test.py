@@ -228,7 +228,7 @@ def test(
         typer.Option(
             metavar="MARKER",
             show_default=False,
-            help="Only tests that run by name: 'daemon', 'slurm', 'bundle' or 'fresh' "
+            help="Only tests that run by name: 'bisect', 'bundle', 'daemon', 'fresh' or 'slurm' "
             "(docs/testing.md).",
         ),
     ] = "",

@@ -55,7 +55,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How it is run, and where."""
+    """How it is run, and where. dataplane: another copy of dataplane/ to compile."""
 
     runs_dir: Path
     where: Where = field(default_factory=Where)
@@ -63,6 +63,7 @@ class Settings:
     locked: bool = False
     archive: str = ""
     verify_deterministic: bool = False
+    dataplane: Path | None = None
     command: tuple[str, ...] = field(default_factory=lambda: tuple(manifest.command_line()))
 
 
@@ -140,7 +141,11 @@ def _prepare(path: Path, selection: Selection, settings: Settings, clock: Clock)
 
 def _gather(experiment: Experiment, settings: Settings) -> Supplies:
     return supplies.gather(
-        experiment.image, experiment.clock, locked=settings.locked, archive=settings.archive
+        experiment.image,
+        experiment.clock,
+        locked=settings.locked,
+        archive=settings.archive,
+        dataplane=settings.dataplane,
     )
 
 

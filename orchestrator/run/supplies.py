@@ -50,11 +50,21 @@ class Supplies:
         return self.host.accelerator
 
 
-def gather(image_name: str, clock: Clock, *, locked: bool, archive: str) -> Supplies:
-    """Build or find what trials depend on. Takes minutes on the first call, then a second."""
+def gather(
+    image_name: str,
+    clock: Clock,
+    *,
+    locked: bool,
+    archive: str,
+    dataplane: Path | None = None,
+) -> Supplies:
+    """Build or find what trials depend on. Takes minutes on the first call, then a second.
+
+    dataplane: another copy of dataplane/ to compile.
+    """
     tools = trees.ensure_tree("tools", locked=locked, archive=archive)
     with step("C programs"):
-        built = cbuild.ensure_dataplane(build_locked=locked, archive=archive)
+        built = cbuild.ensure_dataplane(source=dataplane, build_locked=locked, archive=archive)
     with step(f"guest image {image_name}"):
         image = ensure_image(image_name, locked=locked, archive=archive)
     with step("host and accelerator"):

@@ -14,7 +14,24 @@ from orchestrator.steps.model import Collect, Start, Step, Stop, WaitFor
 SERVER = "server"
 
 
-class ServerOptions(Options):
+class ProcessOptions(Options):
+    """What every server has, being a process."""
+
+    environment_bytes: int = Field(
+        default=0,
+        ge=0,
+        le=65536,
+        description="Bytes added to the environment: they move the stack, and mean nothing.",
+    )
+
+    @property
+    def environment(self) -> tuple[tuple[str, str], ...]:
+        """What is added to it, as variables."""
+        padding = "x" * self.environment_bytes
+        return (("RINGBED_PADDING", padding),) if padding else ()
+
+
+class ServerOptions(ProcessOptions):
     """Options of ringbed's own servers."""
 
     threads: int = Field(default=0, ge=0, le=64, description="Threads; 0 is one per vCPU.")
@@ -25,7 +42,7 @@ class ServerOptions(Options):
     pin: bool = Field(default=True, description="Pin each thread to a vCPU of its own.")
 
 
-class MemcachedOptions(Options):
+class MemcachedOptions(ProcessOptions):
     """Options of Debian's memcached."""
 
     threads: int = Field(default=0, ge=0, le=64, description="Worker threads; 0 is one per vCPU.")
@@ -106,7 +123,7 @@ def _own_server(
     if options.pin:
         argv.append(f"--cpus={server.cpu_list(threads)}")
     return (
-        Start(machine=server.machine, name=SERVER, argv=tuple(argv)),
+        Start(machine=server.machine, name=SERVER, argv=tuple(argv), env=options.environment),
         WaitFor(machine=server.machine, name=SERVER, line="ready"),
     )
 
@@ -123,6 +140,6 @@ def _memcached(options: MemcachedOptions, server: Endpoint) -> tuple[Step, ...]:
         "--conn-limit=65536",
     )
     return (
-        Start(machine=server.machine, name=SERVER, argv=argv),
+        Start(machine=server.machine, name=SERVER, argv=argv, env=options.environment),
         WaitFor(machine=server.machine, name=SERVER, port=SERVER_PORT),
     )

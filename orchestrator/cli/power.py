@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ringbed power`: how sensitive verdicts on the virtual clock are."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import process
+from orchestrator.cli import output
+from orchestrator.cli.clean import caches_in_use
+from orchestrator.cli.options import (
+    RUNS_DIR,
+    Archive,
+    Jobs,
+    Json,
+    Locked,
+    Quiet,
+    RunsDir,
+    Suite,
+    Verbose,
+    example,
+)
+from orchestrator.cli.progress import Reporter, reporter
+from orchestrator.cli.run import Watch
+from orchestrator.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.cells import Cell
+    from orchestrator.analysis.power import Power
+    from orchestrator.run.power import Side
+    from orchestrator.run.session import Settings
+
+# The application whose source is here, so that work can be added to it.
+OWN = "echo"
+PAIRS = 30
+
+
+def power(
+    wanted: Suite,
+    pairs: Annotated[
+        int, typer.Option("--pairs", metavar="N", min=3, help="Pairs of each kind of comparison.")
+    ] = PAIRS,
+    share: Annotated[
+        float,
+        typer.Option(
+            "--share", metavar="SHARE", min=0.0001, max=1.0, help="How much work is added."
+        ),
+    ] = 0.01,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE", help="Write the page of docs/ there, too."),
+    ] = None,
+    jobs: Jobs = None,
+    locked: Locked = False,
+    archive: Archive = "",
+    runs_dir: RunsDir = RUNS_DIR,
+    as_json: Json = False,
+    _verbose: Verbose = 0,
+    _quiet: Quiet = False,
+) -> None:
+    """Measure what neutral changes do to a suite's metrics, and whether added work is seen.
+
+    Exit code 1 when a neutral change raised an alarm or added work was missed.
+    """
+    from orchestrator.analysis.power import alarmed, detected, examine
+    from orchestrator.report import power as views
+    from orchestrator.run import manifest, session
+    from orchestrator.run import power as measuring
+    from orchestrator.run.places import where
+    from orchestrator.spec import find_suite, load_suite
+
+    suite, parts = load_suite(find_suite(wanted))
+    if any(part.experiment.clock != "virtual" for part in parts):
+        raise UsageError(f"{suite.name} has experiments on the wall clock, where noise decides")
+    settings = session.Settings(
+        runs_dir=measuring.place_of(runs_dir),
+        where=where("local", slots=jobs, connect=[], slurm=None),
+        locked=locked,
+        archive=archive,
+    )
+    own = [part for part in parts if measuring.apps(part, settings) == {OWN}]
+    if not own:
+        raise UsageError(
+            f"no experiment of {suite.name} measures {OWN} alone, to which work can be added",
+            hint="choose its variants by `only`",
+        )
+    silent = as_json or output.is_quiet()
+    source = manifest.source_state(settings.runs_dir, 1)
+    with caches_in_use(), reporter(output.err, silent=silent) as to:
+        found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
+    if page is not None:
+        text = views.page(found, suite, source, _command(suite.name, pairs))
+        page.write_text(text, encoding="utf-8")
+    _show(found, suite.title, source["commit"], as_json=as_json)
+    if alarmed(found) or detected(found) < len(found.slowed):
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _command(suite: str, pairs: int) -> str:
+    """What writes the page, from any checkout."""
+    from orchestrator.report.power import PAGE
+
+    chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
+    return process.shell_form(["./ringbed", "power", suite, *chosen, "--page", PAGE])
+
+
+def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
+    from orchestrator.analysis.power import alarmed, detected, sensitivities
+    from orchestrator.report import power as views
+
+    rows = sensitivities(found)
+    if as_json:
+        output.show_json(
+            {
+                "commit": commit,
+                "share": found.share,
+                "neutral_pairs": len(found.same),
+                "alarmed": alarmed(found),
+                "slowed_pairs": len(found.slowed),
+                "detected": detected(found),
+                "metrics": [asdict(row) for row in rows],
+            }
+        )
+        return
+    output.show_table(title, views.headers(found.share), [views.row(one) for one in rows])
+    output.out.print(f"\n{views.headline(found)}", soft_wrap=True)
+
+
+class Bench:
+    """Measures sides, and keeps their cells by the hash of all that went into them: what was cut
+    off goes on where it was."""
+
+    def __init__(self, settings: "Settings", to: Reporter, *, silent: bool) -> None:
+        self._settings = settings
+        self._to = to
+        self._silent = silent
+
+    def __call__(self, side: "Side") -> "Sequence[Cell]":
+        from orchestrator.analysis import build_results, cells, fields
+        from orchestrator.host import durable
+        from orchestrator.run import power as measuring
+
+        with measuring.prepared(side, self._settings) as ready:
+            file = self._settings.runs_dir / f"{ready.key}.json"
+            if not file.exists():
+                if not self._silent:
+                    output.err.print(str(side), soft_wrap=True)
+                watch = Watch(self._to)
+                ready.measure(watch)
+                assert watch.run is not None
+                points = build_results(watch.run.path).points
+                found = cells.cells_of(side.part.name, points, side.part.metrics)
+                durable.write_text(file, cells.render({"side": str(side)}, found))
+        return [cells.from_json(child) for child in fields.load(file).children("cells")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("power power"))(power)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""False alarms, detections and thresholds, over sides whose values are known."""
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator import paths
+from orchestrator.analysis import power as analysis
+from orchestrator.analysis.cells import Cell, Key
+from orchestrator.analysis.points import Sample
+from orchestrator.analysis.power import Power, alarmed, derive, detected, examine, sensitivities
+from orchestrator.analysis.verdicts import Verdict
+from orchestrator.errors import UsageError
+from orchestrator.report import power as report
+from orchestrator.run.power import Side
+from orchestrator.spec import Part, find_suite, load_suite
+
+SUITE, PARTS = load_suite(find_suite("power"))
+OWN = [part for part in PARTS if part.name == "echo"]
+
+
+def cells(side: Side, scale: float) -> list[Cell]:
+    """Five seeds; the cost of a request is 20,000 instructions of which 2,000 are the program's."""
+    values = {"instructions_per_request": 20_000.0, "instructions_per_request_user": 2_000.0}
+    found = []
+    for metric, value in values.items():
+        key = Key(
+            experiment=side.part.name,
+            variant="v",
+            stack="linux",
+            app=side.part.name,
+            workload="w",
+            clock="virtual",
+            offered_rps=4000.0,
+            metric=metric,
+        )
+        samples = tuple(
+            Sample(
+                trial=str(number),
+                repetition=number,
+                value=(value + 2 * side.rounds) * (1.0 + number / 100) * scale,
+                reason="",
+                seed=10 * side.seed + number,
+            )
+            for number in range(1, 6)
+        )
+        found.append(Cell(key=key, unit="i", direction="lower", valid=samples))
+    return found
+
+
+def power(scale: Callable[[Side], float] = lambda _: 1.0, pairs: int = 30) -> Power:
+    return examine(PARTS, OWN, pairs, lambda side: cells(side, scale(side)), 0.01)
+
+
+def test_added_work_is_found_where_it_was_added() -> None:
+    found = power()
+    assert len(found.same) == len(found.slowed) == 30
+    assert alarmed(found) == 0 and detected(found) == 30
+    rows = {one.metric: one for one in sensitivities(found)}
+    assert rows["instructions_per_request_user"].found == 30
+    assert rows["instructions_per_request_user"].slowdown == pytest.approx(0.1, rel=0.05)
+    assert rows["instructions_per_request"].slowdown == pytest.approx(0.01, rel=0.05)
+    # The threshold of the sum is known to be larger than what was added.
+    assert {(one.pairs, one.slowed, one.alarms) for one in rows.values()} == {(30, 30, 0)}
+
+
+def test_a_neutral_change_beyond_the_threshold_is_an_alarm() -> None:
+    def scale(side: Side) -> float:
+        return 1.5 if str(side.change) == "order-4" and not side.rounds else 1.0
+
+    found = power(scale)
+    assert alarmed(found) == 1
+    row = sensitivities(found)[0]
+    assert (row.alarms, row.unseen) == (1, 1)
+    assert row.largest == pytest.approx(0.5) and row.derived == pytest.approx(0.75)
+    assert analysis.by_kind(found, row.metric)["order"] == pytest.approx(0.5)
+    assert analysis.by_kind(found, row.metric)["padding"] == 0.0
+
+
+def test_every_experiment_every_kind_and_every_set_of_seeds_has_its_turn() -> None:
+    asked: list[Side] = []
+
+    def bench(side: Side) -> list[Cell]:
+        asked.append(side)
+        return cells(side, 1.0)
+
+    examine(PARTS, OWN, 30, bench, 0.01)
+    bases = [side for side in asked if side.change is None]
+    assert len(bases) == len(PARTS) * analysis.SEED_SETS
+    neutral = [side for side in asked if side.change is not None and not side.rounds]
+    met = {(side.part.name, side.seed, side.change.kind) for side in neutral if side.change}
+    assert len(met) == len(PARTS) * analysis.SEED_SETS * 3
+    slowed = [side for side in asked if side.rounds]
+    assert {side.part.name for side in slowed} == {"echo"}
+    # A percent of 20,600 instructions, the median, in rounds of two.
+    assert {side.rounds for side in slowed} == {103}
+
+
+def test_the_rule_of_thresholds() -> None:
+    assert derive([]) == derive([0.001]) == 0.005
+    assert derive([0.001, 0.004]) == pytest.approx(0.006)
+    assert derive([0.0101]) == pytest.approx(0.016)
+
+
+def test_other_seeds_are_not_compared() -> None:
+    apart, said = analysis.between_seeds(power(), "instructions_per_request")
+    assert said == {Verdict.NOT_MEASURED} and apart == 0.0
+
+
+def test_without_the_cost_nothing_can_be_added() -> None:
+    def bench(side: Side) -> list[Cell]:
+        return cells(side, 1.0)[1:]
+
+    with pytest.raises(UsageError, match="instructions_per_request was not measured"):
+        examine(PARTS, OWN, 3, bench, 0.01)
+
+
+def test_the_page_is_the_document() -> None:
+    """It can be written again: every heading of the document comes from the template."""
+    found = power()
+    source = {"commit": "0123456789abcdef", "dirty": False}
+    text = report.page(found, SUITE, source, "./ringbed power power")
+    committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        line for line in committed.splitlines() if line.startswith("#")
+    ]
+    assert "0 false alarms in 30 neutral pairs" in text and "found in 30 of 30" in text
+
+
+def test_parts_of_the_suite_are_cells_of_the_nightly() -> None:
+    nightly = load_suite(find_suite("nightly"))[1]
+    measured = {metric for part in PARTS for metric in part.metrics}
+    assert {metric for part in nightly for metric in part.metrics} <= measured
+
+
+def test_parts_are_on_the_virtual_clock() -> None:
+    assert all(isinstance(part, Part) and part.experiment.clock == "virtual" for part in PARTS)
