@@ -11,7 +11,7 @@ build() { # source copy, build directory
 	mkdir -p "$(dirname "$1")"
 	cp -r "$source" "$1"
 	{
-		meson setup -Dtests=disabled "$2" "$1" && ninja -C "$2" apps/rb-echo apps/rb-spin load/rbload
+		meson setup --buildtype=release -Db_ndebug=true -Dtests=disabled "$2" "$1" && ninja -C "$2" apps/rb-echo apps/rb-spin load/rbload
 	} >"$work/log" 2>&1 && return
 	cat "$work/log"
 	exit 1

@@ -69,6 +69,13 @@ int output_append(struct rb_loop *loop, struct output *output, const void *data,
 	const uint8_t *from = data;
 	if (length == 0)
 		return 0;
+	if (length <= tail_space(output)) { /* the rule */
+		memcpy(output->tail->data + output->tail->end, from, length);
+		output->tail->end += (uint32_t)length;
+		output->bytes += length;
+		output->unqueued += length;
+		return 0;
+	}
 	int result = reserve(loop, output, length, &more);
 	if (result != 0)
 		return result;
@@ -129,6 +136,11 @@ static void release_pieces(struct output *output, uint64_t bytes)
 void output_release(struct rb_loop *loop, struct output *output, uint64_t bytes)
 {
 	RB_ASSERT_LE(bytes, output->bytes - output->unqueued);
+	if (bytes == output->bytes && output->head == output->tail && bytes > 0) { /* the rule: all of it, in one chunk */
+		give_chunk(loop, output->head);
+		*output = (struct output){0};
+		return;
+	}
 	release_pieces(output, bytes);
 	output->bytes -= bytes;
 	while (output->head != NULL) {

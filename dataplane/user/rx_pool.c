@@ -70,6 +70,11 @@ bool rx_pool_return(struct rx_pool *pool, uint32_t index, struct rx_held *held, 
 {
 	if (bytes > held->bytes)
 		return false;
+	if (held->count == 1 && bytes == held->bytes) { /* the rule: all of the one buffer */
+		pool->free[pool->free_count++] = piece_at(pool, index, held->first)->buffer;
+		*held = (struct rx_held){0};
+		return true;
+	}
 	held->bytes -= bytes;
 	while (bytes > 0) {
 		struct rx_piece *piece = piece_at(pool, index, held->first);

@@ -59,11 +59,12 @@ def profile(
     from orchestrator.run import session
 
     run, trial = _find(runs_dir, wanted)
+    _check_machine(run, trial, machine)
     session.sweep()
     settings = session.Settings(runs_dir=run.path.parent, locked=locked, archive=archive)
     with caches_in_use(), reporter(output.err, silent=as_json or output.is_quiet()):
         found, about, server = _measure(run, trial, settings)
-    chosen = _choose(found, machine or server)
+    chosen = machine or server
     graphs = views.write_profile(run.profile(trial), found, about)
     if as_json:
         output.show_json(views.to_json(found, about))
@@ -129,12 +130,16 @@ def _label(trial: dict[str, Any]) -> str:
     return f"{trial['variant']} {axes} #{trial['repetition']} {trial['kind']}"
 
 
-def _choose(found: "Profile", machine: str) -> str:
-    if machine not in found.machines:
+def _check_machine(run: RunDirectory, trial: str, machine: str) -> None:
+    """Before minutes are spent. A trial that counted nothing has other faults to tell."""
+    from orchestrator.analysis.raw import read_record
+
+    counted = read_record(run.trial(trial)).instructions
+    names = sorted({cpu.machine for cpu in counted.cpus}) if counted else []
+    if machine and names and machine not in names:
         raise UsageError(
-            f"the trial has no machine {machine!r}", hint=f"it has: {', '.join(found.machines)}"
+            f"the trial has no machine {machine!r}", hint=f"it has: {', '.join(names)}"
         )
-    return machine
 
 
 def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:

@@ -17,7 +17,7 @@ from orchestrator.host import plugin
 from orchestrator.host.ext4 import extract, files_with
 from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.log import step
-from orchestrator.run import determinism, journal, session
+from orchestrator.run import determinism, journal, session, stored
 from orchestrator.run.compose import label
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.plan import Trial
@@ -60,13 +60,13 @@ def profile(run: RunDirectory, trial_id: str, settings: session.Settings, into: 
         raise UsageError(
             f"trial {trial_id} of {run.name} did not end well: nothing to compare with"
         )
+    if stored.read_plan(run)["clock"] != "virtual":
+        raise UsageError(
+            f"{run.name} was measured on the wall clock: no trial of it can be repeated",
+            hint=f"./ringbed run {run.experiment_name} --set clock=virtual",
+        )
     with run.locked():
         prepared = session.reopen(run, settings, "cannot be profiled")
-        if prepared.plan.clock != "virtual":
-            raise UsageError(
-                f"{run.name} was measured on the wall clock: no trial of it can be repeated",
-                hint=f"./ringbed run {run.experiment_name} --set clock=virtual",
-            )
         trial = next(one for one in prepared.plan.trials if one.id == trial_id)
         with OwnedDirectory(new_token()) as state:
             bench = determinism.make_bench(
