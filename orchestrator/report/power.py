@@ -69,6 +69,8 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
     )
     columns = [name.removesuffix(">") for name in headers(power.share)]
     apart, said = analysis.between_seeds(power, TOTAL)
+    rows = analysis.sensitivities(power)
+    program = next((one.slowdown for one in rows if one.metric == USER), 0.0)
     kinds: Mapping[str, tuple[float, float]] = {
         kind: (
             analysis.by_kind(power, TOTAL).get(kind, 0.0),
@@ -81,12 +83,11 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
         dirty=source["dirty"],
         command=command,
         headline=headline(power),
-        table="\n".join(
-            markdown_table(columns, [row(one) for one in analysis.sensitivities(power)])
-        ),
+        table="\n".join(markdown_table(columns, [row(one) for one in rows])),
         neutral=len(power.same),
         slowed=len(power.slowed),
-        share=f"{power.share:.0%}".replace("%", " %"),
+        share=_percent(power.share),
+        of_program=_percent(program),
         seeds=_seeds(power),
         sets=analysis.SEED_SETS,
         suite=suite.name,
@@ -98,6 +99,10 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
         said=f"every such pair is “{'”, “'.join(sorted(said))}”, which no threshold decides",
         apart=f"{apart:.1%}",
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
 
 
 def _seeds(power: Power) -> int:

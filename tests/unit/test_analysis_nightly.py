@@ -28,7 +28,7 @@ KEY = Key(
     workload="open, 16 connections",
     clock="virtual",
     offered_rps=4000.0,
-    metric="latency_p50",
+    metric="latency_p90",
 )
 ABOUT = About(
     name="20260101T000000Z-small-abc123",
@@ -157,9 +157,9 @@ def test_cells_are_found_by_name_pattern_and_words() -> None:
     keys = [KEY, OTHER, dataclasses.replace(KEY, workload="closed")]
     assert find_cell("quick/echo/4000/achieved_rps", keys) is keys[1]
     assert find_cell("*/achieved_*", keys) is keys[1]
-    assert find_cell("p50 closed", keys) is keys[2]
+    assert find_cell("p90 closed", keys) is keys[2]
     with pytest.raises(UsageError, match="2 cells") as error:
-        find_cell("latency_p50", keys)
+        find_cell("latency_p90", keys)
     assert "open, 16 connections" in error.value.details
     with pytest.raises(UsageError, match="no cell is"):
         find_cell("nonsense", keys)
@@ -233,7 +233,7 @@ def test_the_summary_says_the_worst_first() -> None:
     text = markdown(MANY)
     assert text.startswith("# Small & \\<fine\\>: slower\n")
     look, _, others = text.partition("<details>")
-    assert "latency\\_p50" in look and "goodput" in others
+    assert "latency\\_p90" in look and "goodput" in others
     assert "Change \\<something\\> \\| else" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     for row in rows:

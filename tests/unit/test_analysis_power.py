@@ -10,6 +10,7 @@ from orchestrator.analysis import power as analysis
 from orchestrator.analysis.cells import Cell, Key
 from orchestrator.analysis.points import Sample
 from orchestrator.analysis.power import Power, alarmed, derive, detected, examine, sensitivities
+from orchestrator.analysis.thresholds import threshold_for
 from orchestrator.analysis.verdicts import Verdict
 from orchestrator.errors import UsageError
 from orchestrator.report import power as report
@@ -103,6 +104,18 @@ def test_the_rule_of_thresholds() -> None:
     assert derive([0.0101]) == pytest.approx(0.016)
 
 
+def test_the_thresholds_in_force_follow_from_what_was_measured() -> None:
+    """The document's columns agree: what was derived is what is in force."""
+    committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
+    rows = [
+        line.strip("| ").split(" | ") for line in committed.splitlines() if line.startswith("| ")
+    ]
+    rows = [cells for cells in rows if "_" in cells[0]]
+    assert {cells[0] for cells in rows} == {metric for part in PARTS for metric in part.metrics}
+    for metric, _, _, derived, in_force, *_ in rows:
+        assert derived == in_force == f"{threshold_for(metric, 'virtual').share:.1%}"
+
+
 def test_other_seeds_are_not_compared() -> None:
     apart, said = analysis.between_seeds(power(), "instructions_per_request")
     assert said == {Verdict.NOT_MEASURED} and apart == 0.0
@@ -125,6 +138,7 @@ def test_the_page_is_the_document() -> None:
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         line for line in committed.splitlines() if line.startswith("#")
     ]
+    assert "10 % of what its program does" in text
     assert "0 false alarms in 30 neutral pairs" in text and "found in 30 of 30" in text
 
 
