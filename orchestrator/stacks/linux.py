@@ -25,6 +25,15 @@ class ServerOptions(Options):
     pin: bool = Field(default=True, description="Pin each thread to a vCPU of its own.")
 
 
+class UdpOptions(Options):
+    """Options of ringbed's own server of datagrams."""
+
+    threads: int = Field(
+        default=0, ge=0, le=64, description="Threads, each with a socket; 0 is one per vCPU."
+    )
+    pin: bool = Field(default=True, description="Pin each thread to a vCPU of its own.")
+
+
 class MemcachedOptions(Options):
     """Options of Debian's memcached."""
 
@@ -33,7 +42,7 @@ class MemcachedOptions(Options):
 
 
 class LinuxStack:
-    """Serves echo, spin and memcached on kernel sockets."""
+    """Serves echo, spin and memcached, and echo of datagrams, on kernel sockets."""
 
     name = "linux"
     summary = "Kernel sockets, epoll, interrupts and NAPI"
@@ -52,6 +61,13 @@ class LinuxStack:
             options=ServerOptions,
             counted=True,
         ),
+        "udp-echo": Application(
+            name="udp-echo",
+            protocol="udp-echo",
+            text="returns every datagram unchanged",
+            options=UdpOptions,
+            counted=True,
+        ),
         "memcached": Application(
             name="memcached",
             protocol="memcached",
@@ -65,6 +81,8 @@ class LinuxStack:
         if isinstance(options, MemcachedOptions):
             up = _memcached(options, site.server)
             collect: tuple[Step, ...] = ()
+        elif isinstance(options, UdpOptions):
+            up, collect = _udp_echo(options, site.server), ()
         elif isinstance(options, ServerOptions):
             up = _own_server(app, options, message_bytes, site.server)
             collect = (_collect(site.server, "server.json"),)
@@ -103,6 +121,22 @@ def _own_server(
     ]
     if app == "echo":
         argv.append(f"--message-bytes={message_bytes}")
+    if options.pin:
+        argv.append(f"--cpus={server.cpu_list(threads)}")
+    return (
+        Start(machine=server.machine, name=SERVER, argv=tuple(argv)),
+        WaitFor(machine=server.machine, name=SERVER, line="ready"),
+    )
+
+
+def _udp_echo(options: UdpOptions, server: Endpoint) -> tuple[Step, ...]:
+    threads = options.threads or server.cpus
+    argv = [
+        f"{BIN}/rb-udp-echo",
+        f"--address={server.address}",
+        f"--port={SERVER_PORT}",
+        f"--threads={threads}",
+    ]
     if options.pin:
         argv.append(f"--cpus={server.cpu_list(threads)}")
     return (
