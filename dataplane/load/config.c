@@ -9,6 +9,7 @@
 #include <string.h>
 
 static const char *const mode_names[] = {"open", "closed", NULL};
+static const char *const transport_names[] = {"tcp", "udp", NULL};
 static const char *const arrival_names[] = {"poisson", "fixed", "trace", NULL};
 
 /* Room per connection while keys are stored; more than the measured depth may be, so that filling is not bound by round
@@ -21,6 +22,8 @@ enum { FILL_RING = 16 };
 #define RATE_MAX  1e8
 #define KEYS_MAX  UINT64_C(10000000000)
 #define DEPTH_MAX 4096
+/* What fits into one Ethernet frame behind the headers of IPv4 and UDP: fragments are not made. */
+#define DATAGRAM_MAX 1472
 
 static const struct rb_option options[] = {
 	{.name = "target", .type = RB_OPTION_ENDPOINT, .offset = FIELD(target), .required = 1, .help = "server"},
@@ -30,6 +33,19 @@ static const struct rb_option options[] = {
 	 .default_value = "echo",
 	 .choices = rb_protocol_names,
 	 .help = "what requests look like"},
+	{.name = "transport",
+	 .type = RB_OPTION_CHOICE,
+	 .offset = FIELD(transport),
+	 .default_value = "tcp",
+	 .choices = transport_names,
+	 .help = "tcp, or udp: a request and its reply are a datagram each, a connection is a socket (echo and spin)"},
+	{.name = "reply-timeout",
+	 .type = RB_OPTION_DURATION,
+	 .offset = FIELD(reply_timeout_ns),
+	 .default_value = "1s",
+	 .min = RB_NS_PER_MS / 10,
+	 .max = HOUR_NS,
+	 .help = "udp: a request without a reply after this time is lost (a timeout), and its socket replaced"},
 	{.name = "mode",
 	 .type = RB_OPTION_CHOICE,
 	 .offset = FIELD(mode),
@@ -311,6 +327,14 @@ static bool check(const struct rb_load_config *c, FILE *err)
 	if (c->connections < c->threads)
 		fprintf(err, "rbload: --connections=%ju is fewer than --threads=%ju; each thread needs at least one\n",
 			(uintmax_t)c->connections, (uintmax_t)c->threads);
+	else if (c->transport == RB_LOAD_UDP && rb_load_is_memcached(c))
+		fprintf(err, "rbload: --transport=udp speaks echo and spin, not %s\n", rb_protocol_names[c->protocol]);
+	else if (c->transport == RB_LOAD_UDP && c->depth != 1)
+		fprintf(err, "rbload: --transport=udp has one request outstanding on a connection, not --depth=%ju\n",
+			(uintmax_t)c->depth);
+	else if (c->transport == RB_LOAD_UDP && c->message_bytes > DATAGRAM_MAX)
+		fprintf(err, "rbload: --message-bytes=%ju does not fit into a datagram; at most %d do\n",
+			(uintmax_t)c->message_bytes, DATAGRAM_MAX);
 	else if (pieces > INT32_MAX)
 		fprintf(err,
 			"rbload: --connections=%ju times --depth=%ju is too much; their product may be at most %d\n",
@@ -428,6 +452,7 @@ static struct rb_pool_config pool_config(const struct rb_load_config *c, const s
 		.retry_ns = RETRY_NS,
 		.rpcs_per_connection = c->rpcs_per_connection,
 		.depth = (uint32_t)c->depth,
+		.reply_timeout_ns = c->transport == RB_LOAD_UDP ? c->reply_timeout_ns : 0,
 	};
 }
 
@@ -442,7 +467,8 @@ struct rb_worker_config rb_load_worker_config(const struct rb_load_config *c, co
 		.seed = c->seed,
 		.context = {.backend = c->backend,
 			    .spin_ns = c->poll ? UINT64_MAX : c->poll_before_ns,
-			    .timer_slack_ns = 1},
+			    .timer_slack_ns = 1,
+			    .datagrams = c->transport == RB_LOAD_UDP},
 		.pool = pool_config(c, protocol, thread),
 		.schedule = {.closed = c->mode == RB_LOAD_CLOSED,
 			     .arrival = {.kind = (enum rb_arrival_kind)c->arrival,

@@ -16,6 +16,7 @@
 enum { RB_LOAD_THREADS_MAX = 64 };
 
 enum rb_load_mode { RB_LOAD_OPEN, RB_LOAD_CLOSED };
+enum rb_load_transport { RB_LOAD_TCP, RB_LOAD_UDP };
 
 struct rb_load_config {
 	/* as given */
@@ -30,6 +31,8 @@ struct rb_load_config {
 	uint64_t think_ns;
 	unsigned think; /* enum rb_think_kind */
 	uint64_t threads, connections, depth, rpcs_per_connection, message_bytes;
+	unsigned transport; /* enum rb_load_transport */
+	uint64_t reply_timeout_ns;
 	struct rb_cpu_list cpus;
 	uint64_t connect_rate;
 	uint64_t connect_timeout_ns, warmup_ns, duration_ns, rundown_ns;

@@ -24,6 +24,8 @@ static bool config_is_valid(const struct rb_pool_config *c)
 	if (c->connections == 0 || c->depth == 0 || c->ring < c->depth ||
 	    c->connections > RB_CONNECTIONS_PER_GROUP_MAX / 2)
 		return false;
+	if (c->reply_timeout_ns != 0 && c->ring != 1)
+		return false;
 	return (uint64_t)rb_pool_objects(c) * c->ring * RB_REQUEST_PIECES_MAX <= INT32_MAX;
 }
 
@@ -34,6 +36,7 @@ int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, cons
 	rb_list_init(&pool->available);
 	rb_list_init(&pool->work);
 	rb_list_init(&pool->free);
+	rb_list_init(&pool->waiting);
 	if (!config_is_valid(config))
 		return -EINVAL;
 	pool->config = *config;
@@ -57,6 +60,7 @@ int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, cons
 	for (uint32_t i = 0; i < pool->objects; i++) {
 		rb_list_init(&pool->connections[i].available);
 		rb_list_init(&pool->connections[i].work);
+		rb_list_init(&pool->connections[i].waiting);
 		rb_list_append(&pool->free, &pool->connections[i].work);
 	}
 	return 0;
@@ -143,6 +147,7 @@ static void start_close(struct rb_pool *pool, struct rb_connection *c, uint8_t f
 	c->state = RB_CONNECTION_CLOSING;
 	c->close_flags = flags;
 	c->close_wanted = true;
+	rb_list_remove(&c->waiting);
 	update_available(pool, c);
 	want_work(pool, c);
 }
@@ -151,6 +156,7 @@ static void to_free(struct rb_pool *pool, struct rb_connection *c)
 {
 	c->state = RB_CONNECTION_FREE;
 	c->handle = 0;
+	rb_list_remove(&c->waiting);
 	update_available(pool, c);
 	rb_list_remove(&c->work);
 	rb_list_append(&pool->free, &c->work);
@@ -242,7 +248,7 @@ struct rb_request *rb_pool_begin(struct rb_pool *pool, struct rb_context *contex
 	return slot(pool, c, c->filled);
 }
 
-void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request)
+void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request, uint64_t now_ns)
 {
 	struct rb_connection *c = first_available(pool);
 
@@ -252,7 +258,19 @@ void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_re
 	c->filled++;
 	c->sent_requests++;
 	(void)rb_context_sendv(context, c->handle, request->sg, request->pieces);
+	if (pool->config.reply_timeout_ns != 0) {
+		c->sent_ns = now_ns;
+		rb_list_append(&pool->waiting, &c->waiting);
+	}
 	update_available(pool, c);
+}
+
+uint64_t rb_pool_next_expiry(const struct rb_pool *pool)
+{
+	if (rb_list_empty(&pool->waiting))
+		return RB_DEADLINE_NONE;
+	return RB_CONTAINER_OF(pool->waiting.next, struct rb_connection, waiting)->sent_ns +
+	       pool->config.reply_timeout_ns;
 }
 
 /* Reports all outstanding requests of a connection as lost. */
@@ -273,6 +291,7 @@ static enum rb_load_error error_of_status(int32_t status)
 		return RB_LOAD_ERROR_SHORT;
 	case -ECONNRESET:
 	case -EPIPE:
+	case -ECONNREFUSED: /* nobody listens for datagrams there (any more) */
 		return RB_LOAD_ERROR_RESET;
 	case -ETIMEDOUT:
 		return RB_LOAD_ERROR_TIMEOUT;
@@ -321,6 +340,7 @@ static void finish_reply(struct rb_pool *pool, struct rb_connection *c, enum rb_
 	const struct rb_request *request = slot(pool, c, c->replied);
 
 	c->replied++;
+	rb_list_remove(&c->waiting);
 	pool->owner.replied(pool->owner.user, request, status);
 	update_available(pool, c);
 }
@@ -355,6 +375,16 @@ static void abort_connection(struct rb_pool *pool, struct rb_connection *c, enum
 	pool->counters->connections_aborted++;
 	start_close(pool, c, RB_CLOSE_ABORT);
 	lose_requests(pool, c, error);
+}
+
+void rb_pool_expire(struct rb_pool *pool, uint64_t now_ns)
+{
+	while (rb_pool_next_expiry(pool) <= now_ns) {
+		struct rb_connection *c = RB_CONTAINER_OF(pool->waiting.next, struct rb_connection, waiting);
+
+		/* Replaced at once: a new socket sends nothing, and the timeout itself spaces them. */
+		abort_connection(pool, c, RB_LOAD_ERROR_TIMEOUT);
+	}
 }
 
 static void on_recv(struct rb_pool *pool, struct rb_connection *c, const struct rb_event *event, uint64_t now_ns)

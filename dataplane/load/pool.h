@@ -7,9 +7,9 @@
  *   FREE -> CONNECTING -> OPEN -> CLOSING -> FREE   used up (its n requests are answered): FIN, the peer's FIN, CLOSED
  *           CONNECTING -> FREE                      connecting failed; tried again, not before retry_ns
  *                         OPEN -> FREE              reset or closed by the peer: its requests are lost
- *                         OPEN -> CLOSING (abort)   a reply was wrong: RST
+ *                         OPEN -> CLOSING (abort)   a reply was wrong, or did not come within reply_timeout_ns: RST
  * A replacement is opened as soon as a connection leaves OPEN, while the old one is still closing. The first
- * openings, and those after an end that was not wanted, are spread by open_interval_ns. Requests go to the
+ * openings, and those after an end that was not wanted but for a timeout, are spread by open_interval_ns. Requests go to the
  * connection that has waited longest among those with room (fewer than `depth` outstanding, and, if limited, fewer
  * than n sent).
  *
@@ -47,6 +47,8 @@ struct rb_connection {
 	struct rb_reply_parser parser;
 	struct rb_list available; /* in rb_pool.available while there is room */
 	struct rb_list work;	  /* in rb_pool.work while commands are owed, in rb_pool.free while FREE */
+	struct rb_list waiting;	  /* in rb_pool.waiting while a reply is due; only with reply_timeout_ns */
+	uint64_t sent_ns;	  /* of the request that waits */
 };
 
 /* What the owner is told, always from rb_pool_event or rb_pool_abandon. */
@@ -72,6 +74,11 @@ struct rb_pool_config {
 	uint64_t retry_ns;		  /* least time from an end that was not wanted to the next opening */
 	uint64_t rpcs_per_connection;	  /* n; 0: unlimited */
 	uint32_t depth;
+	/*
+	 * A request without a reply after this time is lost, and its connection replaced, so that a late reply finds
+	 * nobody; 0: never. With it, ring is 1.
+	 */
+	uint64_t reply_timeout_ns;
 };
 
 struct rb_pool {
@@ -84,10 +91,11 @@ struct rb_pool {
 	uint8_t *requests;	/* owned; ring slots of all objects */
 	uint32_t request_bytes; /* stride of a slot */
 	struct rb_list available, work, free;
-	uint32_t live;	/* CONNECTING or OPEN */
-	uint32_t open;	/* OPEN */
-	uint32_t busy;	/* objects that are not FREE */
-	uint32_t paced; /* openings that are still to be spread */
+	struct rb_list waiting; /* the oldest request first */
+	uint32_t live;		/* CONNECTING or OPEN */
+	uint32_t open;		/* OPEN */
+	uint32_t busy;		/* objects that are not FREE */
+	uint32_t paced;		/* openings that are still to be spread */
 	uint32_t next_source;
 	uint64_t next_open_ns;
 	bool limited; /* n applies */
@@ -95,7 +103,8 @@ struct rb_pool {
 	bool closing; /* nothing is opened any more */
 };
 
-/* Takes all memory. Returns 0, -EINVAL (no connections; ring < depth; more objects than handles) or -ENOMEM. */
+/* Takes all memory. Returns 0, -EINVAL (no connections; ring < depth; more objects than handles; a timeout with a
+ * longer ring) or -ENOMEM. */
 int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, const struct rb_pool_owner *owner,
 		 struct rb_load_counters *counters);
 void rb_pool_free(struct rb_pool *pool);
@@ -120,7 +129,13 @@ uint64_t rb_pool_next_open(const struct rb_pool *pool);
 /* A slot on the next connection with room, or NULL; the caller fills it and sends it before anything else is asked of
  * the pool. */
 struct rb_request *rb_pool_begin(struct rb_pool *pool, struct rb_context *context);
-void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request);
+void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_request *request, uint64_t now_ns);
+
+/* Gives up the requests that have waited for too long. */
+void rb_pool_expire(struct rb_pool *pool, uint64_t now_ns);
+
+/* When rb_pool_expire has work again; RB_DEADLINE_NONE: nothing waits. */
+uint64_t rb_pool_next_expiry(const struct rb_pool *pool);
 
 /* Handles an event of one of the connections. */
 void rb_pool_event(struct rb_pool *pool, const struct rb_event *event, uint64_t now_ns);

@@ -11,9 +11,9 @@
  * Every measured request ends in exactly one of: completed, an error (reset, timeout, protocol, short, other),
  * unfinished. So
  *     scheduled == completed + errors of requests + unfinished.
- * A timeout (no reply at the end of the run-down) is entered into the latency histogram with its age at that time, a
- * lower bound: leaving it out would make a saturated server look fast. Requests that ended in another error are not
- * in the histogram.
+ * A timeout (no reply within the time allowed, or at the end of the run-down) is entered into the latency histogram with
+ * its age at that time, a lower bound: leaving it out would make a saturated server look fast. Requests that ended in
+ * another error are not in the histogram.
  */
 #pragma once
 
@@ -28,7 +28,7 @@ enum { RB_RECORDER_PRECISION_BITS = 7 };
 enum rb_load_error {
 	RB_LOAD_ERROR_CONNECT,	/* attempts to open a connection that failed, at any time of the run */
 	RB_LOAD_ERROR_RESET,	/* requests without a reply on a connection that the peer reset */
-	RB_LOAD_ERROR_TIMEOUT,	/* no reply at the end of the run-down, or TCP gave up */
+	RB_LOAD_ERROR_TIMEOUT,	/* no reply within the time allowed or at the end of the run-down, or TCP gave up */
 	RB_LOAD_ERROR_PROTOCOL, /* a reply that is not the expected one, and requests behind it on that connection */
 	RB_LOAD_ERROR_SHORT,	/* the peer closed in an orderly way before it had replied */
 	RB_LOAD_ERROR_OTHER,	/* refused by the server, dropped from the full queue, or never sent by the generator */
@@ -102,10 +102,10 @@ void rb_recorder_received(struct rb_recorder *r, uint64_t intended_ns, uint64_t 
 void rb_recorder_reply(struct rb_recorder *r, uint64_t intended_ns, uint64_t now_ns, enum rb_operation operation,
 		       enum rb_reply_status status);
 
-/* It has failed; not for timeouts at the end of the run-down. */
+/* It has failed; not for timeouts. */
 void rb_recorder_error(struct rb_recorder *r, uint64_t intended_ns, enum rb_load_error error);
 
-/* No reply at the end of the run-down. */
+/* No reply within the time allowed, or at the end of the run-down. */
 void rb_recorder_timeout(struct rb_recorder *r, uint64_t intended_ns, uint64_t now_ns, enum rb_operation operation);
 
 /* The run was interrupted before its reply. */

@@ -185,6 +185,9 @@ static void write_asked(struct rb_json *json, const struct rb_load_config *c)
 	rb_json_string(json, "mode", closed ? "closed" : "open");
 	rb_json_string(json, "arrival", closed ? "closed" : arrivals[c->arrival]);
 	rb_json_string(json, "protocol", rb_protocol_names[c->protocol]);
+	rb_json_string(json, "transport", c->transport == RB_LOAD_UDP ? "udp" : "tcp");
+	if (c->transport == RB_LOAD_UDP)
+		rb_json_uint(json, "reply_timeout_ns", c->reply_timeout_ns);
 	rb_json_uint(json, "seed", c->seed);
 	rb_json_uint(json, "threads", c->threads);
 	rb_json_uint(json, "connections", c->connections);

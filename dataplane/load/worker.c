@@ -55,6 +55,8 @@ static void on_lost(void *user, const struct rb_request *request, enum rb_load_e
 
 	if (is_fill(request))
 		w->recorder.counters.fill_failed++;
+	else if (error == RB_LOAD_ERROR_TIMEOUT)
+		rb_recorder_timeout(&w->recorder, request->intended_ns, w->now_ns, request->operation);
 	else
 		rb_recorder_error(&w->recorder, request->intended_ns, error);
 	request_ended(w, request);
@@ -168,7 +170,7 @@ static void send_queued(struct rb_worker *w)
 		request->intended_ns = queue_pop(w);
 		request->sequence = w->sequence++;
 		protocol->ops->build(protocol, &w->random, request);
-		rb_pool_send(&w->pool, w->context, request);
+		rb_pool_send(&w->pool, w->context, request, w->now_ns);
 		rb_recorder_sent(&w->recorder, request->intended_ns, request->bytes);
 		if (rb_recorder_measures(&w->recorder, request->intended_ns))
 			w->outstanding_measured++;
@@ -220,7 +222,7 @@ static void send_fill(struct rb_worker *w)
 		request->intended_ns = RB_REQUEST_FILL;
 		request->sequence = w->sequence++;
 		rb_protocol_build_fill(w->config.protocol, w->fill_next, request);
-		rb_pool_send(&w->pool, w->context, request);
+		rb_pool_send(&w->pool, w->context, request, w->now_ns);
 		w->fill_next += w->config.threads;
 		w->fill_outstanding++;
 	}
@@ -410,7 +412,9 @@ static uint64_t next_deadline(const struct rb_worker *w)
 	const bool sending = w->phase == RB_WORKER_RUNNING || w->phase == RB_WORKER_RUNDOWN;
 	const uint64_t request_ns = sending ? rb_schedule_next(&w->schedule) : RB_DEADLINE_NONE;
 
-	return earlier(w->phase_deadline_ns, earlier(request_ns, rb_pool_next_open(&w->pool)));
+	const uint64_t pool_ns = earlier(rb_pool_next_open(&w->pool), rb_pool_next_expiry(&w->pool));
+
+	return earlier(w->phase_deadline_ns, earlier(request_ns, pool_ns));
 }
 
 /* True when something was left undone because the command array or the batch was full. */
@@ -449,6 +453,8 @@ bool rb_worker_step(struct rb_worker *w)
 	const struct rb_event *events;
 	const uint64_t now_ns = rb_context_now(w->context);
 
+	w->now_ns = now_ns;
+	rb_pool_expire(&w->pool, now_ns);
 	advance(w, now_ns);
 	if (w->phase == RB_WORKER_DONE) {
 		publish(w);

@@ -74,6 +74,13 @@ struct rb_context_config {
 
 	/* Leave Nagle's algorithm on for outgoing connections. */
 	bool nagle;
+
+	/*
+	 * Outgoing connections are UDP sockets with a peer instead of TCP streams. What is queued for sending
+	 * when the stack gets to it leaves as one datagram: queue one message at a time. Nothing is repeated,
+	 * so a lost message stays lost; CLOSE sends nothing and needs no answer.
+	 */
+	bool datagrams;
 };
 
 /* Returns 0, -EINVAL, -ENOMEM, or what the back-end could not set up (-EMFILE, …). The caller owns *context. */

@@ -31,7 +31,7 @@ static void execute_connect(struct epoll_context *context, const struct rb_comma
 		connection = epoll_connection_take(context, CONNECTION_CONNECTING);
 		result = connection == NULL
 				 ? -ENOBUFS
-				 : rb_socket_connect(local, remote, context->config.nagle, context->stats->syscalls);
+				 : rb_socket_connect(&context->config, local, remote, context->stats->syscalls);
 	}
 	if (result >= 0) {
 		connection->fd = result;

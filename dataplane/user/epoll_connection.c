@@ -193,7 +193,8 @@ static void flush(struct epoll_context *context, struct connection *connection)
 /* Everything queued is with the kernel and the application will send no more. */
 static void finish_output(struct epoll_context *context, struct connection *connection)
 {
-	if (connection->state == CONNECTION_CLOSING && connection->fin_received) {
+	/* Of datagrams there is no FIN to send or to wait for. */
+	if (connection->state == CONNECTION_CLOSING && (connection->fin_received || context->config.datagrams)) {
 		epoll_connection_end(context, connection, 0); /* close() sends the FIN if it is still due */
 		return;
 	}
@@ -231,8 +232,9 @@ static void receive(struct epoll_context *context, struct connection *connection
 	}
 	rx_pool_commit(&context->rx, index_of(context, connection), &connection->held, (uint32_t)got);
 	context->stats->bytes_in += (uint64_t)got;
-	/* A short read has emptied the socket (epoll(7), question 9), unless a FIN is waiting behind. */
-	if ((uint32_t)got < wanted && !connection->peer_closing)
+	/* A short read has emptied the socket (epoll(7), question 9), unless a FIN is waiting behind. That a datagram
+	 * ends says nothing of the next one. */
+	if ((uint32_t)got < wanted && !connection->peer_closing && !context->config.datagrams)
 		connection->readable = false;
 }
 

@@ -102,14 +102,15 @@ static int bind_source(int fd, struct rb_address local, uint64_t *syscalls)
 	return bind(fd, (const struct sockaddr *)&name, sizeof(name)) != 0 ? -errno : 0;
 }
 
-static int start_connect(int fd, struct rb_address local, struct rb_address remote, bool nagle, uint64_t *syscalls)
+static int start_connect(int fd, const struct rb_context_config *config, struct rb_address local,
+			 struct rb_address remote, uint64_t *syscalls)
 {
 	if (local.ip != 0 || local.port != 0) {
 		int result = bind_source(fd, local, syscalls);
 		if (result != 0)
 			return result;
 	}
-	if (!nagle) {
+	if (!config->nagle && !config->datagrams) {
 		syscalls[RB_SYS_SETSOCKOPT]++;
 		if (set_option(fd, IPPROTO_TCP, TCP_NODELAY) != 0)
 			return -errno;
@@ -121,13 +122,15 @@ static int start_connect(int fd, struct rb_address local, struct rb_address remo
 	return 0;
 }
 
-int rb_socket_connect(struct rb_address local, struct rb_address remote, bool nagle, uint64_t *syscalls)
+int rb_socket_connect(const struct rb_context_config *config, struct rb_address local, struct rb_address remote,
+		      uint64_t *syscalls)
 {
 	syscalls[RB_SYS_SOCKET]++;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int type = config->datagrams ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	int result = start_connect(fd, local, remote, nagle, syscalls);
+	int result = start_connect(fd, config, local, remote, syscalls);
 	if (result != 0) {
 		syscalls[RB_SYS_CLOSE]++;
 		close(fd);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Linux sockets as back-ends need them: non-blocking, close-on-exec, IPv4 TCP. Everything that can run on the
- * data path counts its system calls.
+ * Linux sockets as back-ends need them: non-blocking, close-on-exec, IPv4; TCP, and UDP for outgoing ones.
+ * Everything that can run on the data path counts its system calls.
  */
 #pragma once
 
@@ -43,10 +43,11 @@ int rb_socket_listen(const struct rb_listen_config *config, struct rb_address ad
 struct rb_address rb_socket_local(int fd);
 
 /*
- * A socket whose connection is under way (or, rarely, complete). Returns the descriptor, writable when the
- * outcome is known, or -errno.
+ * A socket whose connection is under way (or, with UDP always and else rarely, complete). Of the configuration
+ * nagle and datagrams count. Returns the descriptor, writable when the outcome is known, or -errno.
  */
-int rb_socket_connect(struct rb_address local, struct rb_address remote, bool nagle, uint64_t *syscalls);
+int rb_socket_connect(const struct rb_context_config *config, struct rb_address local, struct rb_address remote,
+		      uint64_t *syscalls);
 
 /* The pending error of a socket as 0 or -errno. */
 int rb_socket_error(int fd, uint64_t *syscalls);

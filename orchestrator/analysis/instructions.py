@@ -19,10 +19,14 @@ DOMAINS = ("user", "kernel", "ring0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cpu:
-    """A virtual CPU, whose it is, and its instructions of the measured phase by domain."""
+    """A virtual CPU, whose it is, and its instructions of the measured phase by domain.
+
+    polls: it never rests, so that most of them may have done nothing.
+    """
 
     number: int
     machine: str
+    polls: bool
     measured: Mapping[str, int]
 
     @property
@@ -39,6 +43,10 @@ class Instructions:
         mine = [cpu for cpu in self.cpus if cpu.machine == machine]
         return sum(cpu.measured[domain] if domain else cpu.total for cpu in mine)
 
+    def polls(self, machine: str) -> bool:
+        """Whether a machine has CPUs that poll without rest."""
+        return any(cpu.polls for cpu in self.cpus if cpu.machine == machine)
+
 
 def read_instructions(path: Path) -> Instructions:
     """instructions.json. Raises RawError."""
@@ -49,7 +57,14 @@ def read_instructions(path: Path) -> Instructions:
         measured = cpu.child("phases").counts(MEASURED)
         if set(measured) != set(DOMAINS):
             raise cpu.error("phases", f"{MEASURED} must have {', '.join(DOMAINS)}")
-        cpus.append(Cpu(number=cpu.integer("cpu"), machine=cpu.text("machine"), measured=measured))
+        cpus.append(
+            Cpu(
+                number=cpu.integer("cpu"),
+                machine=cpu.text("machine"),
+                polls=cpu.has("polls") and cpu.boolean("polls"),
+                measured=measured,
+            )
+        )
     return Instructions(cpus=tuple(cpus))
 
 
@@ -58,19 +73,23 @@ def instruction_metrics(
 ) -> Iterator[tuple[str, str, float]]:
     """Role, metric and value; per request that was answered in the measured phase.
 
-    machines: names by role.
+    What a polling CPU executes is the length of the phase and says nothing of a request: there is
+    no metric of it. machines: names by role.
     """
     if not requests:
         return
     server = machines["server"]
-    yield "server", "instructions_per_request", found.of(server) / requests
-    for domain in DOMAINS:
-        value = found.of(server, domain) / requests
-        yield "server", f"instructions_per_request_{domain}", value
+    if not found.polls(server):
+        yield "server", "instructions_per_request", found.of(server) / requests
+        for domain in DOMAINS:
+            value = found.of(server, domain) / requests
+            yield "server", f"instructions_per_request_{domain}", value
     client = machines["client"]
     yield "client", "client_instructions_per_request", found.of(client) / requests
     yield HOUSE, "house_instructions_per_request", found.of(HOUSE) / requests
     roles = {name: role for role, name in machines.items()}
     for cpu in found.cpus:
+        if cpu.polls:
+            continue
         role = roles.get(cpu.machine, cpu.machine)
         yield role, f"busy_instructions_cpu{cpu.number}", float(cpu.total)

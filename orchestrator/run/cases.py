@@ -24,6 +24,8 @@ from orchestrator.spec.validation import Place, validate
 from orchestrator.spec.workload import Workload, concerns
 
 OWN_GENERATOR = "rbload"
+# What an Ethernet frame of 1500 bytes holds behind the headers of IPv4 and UDP.
+DATAGRAM_MAX_BYTES = 1472
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +208,8 @@ class _Expander:
         self.faults += faults
         if workload is None or options is None or topology is None:
             return None
+        self._check_datagrams(application, workload, loc)
+        self._check_nic(variant, application, topology, loc)
         point = dict(point)
         offered = self._offered(workload, point, loc)
         rank = self._rank(name, variant, offered)
@@ -220,6 +224,38 @@ class _Expander:
             point=point,
             slot=slot,
         )
+
+    def _check_datagrams(self, application: Application, workload: Workload, loc: Loc) -> None:
+        if application.protocol != "udp-echo":
+            return
+        if workload.depth > 1:
+            what = f"{application.name} has one request under way on a socket, not {workload.depth}"
+            self._fault(loc, what, "workload.depth: 1, and more connections", at_key=True)
+        if workload.message_bytes > DATAGRAM_MAX_BYTES:
+            what = f"a message of {workload.message_bytes} bytes does not fit into a datagram"
+            hint = f"at most {DATAGRAM_MAX_BYTES}B fit into a frame"
+            self._fault(loc, what, hint, at_key=True)
+
+    def _check_nic(
+        self, variant: Variant, application: Application, topology: Topology, loc: Loc
+    ) -> None:
+        """A stack that takes the NIC away from Linux leaves nothing for the next trial's stack,
+        and nothing that could make a link worse than it is."""
+        if not application.takes_nic:
+            return
+        if self._experiment.clock != "virtual":
+            what = (
+                f"the stack {variant.stack} keeps the server's NIC: on the wall clock the guest "
+                "serves other trials after it"
+            )
+            self._fault((*loc, "stack"), what, "clock: virtual")
+        cable = topology.cables[topology.service_port("server").link]
+        if cable.delay_ns or cable.loss or cable.rate_bps:
+            what = (
+                f"the stack {variant.stack} takes the server's NIC from Linux, whose netem makes "
+                "delay, loss and rate"
+            )
+            self._fault((*loc, "stack"), what, "leave them out of its link")
 
     def _workload(
         self, name: str, variant: Variant, point: Point, loc: Loc

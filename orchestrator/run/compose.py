@@ -62,6 +62,12 @@ def script(trial: Trial, topology: Topology, trace: str = "") -> Script:
     )
 
 
+def polling_machine(trial: Trial, topology: Topology) -> str:
+    """The machine whose CPUs poll without rest while the trial lasts; empty if there is none."""
+    polls = DRIVERS[trial.stack].apps[trial.app].polls
+    return topology.node("server").name if polls else ""
+
+
 def finish(trial: Trial, topology: Topology, directory: Path) -> None:
     """After the steps: turn what was collected into the raw files that analysis reads.
 
@@ -163,6 +169,7 @@ def _endpoint(trial: Trial, topology: Topology, role: Role, addresses: int) -> E
         cpu_ids=placement.cpus(topology, topology.node(role), trial.clock),
         device=placement.device(topology, port, trial.clock),
         queues=port.queues,
+        mac=port.mac,
         addresses=tuple(port.address(number) for number in range(addresses)),
     )
 

@@ -16,11 +16,11 @@ FILE = "instructions.json"
 PHASES = {"warm-up": 1, "measured": 2}
 
 
-def keep(counts: Path, topology: Topology, into: Path, *, marked: bool) -> None:
+def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling: str = "") -> None:
     """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
-    StepError when it did not.
+    StepError when it did not. polling: the machine, if any, whose CPUs never rest.
     """
     phases = json.loads(counts.read_text(encoding="utf-8"))["phases"]
     if marked and not any(sum(cpu.values()) for cpu in phases[PHASES["measured"]]):
@@ -35,6 +35,7 @@ def keep(counts: Path, topology: Topology, into: Path, *, marked: bool) -> None:
         {
             "cpu": number,
             "machine": owner,
+            "polls": owner == polling,
             "phases": {name: phases[index][number] for name, index in PHASES.items()},
         }
         for number, owner in sorted(owners.items())

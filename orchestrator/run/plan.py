@@ -27,7 +27,7 @@ from orchestrator.run.resolution import unresolved
 from orchestrator.spec.faults import did_you_mean
 from orchestrator.spec.model import Clock, Experiment, Role
 from orchestrator.spec.points import Point
-from orchestrator.spec.registry import Registry
+from orchestrator.spec.registry import AppProtocol, Registry
 from orchestrator.spec.topology import Demand, Topology
 from orchestrator.spec.workload import Workload, effective, wire_protocol
 
@@ -315,10 +315,12 @@ def _percentiles(experiment: Experiment) -> list[str]:
     return [*experiment.metric_names(), *([slo.metric] if slo is not None else [])]
 
 
-def _protocol_family(protocol: str) -> Literal["echo", "spin", "memcached"]:
-    match protocol.partition("-")[0]:
-        case "echo" | "spin" | "memcached" as family:
-            return family
+def _protocol_family(protocol: str) -> AppProtocol:
+    match protocol:
+        case "echo" | "spin" | "udp-echo":
+            return protocol
+        case "memcached-text" | "memcached-binary":
+            return "memcached"
         case other:
             raise ValueError(f"no protocol: {other}")
 

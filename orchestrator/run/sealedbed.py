@@ -108,7 +108,8 @@ class SealedTestbed:
             self._machine.run(files, deadline_s=TRIAL_S)
             sealed.unpack(script, files.output, into)
             marked = trial.generator == OWN_GENERATOR
-            instructions.keep(counts, self.topology, into, marked=marked)
+            polling = compose.polling_machine(trial, self.topology)
+            instructions.keep(counts, self.topology, into, marked=marked, polling=polling)
         compose.finish(trial, self.topology, into)
 
     def symbols(self) -> Symbols:

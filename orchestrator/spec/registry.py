@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel
 
-type AppProtocol = Literal["echo", "spin", "memcached"]
+type AppProtocol = Literal["echo", "spin", "memcached", "udp-echo"]
 type Mode = Literal["open", "closed"]
 
 
@@ -27,6 +27,8 @@ class Application:
     that model in JSON form by alias, which the driver validates again into the model.
     counted: whether the driver counts what the application asks of its stack
     (`Served.count_begin`); only then has a variant an accounting trial.
+    takes_nic: it takes the server's NIC away from Linux and does not give it back.
+    polls: its CPUs never rest, so that what they execute is not what a request costs.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Application:
     text: str
     options: type[BaseModel] = NoOptions
     counted: bool = False
+    takes_nic: bool = False
+    polls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ class Workload(SpecModel):
     trace: Trace | None = Field(None, description="Only with arrival trace.")
     threads: Count = Field(1, le=64, description="Threads of the generator.")
     connections: Count = Field(
-        16, le=1_000_000, description="TCP connections, spread over the threads."
+        16, le=1_000_000, description="TCP connections, or UDP sockets, spread over the threads."
     )
     addresses: Count = Field(
         1,
@@ -171,7 +171,7 @@ class Workload(SpecModel):
         alias="message",
         ge=1,
         le=MESSAGE_MAX_BYTES,
-        description="Echo and spin: length of a request and of its reply.",
+        description="Echo, spin, UDP echo: length of a request and of its reply.",
         examples=["64B"],
     )
     service_time: ServiceTime = Field(
@@ -186,6 +186,15 @@ class Workload(SpecModel):
         description="How long replies may still come after the measured phase; a request without "
         "one by then counts as a timeout.",
         examples=["1s"],
+    )
+    reply_timeout_ns: Duration = Field(
+        1_000_000_000,
+        alias="reply_timeout",
+        ge=100_000,
+        le=HOUR_NS,
+        description="UDP: a request without a reply after this time is lost, and counts as a "
+        "timeout.",
+        examples=["10ms"],
     )
     poll: Flag = Field(
         False,
@@ -224,6 +233,7 @@ PROTOCOL_FIELDS: Mapping[AppProtocol, frozenset[str]] = {
     "echo": frozenset({"message_bytes"}),
     "spin": frozenset({"message_bytes", "service_time"}),
     "memcached": frozenset({"memcached"}),
+    "udp-echo": frozenset({"message_bytes", "reply_timeout_ns"}),
 }
 _OPEN_FIELDS = frozenset({"arrival", "trace", "adherence"})
 _CLOSED_FIELDS = frozenset({"think_time_ns"})

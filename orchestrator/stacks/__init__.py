@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from orchestrator.stacks.base import Stack
 from orchestrator.stacks.linux import LinuxStack
+from orchestrator.stacks.testpmd import TestpmdStack
 
-DRIVERS: Mapping[str, Stack] = {driver.name: driver for driver in (LinuxStack(),)}
+DRIVERS: Mapping[str, Stack] = {driver.name: driver for driver in (LinuxStack(), TestpmdStack())}
 
 __all__ = ["DRIVERS", "Stack"]

@@ -31,12 +31,13 @@ class Options(BaseModel):
 class Endpoint:
     """One role's machine as drivers see it. cpu_ids: its CPUs, as the kernel numbers them.
     addresses: of the data interface, without prefix;
-    a client may have several. queues: of the data interface."""
+    a client may have several. queues, mac: of the data interface."""
 
     machine: str
     cpu_ids: tuple[int, ...]
     device: str
     queues: int
+    mac: str
     addresses: tuple[str, ...]
 
     @property

@@ -42,6 +42,15 @@ class ServerOptions(ProcessOptions):
     pin: bool = Field(default=True, description="Pin each thread to a vCPU of its own.")
 
 
+class UdpOptions(ProcessOptions):
+    """Options of ringbed's own server of datagrams."""
+
+    threads: int = Field(
+        default=0, ge=0, le=64, description="Threads, each with a socket; 0 is one per vCPU."
+    )
+    pin: bool = Field(default=True, description="Pin each thread to a vCPU of its own.")
+
+
 class MemcachedOptions(ProcessOptions):
     """Options of Debian's memcached."""
 
@@ -50,7 +59,7 @@ class MemcachedOptions(ProcessOptions):
 
 
 class LinuxStack:
-    """Serves echo, spin and memcached on kernel sockets."""
+    """Serves echo, spin and memcached, and echo of datagrams, on kernel sockets."""
 
     name = "linux"
     summary = "Kernel sockets, epoll, interrupts and NAPI"
@@ -69,6 +78,13 @@ class LinuxStack:
             options=ServerOptions,
             counted=True,
         ),
+        "udp-echo": Application(
+            name="udp-echo",
+            protocol="udp-echo",
+            text="returns every datagram unchanged",
+            options=UdpOptions,
+            counted=True,
+        ),
         "memcached": Application(
             name="memcached",
             protocol="memcached",
@@ -82,6 +98,8 @@ class LinuxStack:
         if isinstance(options, MemcachedOptions):
             up = _memcached(options, site.server)
             collect: tuple[Step, ...] = ()
+        elif isinstance(options, UdpOptions):
+            up, collect = _udp_echo(options, site.server), ()
         elif isinstance(options, ServerOptions):
             up = _own_server(app, options, message_bytes, site.server)
             collect = (_collect(site.server, "server.json"),)
@@ -120,6 +138,22 @@ def _own_server(
     ]
     if app == "echo":
         argv.append(f"--message-bytes={message_bytes}")
+    if options.pin:
+        argv.append(f"--cpus={server.cpu_list(threads)}")
+    return (
+        Start(machine=server.machine, name=SERVER, argv=tuple(argv), env=options.environment),
+        WaitFor(machine=server.machine, name=SERVER, line="ready"),
+    )
+
+
+def _udp_echo(options: UdpOptions, server: Endpoint) -> tuple[Step, ...]:
+    threads = options.threads or server.cpus
+    argv = [
+        f"{BIN}/rb-udp-echo",
+        f"--address={server.address}",
+        f"--port={SERVER_PORT}",
+        f"--threads={threads}",
+    ]
     if options.pin:
         argv.append(f"--cpus={server.cpu_list(threads)}")
     return (

@@ -19,12 +19,12 @@ UNANSWERED = 3
 
 
 class Rbload:
-    """Drives echo, spin and memcached; writes load.json itself."""
+    """Drives echo (also in datagrams), spin and memcached; writes load.json itself."""
 
     offer = Offer(
         name="rbload",
         text="ringbed's own load generator",
-        protocols=frozenset({"echo", "spin", "memcached"}),
+        protocols=frozenset({"echo", "spin", "memcached", "udp-echo"}),
         modes=frozenset({"open", "closed"}),
     )
 
@@ -118,6 +118,10 @@ def _connections(load: Load, client: Endpoint) -> list[str]:
 
 def _payload(load: Load) -> list[str]:
     workload = load.workload
+    if load.protocol == "udp-echo":
+        timeout = f"--reply-timeout={workload.reply_timeout_ns}ns"
+        size = f"--message-bytes={workload.message_bytes}"
+        return ["--protocol=echo", "--transport=udp", timeout, size]
     argv = [f"--protocol={load.protocol}"]
     if load.protocol.startswith("memcached"):
         return argv + _memcached(workload)

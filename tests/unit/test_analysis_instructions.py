@@ -67,6 +67,21 @@ def test_metrics_are_of_the_measured_phase_per_request(tmp_path: Path, topology:
     assert list(instruction_metrics(found, MACHINES, 0)) == []
 
 
+def test_what_a_polling_server_executes_is_of_no_request(
+    tmp_path: Path, topology: Topology
+) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True, polling="server")
+    found = read_instructions(tmp_path / instructions.FILE)
+    assert found.of("server") == 2000 + 2 + 200 + 2000 + 3 + 300
+    metrics = {metric for _, metric, _ in instruction_metrics(found, MACHINES, 5)}
+    assert metrics == {
+        "client_instructions_per_request",
+        "house_instructions_per_request",
+        "busy_instructions_cpu0",
+        "busy_instructions_cpu1",
+    }
+
+
 def test_a_guest_that_told_of_no_phase_is_a_failure(tmp_path: Path, topology: Topology) -> None:
     path = counts(tmp_path)
     told = json.loads(path.read_text())

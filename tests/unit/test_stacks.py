@@ -5,14 +5,25 @@ from pydantic import ValidationError
 from orchestrator.stacks import DRIVERS
 from orchestrator.stacks.base import Endpoint, Served, Site
 from orchestrator.stacks.linux import MemcachedOptions, ServerOptions
-from orchestrator.steps.model import Collect, Start, Stop, WaitFor
+from orchestrator.stacks.testpmd import TestpmdOptions
+from orchestrator.steps.model import Collect, Run, Start, Stop, WaitFor
 
 SITE = Site(
     server=Endpoint(
-        machine="server", cpu_ids=(0, 1), device="net0", queues=2, addresses=("10.0.0.1",)
+        machine="server",
+        cpu_ids=(0, 1),
+        device="net0",
+        queues=2,
+        mac="02:00:00:00:00:01",
+        addresses=("10.0.0.1",),
     ),
     client=Endpoint(
-        machine="client", cpu_ids=(0,), device="net0", queues=1, addresses=("10.0.0.2",)
+        machine="client",
+        cpu_ids=(0,),
+        device="net0",
+        queues=1,
+        mac="02:00:00:00:00:02",
+        addresses=("10.0.0.2",),
     ),
 )
 LINUX = DRIVERS["linux"]
@@ -28,14 +39,16 @@ def test_every_application_comes_up_and_goes_down() -> None:
         for name, app in stack.apps.items():
             options = app.options()
             served = stack.serve(name, options, 64, SITE)  # type: ignore[arg-type]
-            assert [type(step) for step in served.up] == [Start, WaitFor]
+            (process,) = [step for step in served.up if not isinstance(step, Run)][:1]
+            assert isinstance(process, Start)
+            assert isinstance(served.up[served.up.index(process) + 1], WaitFor)
             assert isinstance(served.down[0], Stop)
             assert all(isinstance(step, Collect) for step in served.down[1:])
             names = {step.name for step in served.up if isinstance(step, Start | WaitFor)}
             assert names == {served.down[0].name}
             assert app.counted == bool(served.count_begin) == bool(served.count_end)
             steps = (*served.up, *served.down, *served.count_begin, *served.count_end)
-            assert {step.machine for step in steps} == {"server"}
+            assert {step.machine for step in steps if not isinstance(step, Run)} == {"server"}
 
 
 def test_threads_follow_the_vcpus_and_are_pinned_one_each() -> None:
@@ -59,6 +72,29 @@ def test_one_listen_socket_or_one_per_thread() -> None:
     for listen in ("single", "reuseport"):
         options = ServerOptions.model_validate({"listen": listen})
         assert f"--listen={listen}" in started(LINUX.serve("echo", options, 64, SITE)).argv
+
+
+def test_datagrams_have_a_thread_for_each_vcpu() -> None:
+    options = LINUX.apps["udp-echo"].options.model_validate({"threads": 1})
+    start = started(LINUX.serve("udp-echo", options, 64, SITE))  # type: ignore[arg-type]
+    assert {"--threads=1", "--cpus=0", "--address=10.0.0.1"} <= set(start.argv)
+
+
+def test_testpmd_polls_on_the_servers_vcpus_and_waits_on_one_of_them() -> None:
+    served = DRIVERS["testpmd"].serve("udp-echo", TestpmdOptions(), 64, SITE)
+    argv = started(served).argv
+    assert {"--lcores=0@0,1@0,2@1", "--nb-cores=2", "--rxq=2", "--txq=2"} <= set(argv)
+    one = DRIVERS["testpmd"].serve("udp-echo", TestpmdOptions(threads=1), 64, SITE)
+    assert "--lcores=0@0,1@0" in started(one).argv
+
+
+def test_testpmd_takes_the_nic_before_it_starts_and_tells_the_client_its_address() -> None:
+    served = DRIVERS["testpmd"].serve("udp-echo", TestpmdOptions(), 64, SITE)
+    neighbour, _, take, _, start, _, _ = served.up
+    assert isinstance(take, Run) and isinstance(start, Start)
+    assert take.argv == ("/usr/lib/ringbed/vfio", "--uio", "net0")
+    assert isinstance(neighbour, Run) and neighbour.machine == "client"
+    assert {"10.0.0.1", "02:00:00:00:00:01", "permanent"} <= set(neighbour.argv)
 
 
 def test_memcached_listens_on_the_link_only() -> None:

@@ -10,7 +10,12 @@ from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads import GENERATORS, Load, memcslap
 
 CLIENT = Endpoint(
-    machine="client", cpu_ids=(0, 1), device="link0", queues=1, addresses=("10.0.0.2", "10.0.0.130")
+    machine="client",
+    cpu_ids=(0, 1),
+    device="link0",
+    queues=1,
+    mac="02:00:00:00:00:02",
+    addresses=("10.0.0.2", "10.0.0.130"),
 )
 SERVED = Served(address="10.0.0.1", port=7000, up=(), down=())
 
@@ -34,6 +39,13 @@ def argv(steps: tuple[Step, ...]) -> tuple[str, ...]:
 
 def rbload(made: Load) -> tuple[str, ...]:
     return argv(GENERATORS["rbload"].drive(made, {}, SERVED, CLIENT))
+
+
+def test_datagrams_are_an_echo_by_another_transport() -> None:
+    words = rbload(load("udp-echo", message="100B", reply_timeout="5ms"))
+    assert {"--protocol=echo", "--transport=udp", "--message-bytes=100"} <= set(words)
+    assert "--reply-timeout=5000000ns" in words
+    assert not any(word.startswith("--transport") for word in rbload(load("echo")))
 
 
 def test_every_generator_collects_what_it_wrote_on_the_client() -> None:

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -56,6 +57,30 @@ def test_a_run_proves_that_it_gives_the_same_bytes(
         assert counted.of(machine) > 5_000 * completed
         assert counted.of(machine, "kernel") > counted.of(machine, "user") > 0
     assert counted.of("server", "ring0") == 0
+    assert places.clean_within(), places.leftovers()
+
+
+def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> None:
+    options = ("--only", "testpmd", "--set", "matrix.load=[4000]", "--set", "duration=20ms")
+    words = ("run", "bypass", "--json", *options, "--verify-deterministic")
+    done = ringbed(*words, seconds=900)
+    assert done.code == 0, done.err
+    run = directory(done.out)
+    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
+    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    (trial,) = run.trials.iterdir()
+    load = json.loads((trial / "load.json").read_text())
+    assert load["valid"], load["reasons"]
+    assert load["completed"] == load["scheduled"] > 0
+    assert not any(load["errors"].values())
+    # testpmd itself has seen as many datagrams, and has returned them.
+    (received,) = re.findall(r"^ +RX-packets: (\d+) ", (trial / "server.log").read_text(), re.M)[:1]
+    assert int(received) >= load["requests_total"]
+    counted = read_instructions(trial / "instructions.json")
+    # It polls, and Linux has nearly nothing to do on its CPU; the client's is the kernel's work.
+    assert counted.polls("server") and not counted.polls("client")
+    assert counted.of("server", "user") > 20 * counted.of("server", "kernel")
+    assert counted.of("client", "kernel") > counted.of("client", "user") > 0
     assert places.clean_within(), places.leftovers()
 
 

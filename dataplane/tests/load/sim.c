@@ -145,12 +145,13 @@ static void end_from_server(struct sim *sim, struct sim_connection *c, uint64_t 
 
 static void serve(struct sim *sim, struct sim_connection *c, uint64_t now_ns)
 {
-	const bool silent = sim->silent_after_ns != 0 && now_ns >= sim->silent_after_ns;
+	bool silent = sim->silent_after_ns != 0 && now_ns >= sim->silent_after_ns;
 	uint64_t start = now_ns > sim->server_free_ns ? now_ns : sim->server_free_ns;
 
 	if (sim->messages < sizeof(sim->message_times) / sizeof(sim->message_times[0]))
 		sim->message_times[sim->messages] = now_ns;
 	sim->messages++;
+	silent = silent || (sim->lose_every != 0 && sim->messages % sim->lose_every == 0);
 	if (silent)
 		return;
 	if (start < sim->stall_until_ns && start + sim->service_ns > sim->stall_from_ns)

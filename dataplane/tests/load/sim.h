@@ -52,6 +52,7 @@ struct sim {
 	uint64_t reset_after;	   /* messages answered on a connection, then RST; 0: never */
 	uint64_t fin_after;	   /* likewise, then FIN */
 	uint64_t corrupt_message;  /* the reply with this number (1, 2, …, over all) has a wrong byte; 0: none */
+	uint64_t lose_every;	   /* every so manyth message is not answered; 0: none */
 	uint64_t silent_after_ns;  /* the server accepts and never answers from then on; 0: never */
 	uint64_t connect_delay_ns; /* extra time for opening */
 	uint32_t fragment_bytes;   /* replies come in pieces of this size; 0: whole */

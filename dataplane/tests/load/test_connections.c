@@ -202,6 +202,28 @@ static void rundown_turns_silence_into_timeouts(void **state)
 	fixture_free(f);
 }
 
+/* Datagrams: every 100th is lost. Its request is a timeout with its age, its connection is replaced, the load goes on. */
+static void lost_replies_time_out(void **state)
+{
+	struct fixture *f = fixture_new();
+
+	(void)state;
+	f->config.transport = RB_LOAD_UDP;
+	f->config.reply_timeout_ns = 5 * RB_NS_PER_MS;
+	f->sim->lose_every = 100;
+	fixture_run(f);
+	assert_int_equal(counters(f)->errors[RB_LOAD_ERROR_TIMEOUT], 100);
+	assert_int_equal(counters(f)->completed, 9900);
+	assert_int_equal(f->result.total.latency.count, 10000);
+	assert_in_range(f->result.total.latency.max, 5000000, 5100000);
+	/* 11000 messages: 110 of them lost, and as many connections; the last is not replaced. */
+	assert_int_equal(f->sim->aborts, 110);
+	assert_int_equal(counters(f)->connections_opened, 4 + 109);
+	assert_int_equal(counters(f)->late, 0);
+	assert_true(rb_result_valid(&f->result));
+	fixture_free(f);
+}
+
 /* The queue is bounded: what it cannot take is dropped, counted and makes the point void. */
 static void full_queue_voids_the_point(void **state)
 {
@@ -276,6 +298,7 @@ int main(void)
 		cmocka_unit_test(early_fin_is_a_short_reply),
 		cmocka_unit_test(wrong_reply_voids_the_point),
 		cmocka_unit_test(rundown_turns_silence_into_timeouts),
+		cmocka_unit_test(lost_replies_time_out),
 		cmocka_unit_test(full_queue_voids_the_point),
 		cmocka_unit_test(saturation_is_measured),
 		cmocka_unit_test(interruption_keeps_what_there_is),

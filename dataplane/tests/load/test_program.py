@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rbload as a user starts it, against rb-echo, rb-spin and memcached over loopback.
+"""rbload as a user starts it, against rb-echo, rb-udp-echo, rb-spin and memcached over loopback.
 
-Arguments: the paths of rbload, rb-echo and rb-spin, that of memcached or "absent", and the names
-of test cases: groups that meson runs side by side, because they mostly wait. Only counts,
+Arguments: the paths of rbload, rb-echo and rb-spin, that of memcached or "absent", that of
+rb-udp-echo, and the names of test cases: groups that meson runs side by side, because they mostly wait. Only counts,
 bytes, errors and the form of the document are checked: how fast this machine is, and whether the
 generator kept its schedule, decides nothing.
 """
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-RBLOAD, ECHO, SPIN, MEMCACHED, *CASES = sys.argv[1:]
+RBLOAD, ECHO, SPIN, MEMCACHED, UDP_ECHO, *CASES = sys.argv[1:]
 DEADLINE = 60.0
 
 
@@ -192,6 +192,54 @@ class Echo(Documents):
                 "--rpcs-per-connection=10",
             )
         self.check(doc)
+
+
+class Datagrams(Documents):
+    def test_echo(self) -> None:
+        for size in (1, 1472):
+            with self.subTest(size=size), server(UDP_ECHO, "--threads=2") as port:
+                doc = rbload(
+                    port,
+                    "--transport=udp",
+                    "--arrival=fixed",
+                    "--rate=2000",
+                    "--connections=8",
+                    f"--message-bytes={size}",
+                )
+                self.check(doc)
+                self.assertEqual(doc["scheduled"], 1000)
+                self.assertEqual(doc["bytes_received"], 1000 * size)
+                self.assertEqual(doc["transport"], "udp")
+
+    def test_closed_loop_with_new_sockets(self) -> None:
+        with server(UDP_ECHO) as port:
+            doc = rbload(
+                port, "--transport=udp", "--mode=closed", "--connections=2", "--rpcs-per-connection=5"
+            )
+        self.check(doc)
+        self.assertGreater(doc["connection_events"]["opened"], doc["requests_total"] / 5)
+
+    def test_silence_is_a_timeout(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            doc = rbload(
+                silent.getsockname()[1],
+                "--transport=udp",
+                "--reply-timeout=20ms",
+                "--rate=200",
+                "--rundown=300ms",
+            )
+        self.assertEqual(doc["completed"], 0)
+        self.assertEqual(doc["errors"]["timeout"], doc["scheduled"])
+        self.assertGreater(doc["connection_events"]["opened"], 100)
+        self.assertFalse(doc["valid"])
+
+    def test_nobody_there(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        doc = rbload(port, "--transport=udp", "--rate=200", "--rundown=300ms")
+        self.assertEqual(doc["errors"]["reset"], doc["scheduled"])
 
 
 class Spin(Documents):
