@@ -103,7 +103,7 @@ def make(
     flat = {"schema": 1, "nodes": sum(nodes, ()), "cells": sum(cells, ())}
     counts.write_text(json.dumps(flat))
     pages.write_bytes(b"\3" * PAGE)
-    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured),))
+    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=False),))
     return read_profile(counts, pages, KALLSYMS, {}, counted, 10)
 
 
