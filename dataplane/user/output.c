@@ -136,7 +136,8 @@ static void release_pieces(struct output *output, uint64_t bytes)
 void output_release(struct rb_loop *loop, struct output *output, uint64_t bytes)
 {
 	RB_ASSERT_LE(bytes, output->bytes - output->unqueued);
-	if (bytes == output->bytes && output->head == output->tail && bytes > 0) { /* the rule: all of it, in one chunk */
+	// The rule: all of it, in one chunk.
+	if (bytes == output->bytes && output->head == output->tail && bytes > 0) {
 		give_chunk(loop, output->head);
 		*output = (struct output){0};
 		return;

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from orchestrator.analysis.fields import Fields
 
+SECOND_NS = 1_000_000_000
+
 # A part of the label, and the keys of the matrix that it shows.
 type Part = tuple[str, tuple[str, ...]]
 
@@ -58,6 +60,7 @@ class Workload:
     addresses: int | None = None
     poll: bool | None = None
     think_time_ns: int | None = None
+    reply_timeout_ns: int | None = None
     trace: Trace | None = None
     service_time: ServiceTime | None = None
     memcached: Memcached | None = None
@@ -93,6 +96,9 @@ class Workload:
         if self.think_time_ns is not None:
             think = self.think_time_ns
             yield _unless(0, think, f"think {_time(think)}"), ("think_time",)
+        if self.reply_timeout_ns is not None:
+            wait = self.reply_timeout_ns
+            yield _unless(SECOND_NS, wait, f"timeout {_time(wait)}"), ("reply_timeout",)
         if self.trace is not None:
             yield from _trace_parts(self.trace)
         if self.service_time is not None:
@@ -153,6 +159,7 @@ def read_workload(data: Fields) -> Workload:
         addresses=data.integer("addresses") if data.has("addresses") else None,
         poll=data.boolean("poll") if data.has("poll") else None,
         think_time_ns=data.integer("think_time_ns") if data.has("think_time_ns") else None,
+        reply_timeout_ns=data.integer("reply_timeout_ns") if data.has("reply_timeout_ns") else None,
         trace=_read_trace(data.child("trace")) if data.has("trace") else None,
         service_time=_read_service(data.child("service_time"))
         if data.has("service_time")

@@ -115,6 +115,8 @@ def record(trial: Trial) -> dict[str, Any]:
     }
     if workload.mode == "closed":
         asked["think_time_ns"] = workload.think_time_ns
+    if trial.protocol == "udp-echo":
+        asked["reply_timeout_ns"] = workload.reply_timeout_ns
     if workload.trace is not None:
         asked["trace"] = {"file": workload.trace.file, "period_ns": workload.trace.period_ns}
     if trial.protocol.startswith("memcached-"):

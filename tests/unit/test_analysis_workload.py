@@ -46,6 +46,7 @@ CHANGES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("memcached.key", "memcached-text", FIXED, "31B"),
     ("memcached.value", "memcached-text", FIXED, "201B"),
     ("memcached.get_share", "memcached-text", {}, "90%"),
+    ("reply_timeout", "udp-echo", {}, "10ms"),
     ("rundown", "echo", {}, "2s"),
     ("poll", "echo", {}, True),
     ("adherence.late_after", "echo", {}, "2ms"),

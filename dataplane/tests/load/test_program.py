@@ -2,9 +2,9 @@
 """rbload as a user starts it, against rb-echo, rb-udp-echo, rb-spin and memcached over loopback.
 
 Arguments: the paths of rbload, rb-echo and rb-spin, that of memcached or "absent", that of
-rb-udp-echo, and the names of test cases: groups that meson runs side by side, because they mostly wait. Only counts,
-bytes, errors and the form of the document are checked: how fast this machine is, and whether the
-generator kept its schedule, decides nothing.
+rb-udp-echo, and the names of test cases: groups that meson runs side by side, because they mostly
+wait. Only counts, bytes, errors and the form of the document are checked: how fast this machine is,
+and whether the generator kept its schedule, decides nothing.
 """
 
 import json
@@ -214,7 +214,11 @@ class Datagrams(Documents):
     def test_closed_loop_with_new_sockets(self) -> None:
         with server(UDP_ECHO) as port:
             doc = rbload(
-                port, "--transport=udp", "--mode=closed", "--connections=2", "--rpcs-per-connection=5"
+                port,
+                "--transport=udp",
+                "--mode=closed",
+                "--connections=2",
+                "--rpcs-per-connection=5",
             )
         self.check(doc)
         self.assertGreater(doc["connection_events"]["opened"], doc["requests_total"] / 5)
