@@ -143,11 +143,10 @@ def _check_machine(run: RunDirectory, trial: str, machine: str) -> None:
 
 
 def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:
-    from orchestrator.analysis.profile import by_machine
     from orchestrator.report import formats
     from orchestrator.report import profile as views
 
-    functions = by_machine(found.table())
+    functions = found.by_machine()
     mine = functions[functions["machine"] == machine]
     whole = int(mine["self"].sum())
     title = Text.assemble((f"{machine}, {about['label']}", "bold"))
@@ -157,9 +156,11 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, to
         ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
         ("measured phase", f"{whole:,} instructions on CPU {cpus}"),
     ]
-    if found.requests:
-        each = formats.significant(whole / found.requests, 4)
-        facts.append(("per request", f"{each} instructions ({found.requests:,} requests)"))
+    if requests := found.divisor(machine):
+        each = formats.significant(whole / requests, 4)
+        facts.append(("per request", f"{each} instructions ({requests:,} requests)"))
+    elif machine in found.polling:
+        facts.append(("per request", f"{machine} {views.POLLS}"))
     for name, sum_of in mine.groupby("domain")["self"].sum().sort_values(ascending=False).items():
         facts.append((str(name), formats.share(sum_of / (whole or 1))))
     facts.append(("unknown", formats.share(views.unknown_share(functions, machine))))

@@ -11,7 +11,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from orchestrator.analysis.fields import RawError
 from orchestrator.analysis.instructions import Cpu, Instructions
-from orchestrator.analysis.profile import Profile, by_machine, read_profile
+from orchestrator.analysis.profile import Profile, read_profile
 from orchestrator.analysis.symbols import (
     KERNEL,
     PAGE,
@@ -97,13 +97,15 @@ def make(
     nodes: Sequence[tuple[int, int]],
     cells: Sequence[tuple[int, int, int, int, int]],
     measured: dict[str, int],
+    *,
+    polls: bool = False,
 ) -> Profile:
     """A profile of one CPU. nodes: parent, place. cells: CPU, domain, node, place, count."""
     counts, pages = tmp_path / "counts.json", tmp_path / "pages"
     flat = {"schema": 1, "nodes": sum(nodes, ()), "cells": sum(cells, ())}
     counts.write_text(json.dumps(flat))
     pages.write_bytes(b"\3" * PAGE)
-    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=False),))
+    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=polls),))
     return read_profile(counts, pages, KALLSYMS, {}, counted, 10)
 
 
@@ -120,7 +122,7 @@ def test_call_stacks_are_folded_by_function(tmp_path: Path) -> None:
     assert found.folded("server") == (
         f"{UNKNOWN} 5\n{UNKNOWN};entry_SYSCALL_64 7\n{UNKNOWN};entry_SYSCALL_64;tcp_sendmsg 120\n"
     )
-    table = by_machine(found.table()).set_index("function")
+    table = found.by_machine().set_index("function")
     assert table["self"].to_dict() == {"tcp_sendmsg": 120, "entry_SYSCALL_64": 7, UNKNOWN: 5}
     assert table["total"].to_dict() == {"tcp_sendmsg": 120, "entry_SYSCALL_64": 127, UNKNOWN: 132}
     assert table["total_per_request"]["tcp_sendmsg"] == 12
@@ -158,3 +160,16 @@ def test_sums_must_be_those_of_the_trial(tmp_path: Path) -> None:
     cells = [(1, LINUX, 0, SEND, 4)]
     with pytest.raises(RawError, match="CPU 1 has 4 instructions in kernel, but it executed 5"):
         make(tmp_path, [], cells, {"user": 0, "kernel": 5, "ring0": 0})
+
+
+def test_what_a_polling_machine_executes_is_not_divided_by_requests(tmp_path: Path) -> None:
+    cells = [(1, LINUX, 0, SEND, 40)]
+    measured = {"user": 0, "kernel": 40, "ring0": 0}
+    resting = make(tmp_path, [], cells, measured)
+    assert list(resting.by_machine()["self_per_request"]) == [4]
+    polling = make(tmp_path, [], cells, measured, polls=True)
+    assert (polling.divisor("server"), resting.divisor("server")) == (0, 10)
+    for table in (polling.table(), polling.by_machine()):
+        assert list(table["self"]) == [40]
+        # A sum over nothing would be zero.
+        assert table[["self_per_request", "total_per_request"]].isna().all(axis=None)
