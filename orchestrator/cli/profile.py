@@ -62,10 +62,12 @@ def profile(
     _check(run, trial, machine)
     session.sweep()
     settings = session.Settings(runs_dir=run.path.parent, locked=locked, archive=archive)
-    with caches_in_use(), reporter(output.err, silent=as_json or output.is_quiet()):
+    silent = as_json or output.is_quiet()
+    # Held until all is written: another profile of the trial would remove what this one writes.
+    with caches_in_use(), reporter(output.err, silent=silent), run.locked():
         found, about, server = _measure(run, trial, settings)
+        graphs = views.write_profile(run.profile(trial), found, about)
     chosen = machine or server
-    graphs = views.write_profile(run.profile(trial), found, about)
     if as_json:
         output.show_json(views.to_json(found, about))
         return

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from simulated_run import QUICKSTART, load_json
 
+from orchestrator.analysis.profile import Profile, Tree
+from orchestrator.cli import main, profile
 from orchestrator.cli.profile import _check, _find
-from orchestrator.errors import UsageError
+from orchestrator.errors import ExitCode, UsageError
+from orchestrator.report import profile as views
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.journal import Journal
 
@@ -86,3 +89,26 @@ def test_a_trial_without_answers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no request of trial aa was answered") as caught:
         _check(run, "aa", "")
     assert "rbload" in caught.value.hint
+
+
+def test_a_profile_is_written_while_the_run_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, "aa")
+    held = []
+    about = {"run": run.name, "trial": "aa", "label": "one", "seconds": 1.0}
+    empty = Profile(tree=Tree(), machines={"server": (1,)}, requests=1)
+
+    def measure(run: RunDirectory, *_: object) -> tuple[Profile, dict[str, Any], str]:
+        held.append(run.is_running())
+        return empty, about, "server"
+
+    def write(*_: object) -> dict[str, Path]:
+        held.append(run.is_running())
+        return {}
+
+    monkeypatch.setattr(profile, "_measure", measure)
+    monkeypatch.setattr(views, "write_profile", write)
+    assert main.invoke(["profile", f"{run.path}/aa", "--json"]) == ExitCode.OK
+    assert held == [True, True]
+    assert not run.is_running()
