@@ -3,7 +3,7 @@
 
 The session is the trial's own, from the same snapshot with the same input, so what it leaves must
 be the trial's files, byte for byte. The addresses of Linux's symbols come from a second session of
-the same snapshot, which only reads them out: the trial's own is not touched.
+the same snapshot, which sets the trial up and then reads them out: the trial's own is not touched.
 """
 
 import shutil
@@ -101,7 +101,7 @@ def _profile(
     seconds = time.monotonic() - begin
     _compare(run, trial.id, again)
     with step("the kernel's symbols"):
-        symbols = bench.symbols()
+        symbols = bench.symbols(trial)
     with step("programs and libraries"):
         objects = _objects(supplies, symbols, _split(pages), into / "objects")
     return Profiled(

@@ -24,6 +24,8 @@ from orchestrator.analysis.symbols import (
 
 LIBC = Path("/usr/lib/x86_64-linux-gnu/libc.so.6")
 KALLSYMS = """\
+0000000000001000 A current_task
+ffffffff81000000 T _stext
 ffffffff81000000 T _text
 ffffffff81000100 T entry_SYSCALL_64
 ffffffff81000200 T tcp_sendmsg
@@ -31,9 +33,16 @@ ffffffff81000200 t tcp_alias
 ffffffff81000300 T asm_common_interrupt
 ffffffff81000400 t common_interrupt
 ffffffff81000500 T asm_exc_page_fault
+ffffffff81100000 T _etext
 ffffffff82000000 D jiffies
+ffffffff83000000 T _sinittext
+ffffffff83000000 t set_reset_devices
+ffffffff83001000 T _einittext
 ffffffffc0000000 t igb_poll\t[igb]
-ffffffffc0001000 d igb_table\t[igb]
+ffffffffc0004000 t igb_exit\t[igb]
+ffffffffc0008000 d igb_table\t[igb]
+ffffffffc0009800 t probe\t[uio_pci_generic]
+ffffffffc000a040 t bpf_prog_1\t[bpf]
 """
 ENTRY, SEND, INTERRUPT, HANDLER, FAULT = (0xFFFFFFFF81000100 + 0x100 * n for n in range(5))
 POLL = 0xFFFFFFFFC0000000
@@ -48,10 +57,33 @@ def test_linux_functions_are_found_with_their_module() -> None:
 
 def test_no_function_is_made_up_for_what_is_none() -> None:
     symbols = KernelSymbols(KALLSYMS)
-    assert symbols.find(0xFFFFFFFF82000010) == Function(UNKNOWN, KERNEL)
-    assert symbols.find(POLL + 0x1008) == Function(UNKNOWN, "[igb]")
-    assert symbols.find(0xFFFFFFFF80000000) == Function(UNKNOWN, KERNEL)
+    nothing = Function(UNKNOWN, UNKNOWN)
+    assert symbols.find(0xFFFFFFFF82000010) == nothing
+    assert symbols.find(POLL + 0x8008) == nothing
+    assert symbols.find(0xFFFFFFFF80000000) == nothing
     assert ProgramSymbols([b"\1" * PAGE], {}).find(8) == Function(UNKNOWN, UNKNOWN)
+
+
+def test_linux_functions_end_with_the_text_they_are_in() -> None:
+    symbols = KernelSymbols(KALLSYMS)
+    nothing = Function(UNKNOWN, UNKNOWN)
+    assert symbols.find(0xFFFFFFFF810FFFFF) == Function("asm_exc_page_fault", KERNEL)
+    assert symbols.find(0xFFFFFFFF81100000) == nothing
+    assert symbols.find(0xFFFFFFFF83000FFF).name in ("_sinittext", "set_reset_devices")
+    assert symbols.find(0xFFFFFFFF83001000) == nothing
+    # A module's last function may reach into the next page; behind that lies what has no name.
+    assert symbols.find(POLL + 0x3FFF) == Function("igb_poll", "[igb]")
+    assert symbols.find(POLL + 0x5FFF) == Function("igb_exit", "[igb]")
+    assert symbols.find(POLL + 0x6000) == nothing
+    assert symbols.find(POLL + 0xA03F) == Function("probe", "[uio_pci_generic]")
+    assert symbols.find(POLL + 0xA040) == Function("bpf_prog_1", "[bpf]")
+    assert symbols.find(POLL + 0xC000) == nothing
+    assert symbols.find(0x1008) == nothing
+
+
+def test_symbols_without_an_end_are_refused() -> None:
+    with pytest.raises(RawError, match="kallsyms: has no _etext"):
+        KernelSymbols(KALLSYMS.replace("T _etext", "T another"))
 
 
 @pytest.fixture(scope="module")
