@@ -26,10 +26,8 @@ _INTERRUPT = re.compile(r"asm_(common_interrupt|sysvec_\w+|exc_nmi)")
 # Linux's entry code moves its own return address, so that its frame seems to be there twice.
 _ENTRY = re.compile(r"asm_\w+")
 
-COLUMNS = (
-    *("machine", "cpu", "domain", "function", "object"),
-    *("self", "total", "self_per_request", "total_per_request"),
-)
+_COUNTED = ("machine", "cpu", "domain", "function", "object", "self", "total")
+COLUMNS = (*_COUNTED, "self_per_request", "total_per_request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +71,22 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """machines: the CPUs of each. requests: answered in the measured phase."""
+    """machines: the CPUs of each. requests: answered in the measured phase. polling: the machines
+    whose CPUs never rest, so that what they executed says nothing of a request."""
 
     tree: Tree
     machines: Mapping[str, tuple[int, ...]]
     requests: int
+    polling: frozenset[str] = frozenset()
+
+    def divisor(self, machine: str) -> int:
+        """The requests that a machine's instructions are shown by; 0 when there is no such."""
+        return 0 if machine in self.polling else self.requests
 
     def table(self) -> pd.DataFrame:
         """Each function of each CPU, the ones that executed most first. COLUMNS are its columns;
-        `total` counts what a function called, too, and a recursive one once."""
+        `total` counts what a function called, too, and a recursive one once. What does not exist
+        per request is NaN."""
         own: Counter[tuple[int, Frame]] = Counter()
         total: Counter[tuple[int, Frame]] = Counter()
         for frames, counts in self.tree.stacks():
@@ -90,19 +95,30 @@ class Profile:
                 for frame in set(frames):
                     total[cpu, frame] += count
         owner = {cpu: name for name, cpus in self.machines.items() for cpu in cpus}
-        per = self.requests or float("nan")
         rows = [
             (
                 *(owner[cpu], cpu, DOMAINS[frame.domain]),
-                *(frame.function.name, frame.function.object),
-                *(own[cpu, frame], count, own[cpu, frame] / per, count / per),
+                *(frame.function.name, frame.function.object, own[cpu, frame], count),
             )
             for (cpu, frame), count in total.items()
         ]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        table = self._per_request(pd.DataFrame(rows, columns=list(_COUNTED)))
         keys = ["self", "total", "machine", "cpu", "domain", "function", "object"]
         down = [False, False, *[True] * 5]
         return table.sort_values(keys, ascending=down, ignore_index=True)
+
+    def by_machine(self) -> pd.DataFrame:
+        """The table with the CPUs of each machine together."""
+        keys = ["machine", "domain", "function", "object"]
+        counted = self.table()[[*keys, "self", "total"]]
+        summed = self._per_request(counted.groupby(keys, as_index=False, sort=True).sum())
+        order = ["self", "total"]
+        return summed.sort_values(order, ascending=False, kind="stable", ignore_index=True)
+
+    def _per_request(self, table: pd.DataFrame) -> pd.DataFrame:
+        divisors = table["machine"].map(lambda name: self.divisor(name) or float("nan"))
+        divided = {f"{key}_per_request": table[key] / divisors for key in ("self", "total")}
+        return table.assign(**divided)
 
     def of_machine(self, machine: str) -> Iterator[tuple[tuple[Frame, ...], int]]:
         """The call stacks of a machine, with the instructions of all its CPUs, sorted."""
@@ -123,13 +139,6 @@ class Profile:
         for frames, count in self.of_machine(machine):
             lines[";".join(frame.function.name for frame in frames)] += count
         return "".join(f"{names} {count}\n" for names, count in sorted(lines.items()))
-
-
-def by_machine(table: pd.DataFrame) -> pd.DataFrame:
-    """A profile's table with the CPUs of each machine together."""
-    keys = ["machine", "domain", "function", "object"]
-    summed = table.drop(columns="cpu").groupby(keys, as_index=False, sort=True).sum()
-    return summed.sort_values(["self", "total"], ascending=False, kind="stable", ignore_index=True)
 
 
 def read_profile(
@@ -162,7 +171,8 @@ def read_profile(
     for one in counted.cpus:
         machines[one.machine] = (*machines.get(one.machine, ()), one.number)
     _check_sums(data, cells, counted)
-    return Profile(tree=root, machines=machines, requests=requests)
+    polling = frozenset(name for name in machines if counted.polls(name))
+    return Profile(tree=root, machines=machines, requests=requests, polling=polling)
 
 
 class _Resolver:

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path, PurePosixPath
 
 from elftools.common.exceptions import DWARFError, ELFError
@@ -17,12 +18,17 @@ from elftools.dwarf.callframe import FDE
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from orchestrator.analysis.fields import RawError
+
 logger = logging.getLogger(__name__)
 
 PAGE = 4096
 KERNEL = "kernel"
 UNKNOWN = "[unknown]"
 _CODE = frozenset("tTwW")
+# Where Linux's own code begins and ends; a module's does not say.
+_TEXTS = (("_stext", "_etext"), ("_sinittext", "_einittext"))
+_EDGES = frozenset(chain.from_iterable(_TEXTS))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,25 +48,52 @@ class _Range:
 
 
 class KernelSymbols:
-    """Linux's functions. kallsyms: as /proc/kallsyms prints them."""
+    """Linux's functions. kallsyms: as /proc/kallsyms prints them. Raises RawError."""
 
     def __init__(self, kallsyms: str) -> None:
-        symbols = []
+        symbols: dict[int, tuple[str, str]] = {}
+        edges: dict[str, int] = {}
         for line in kallsyms.splitlines():
             address, kind, name, *module = line.split()
-            symbols.append((int(address, 16), kind not in _CODE, name, "".join(module) or KERNEL))
-        # Of several names of an address the first is taken; a name of code before one of data.
-        symbols.sort(key=lambda one: one[:2])
-        self._addresses = [one[0] for one in symbols]
-        self._symbols = symbols
+            if name in _EDGES:
+                edges[name] = int(address, 16)
+            if kind in _CODE:
+                # Of several names of an address the first is taken.
+                symbols.setdefault(int(address, 16), (name, "".join(module) or KERNEL))
+        if missing := sorted(_EDGES - set(edges)):
+            raise RawError(f"kallsyms: has no {missing[0]}")
+        texts = [(edges[first], edges[last]) for first, last in _TEXTS]
+        self._ranges = list(_kernel_ranges(symbols, texts))
+        self._begins = [one.begin for one, _ in self._ranges]
 
     def find(self, address: int) -> Function:
-        at = bisect.bisect_right(self._addresses, address) - 1
-        if at < 0:
-            return Function(UNKNOWN, KERNEL)
-        at = bisect.bisect_left(self._addresses, self._addresses[at])
-        _, is_data, name, module = self._symbols[at]
-        return Function(UNKNOWN if is_data else name, module)
+        at = bisect.bisect_right(self._begins, address) - 1
+        if at >= 0:
+            found, where = self._ranges[at]
+            if address < found.end:
+                return Function(found.name, where)
+        return Function(UNKNOWN, UNKNOWN)
+
+
+def _kernel_ranges(
+    symbols: Mapping[int, tuple[str, str]], texts: Sequence[tuple[int, int]]
+) -> Iterator[tuple[_Range, str]]:
+    """Functions and their objects, sorted. Each reaches to the next one, but not out of the text
+    that it is in: beyond may be code that has no name, such as a compiled BPF program's.
+
+    symbols: name and object by address. texts: where those of Linux itself begin and end.
+    """
+    ordered = sorted(symbols)
+    for begin, following in zip_longest(ordered, ordered[1:], fillvalue=1 << 64):
+        name, where = symbols[begin]
+        end = following
+        if where == KERNEL:
+            end = min(end, next((last for first, last in texts if first <= begin < last), 0))
+        elif following not in symbols or symbols[following][1] != where:
+            # Where a module's text ends is not told, but Linux leaves a page free behind it.
+            end = min(end, (begin // PAGE + 2) * PAGE)
+        if begin < end:
+            yield _Range(begin, end, name), where
 
 
 class Object:

@@ -59,13 +59,15 @@ def profile(
     from orchestrator.run import session
 
     run, trial = _find(runs_dir, wanted)
-    _check_machine(run, trial, machine)
+    _check(run, trial, machine)
     session.sweep()
     settings = session.Settings(runs_dir=run.path.parent, locked=locked, archive=archive)
-    with caches_in_use(), reporter(output.err, silent=as_json or output.is_quiet()):
+    silent = as_json or output.is_quiet()
+    # Held until all is written: another profile of the trial would remove what this one writes.
+    with caches_in_use(), reporter(output.err, silent=silent), run.locked():
         found, about, server = _measure(run, trial, settings)
+        graphs = views.write_profile(run.profile(trial), found, about)
     chosen = machine or server
-    graphs = views.write_profile(run.profile(trial), found, about)
     if as_json:
         output.show_json(views.to_json(found, about))
         return
@@ -92,7 +94,7 @@ def _measure(
     with OwnedDirectory(new_token()) as place:
         done = repeat(run, trial, settings, place.path)
         record = read_record(run.trial(trial))
-        assert record.instructions is not None, "a trial of the virtual clock that ended well"
+        assert record.instructions and record.load, "a trial that was checked and ended well"
         with step("functions and call stacks"):
             found = read_profile(
                 done.counts,
@@ -100,7 +102,7 @@ def _measure(
                 done.kallsyms,
                 done.objects,
                 record.instructions,
-                record.load.completed if record.load else 0,
+                record.load.completed,
             )
     about = {"run": run.name, "trial": trial, "label": done.label, "seconds": done.seconds}
     return found, about, record.trial.machines["server"]
@@ -108,18 +110,23 @@ def _measure(
 
 def _find(runs_dir: Path, wanted: str) -> tuple[RunDirectory, str]:
     """The trial that is meant. Raises UsageError, with the run's trials when it is a run."""
+    # As a shell completes the name of a directory.
+    wanted = wanted.rstrip("/")
     found = directory.find_trial(runs_dir, wanted)
     if found is not None:
         return found
-    if (name := wanted.rpartition("/")[0]) and not Path(wanted).is_dir():
-        wanted = name
-    run = directory.find(runs_dir, wanted)
+    run_name, _, trial = wanted.rpartition("/")
+    if not run_name or Path(wanted).is_dir():
+        run_name, trial = wanted, ""
+    run = directory.find(runs_dir, run_name)
     done = sorted(journal.progress(run.journal).done)
-    if len(done) == 1 and not name:
+    if len(done) == 1 and not trial:
         return run, done[0]
     labels = {one["id"]: _label(one) for one in stored.read_manifest(run)["trials"]}
     raise UsageError(
-        f"{run.name} has {len(done)} trials: name one" if not name else "there is no such trial",
+        f"{run.name} has no trial {trial}"
+        if trial
+        else f"{run.name} has {len(done)} trials: name one",
         details="\n".join(f"  {one}  {labels.get(one, '')}" for one in done[:40]),
         hint=f"./ringbed profile {run.called}/{done[0]}" if done else "none of its trials ended",
     )
@@ -130,24 +137,39 @@ def _label(trial: dict[str, Any]) -> str:
     return f"{trial['variant']} {axes} #{trial['repetition']} {trial['kind']}"
 
 
-def _check_machine(run: RunDirectory, trial: str, machine: str) -> None:
-    """Before minutes are spent. A trial that counted nothing has other faults to tell."""
+def _check(run: RunDirectory, trial: str, machine: str) -> None:
+    """Before minutes are spent: whether there is anything to show. A trial without
+    instructions.json has other faults to tell. Raises UsageError."""
     from orchestrator.analysis.raw import read_record
+    from orchestrator.run.cases import OWN_GENERATOR
 
-    counted = read_record(run.trial(trial)).instructions
-    names = sorted({cpu.machine for cpu in counted.cpus}) if counted else []
-    if machine and names and machine not in names:
+    record = read_record(run.trial(trial))
+    if record.instructions is None:
+        return
+    trials = stored.read_manifest(run)["trials"]
+    generator = next(one["generator"] for one in trials if one["id"] == trial)
+    if not any(cpu.total for cpu in record.instructions.cpus):
+        raise UsageError(
+            f"the load generator {generator} marks no phases: trial {trial} counted nothing",
+            hint=f"profile a trial that {OWN_GENERATOR} drives",
+        )
+    if record.load is None or not record.load.completed:
+        raise UsageError(
+            f"no request of trial {trial} was answered in the measured phase",
+            hint=f"what the load generator {generator} says is in {run.trial(trial)}",
+        )
+    names = sorted({cpu.machine for cpu in record.instructions.cpus})
+    if machine and machine not in names:
         raise UsageError(
             f"the trial has no machine {machine!r}", hint=f"it has: {', '.join(names)}"
         )
 
 
 def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:
-    from orchestrator.analysis.profile import by_machine
     from orchestrator.report import formats
     from orchestrator.report import profile as views
 
-    functions = by_machine(found.table())
+    functions = found.by_machine()
     mine = functions[functions["machine"] == machine]
     whole = int(mine["self"].sum())
     title = Text.assemble((f"{machine}, {about['label']}", "bold"))
@@ -157,9 +179,11 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, to
         ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
         ("measured phase", f"{whole:,} instructions on CPU {cpus}"),
     ]
-    if found.requests:
-        each = formats.significant(whole / found.requests, 4)
-        facts.append(("per request", f"{each} instructions ({found.requests:,} requests)"))
+    if requests := found.divisor(machine):
+        each = formats.significant(whole / requests, 4)
+        facts.append(("per request", f"{each} instructions ({requests:,} requests)"))
+    elif machine in found.polling:
+        facts.append(("per request", f"{machine} {views.POLLS}"))
     for name, sum_of in mine.groupby("domain")["self"].sum().sort_values(ascending=False).items():
         facts.append((str(name), formats.share(sum_of / (whole or 1))))
     facts.append(("unknown", formats.share(views.unknown_share(functions, machine))))

@@ -6,10 +6,12 @@ its root file system: the blocks are as large as the pages, and no file shares o
 """
 
 import re
+import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from orchestrator import process
+from orchestrator.errors import CommandError
 
 # As images are made.
 BLOCK = 4096
@@ -31,8 +33,22 @@ def files_with(root: Path, pages: Collection[bytes]) -> list[str]:
 
 
 def extract(root: Path, path: str, target: Path) -> None:
-    """Copy a file out of an ext4 file system."""
-    process.run(("debugfs", "-R", f"dump {path} {target}", root), timeout=_DEADLINE_S)
+    """Copy a file out of an ext4 file system. Raises CommandError."""
+    argv = ("debugfs", "-R", f"dump {_quoted(path)} {_quoted(str(target))}", root)
+    done = process.run(argv, timeout=_DEADLINE_S)
+    # debugfs ends with status 0 whatever came of its request.
+    if not target.is_file():
+        raise CommandError(
+            f"{path} of the file system {root.name} could not be read",
+            command=process.shell_form(argv),
+            output=process.tail(done.stderr, 5),
+            hint=f"check the file system: e2fsck -fn {shlex.quote(str(root))}",
+        )
+
+
+def _quoted(word: str) -> str:
+    """A word of a request to debugfs; a quotation mark in quotes is written twice."""
+    return '"{}"'.format(word.replace('"', '""'))
 
 
 def _ask(root: Path, question: str, numbers: list[int]) -> Iterator[tuple[str, str]]:

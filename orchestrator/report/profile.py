@@ -2,17 +2,20 @@
 """The files of a profile: a table, call stacks for other tools, and a flame graph per machine."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.analysis.instructions import HOUSE
-from orchestrator.analysis.profile import Profile, by_machine
+from orchestrator.analysis.profile import Profile
 from orchestrator.analysis.symbols import UNKNOWN
 from orchestrator.report import formats
 from orchestrator.report.flamegraph import flamegraph
 from orchestrator.report.writer import replace_file
+
+POLLS = "polls without rest: what it executes tells nothing of a request"
 
 
 def write_profile(into: Path, profile: Profile, about: dict[str, Any]) -> dict[str, Path]:
@@ -31,7 +34,7 @@ def write_profile(into: Path, profile: Profile, about: dict[str, Any]) -> dict[s
             profile.of_machine(machine),
             title=f"{machine}: {about['label']}",
             subtitle=_subtitle(profile, machine, about),
-            requests=profile.requests,
+            requests=profile.divisor(machine),
         )
         replace_file(graphs[machine], svg.encode())
     return graphs
@@ -47,8 +50,8 @@ def graphed(profile: Profile) -> list[str]:
 
 
 def to_json(profile: Profile, about: dict[str, Any]) -> dict[str, Any]:
-    """All of a profile but its call stacks, for programs."""
-    functions = by_machine(profile.table())
+    """All of a profile but its call stacks, for programs; null: there is no such value."""
+    functions = profile.by_machine()
     return {
         "schema": 1,
         **about,
@@ -56,13 +59,21 @@ def to_json(profile: Profile, about: dict[str, Any]) -> dict[str, Any]:
         "machines": {
             name: {
                 "cpus": list(cpus),
+                "polls": name in profile.polling,
                 "instructions": profile.tree.total(cpus),
                 "unknown_share": unknown_share(functions, name),
             }
             for name, cpus in sorted(profile.machines.items())
         },
-        "functions": functions.to_dict(orient="records"),
+        "functions": [
+            {key: None if _is_nan(value) else value for key, value in row.items()}
+            for row in functions.to_dict(orient="records")
+        ],
     }
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def unknown_share(functions: pd.DataFrame, machine: str) -> float:
@@ -76,7 +87,9 @@ def unknown_share(functions: pd.DataFrame, machine: str) -> float:
 def _subtitle(profile: Profile, machine: str, about: dict[str, Any]) -> str:
     whole = profile.tree.total(profile.machines[machine])
     parts = [f"{whole:,} instructions of the measured phase"]
-    if profile.requests:
-        each = formats.significant(whole / profile.requests, 4)
-        parts.append(f"{each} per request ({profile.requests:,} requests)")
+    if requests := profile.divisor(machine):
+        each = formats.significant(whole / requests, 4)
+        parts.append(f"{each} per request ({requests:,} requests)")
+    elif machine in profile.polling:
+        parts.append(POLLS)
     return " · ".join([*parts, "every instruction counted", f"trial {about['trial']}"])

@@ -41,6 +41,10 @@ class Difference:
     file: str
     offset: int
 
+    def __str__(self) -> str:
+        where = f"byte {self.offset}" if self.offset >= 0 else "in one of the two only"
+        return f"{self.file}, {where}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -173,8 +177,7 @@ def _judge(run: RunDirectory, verdicts: Sequence[Verdict]) -> None:
     if not bad:
         return
     lines = [
-        f"{verdict.label}, {verdict.condition}: {one.file}, "
-        + (f"byte {one.offset}" if one.offset >= 0 else "in one of the two only")
+        f"{verdict.label}, {verdict.condition}: {one}"
         for verdict in bad
         for one in verdict.differences
     ]

@@ -3,7 +3,7 @@
 
 The session is the trial's own, from the same snapshot with the same input, so what it leaves must
 be the trial's files, byte for byte. The addresses of Linux's symbols come from a second session of
-the same snapshot, which only reads them out: the trial's own is not touched.
+the same snapshot, which sets the trial up and then reads them out: the trial's own is not touched.
 """
 
 import shutil
@@ -52,7 +52,8 @@ class NotTheSame(RingbedError):
 
 
 def profile(run: RunDirectory, trial_id: str, settings: session.Settings, into: Path) -> Profiled:
-    """Repeat a trial of a run and write what was seen to `into`.
+    """Repeat a trial of a run, which the caller holds, and write what was seen to `into`. An older
+    profile of the trial, or what differed then, is gone.
 
     Raises UsageError for a trial that cannot be repeated here, NotTheSame, MachineError, StepError.
     """
@@ -65,14 +66,20 @@ def profile(run: RunDirectory, trial_id: str, settings: session.Settings, into: 
             f"{run.name} was measured on the wall clock: no trial of it can be repeated",
             hint=f"./ringbed run {run.experiment_name} --set clock=virtual",
         )
-    with run.locked():
-        prepared = session.reopen(run, settings, "cannot be profiled")
-        trial = next(one for one in prepared.plan.trials if one.id == trial_id)
-        with OwnedDirectory(new_token()) as state:
-            bench = determinism.make_bench(
-                run, prepared.plan, prepared.supplies, trial, state, into / "guest"
-            )
-            return _profile(run, bench, prepared.supplies, trial, settings, into)
+    prepared = session.reopen(run, settings, "cannot be profiled")
+    trial = next(one for one in prepared.plan.trials if one.id == trial_id)
+    _forget(run.profile(trial_id))
+    with OwnedDirectory(new_token()) as state:
+        bench = determinism.make_bench(
+            run, prepared.plan, prepared.supplies, trial, state, into / "guest"
+        )
+        return _profile(run, bench, prepared.supplies, trial, settings, into)
+
+
+def _forget(older: Path) -> None:
+    """Remove an older profile, so that no file of it lies beside a newer one's."""
+    if older.exists():
+        shutil.rmtree(older)
 
 
 def _profile(
@@ -92,9 +99,9 @@ def _profile(
     with step("the trial again, watched"):
         bench.execute(trial, again, plugins=(f"{watcher.path},out={counts},pages={pages}",))
     seconds = time.monotonic() - begin
-    _compare(run, trial, again)
+    _compare(run, trial.id, again)
     with step("the kernel's symbols"):
-        symbols = bench.symbols()
+        symbols = bench.symbols(trial)
     with step("programs and libraries"):
         objects = _objects(supplies, symbols, _split(pages), into / "objects")
     return Profiled(
@@ -108,17 +115,16 @@ def _profile(
     )
 
 
-def _compare(run: RunDirectory, trial: Trial, again: Path) -> None:
-    found = determinism.differences(run.trial(trial.id), again)
+def _compare(run: RunDirectory, trial_id: str, again: Path) -> None:
+    found = determinism.differences(run.trial(trial_id), again)
     if not found:
         return
-    kept = run.profile(trial.id) / "differs"
-    shutil.rmtree(kept, ignore_errors=True)
+    kept = run.profile(trial_id) / "differs"
     shutil.copytree(again, kept)
     raise NotTheSame(
-        f"trial {trial.id} gave other bytes than when it was measured",
-        details="\n".join(f"{one.file}, byte {one.offset}" for one in found),
-        hint=f"compare {kept} with {run.trial(trial.id)}",
+        f"trial {trial_id} gave other bytes than when it was measured",
+        details="\n".join(map(str, found)),
+        hint=f"compare {kept} with {run.trial(trial_id)}",
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec.topology import Node, Topology
 from orchestrator.steps import sealed
+from orchestrator.steps.model import Script
 from orchestrator.vm import guest
 from orchestrator.vm.model import MIB, Boot, Link
 from orchestrator.vm.sealed import NO_FAST_STRINGS, Files, Port, SealedConfig, SealedMachine, argv
@@ -25,12 +26,12 @@ from orchestrator.vm.snapshots import SnapshotCache
 
 # Of wall time, for a trial: emulation runs at some 50 million instructions per second.
 TRIAL_S = 900.0
+# A plugin that sees every block of code makes a trial take some three times as long.
+WATCHED_TRIAL_S = 4 * TRIAL_S
 PAGE = 4096
 GUEST = "guest"
 # The vDSO is Linux's code in every program; Linux adapts it to the CPU, so no file has it.
 _SYMBOLS = """\
-set -eu
-out=/run/ringbed/out
 cat /proc/kallsyms >$out/kallsyms
 place=$(grep -F '[vdso]' /proc/$$/maps)
 begin=$((0x${place%%-*} / 4096))
@@ -93,32 +94,30 @@ class SealedTestbed:
 
         plugins: QEMU's arguments for further plugins; they change nothing of those files.
         """
-        trace = trial.workload.trace
-        text = "" if trace is None else self._traces[trace.file]
-        script = compose.script(trial, self.topology, text)
-        programs = {path.name: path for path in self._supplies.binaries.iterdir()}
+        script = self._script(trial)
         with tempfile.TemporaryDirectory(dir=self._state) as scratch:
             counts = Path(scratch) / "counts.json"
             files = replace(
                 self._files(Path(scratch), into),
                 plugins=(f"{self._supplies.plugin},out={counts}", *plugins),
             )
-            archive = sealed.pack(session_machines(self.topology), script, programs)
-            _fill(files.input, archive, self._machine.config.input_bytes)
-            self._machine.run(files, deadline_s=TRIAL_S)
+            self._fill(files, script)
+            self._machine.run(files, deadline_s=deadline_s(plugins))
             sealed.unpack(script, files.output, into)
             marked = trial.generator == OWN_GENERATOR
             polling = compose.polling_machine(trial, self.topology)
             instructions.keep(counts, self.topology, into, marked=marked, polling=polling)
         compose.finish(trial, self.topology, into)
 
-    def symbols(self) -> Symbols:
-        """What the guest says from which trials start. Raises MachineError or StepError."""
+    def symbols(self, trial: Trial) -> Symbols:
+        """What the guest says once a trial is set up, with the modules that this loads. Raises
+        MachineError or StepError."""
+        script = replace(self._script(trial), measure=(), teardown=())
         with tempfile.TemporaryDirectory(dir=self._state) as scratch:
             files = self._files(Path(scratch), Path(scratch))
-            archive = sealed.pack_program(_SYMBOLS)
-            _fill(files.input, archive, self._machine.config.input_bytes)
+            self._fill(files, script, then=_SYMBOLS)
             self._machine.run(files, deadline_s=TRIAL_S)
+            sealed.unpack(script, files.output, Path(scratch))
             return Symbols(
                 kallsyms=sealed.read(files.output, "kallsyms").decode("ascii"),
                 vdso=sealed.read(files.output, "vdso"),
@@ -147,6 +146,16 @@ class SealedTestbed:
             }
         }
 
+    def _script(self, trial: Trial) -> Script:
+        trace = trial.workload.trace
+        text = "" if trace is None else self._traces[trace.file]
+        return compose.script(trial, self.topology, text)
+
+    def _fill(self, files: Files, script: Script, *, then: str = "") -> None:
+        programs = {path.name: path for path in self._supplies.binaries.iterdir()}
+        archive = sealed.pack(session_machines(self.topology), script, programs, then=then)
+        _fill(files.input, archive, self._machine.config.input_bytes)
+
     def _files(self, scratch: Path, logs: Path) -> Files:
         files = _files(scratch, console=logs / "console.log", log=self._directory / "qemu.log")
         config = self._machine.config
@@ -154,6 +163,11 @@ class SealedTestbed:
             with path.open("wb") as file:
                 file.truncate(size)
         return files
+
+
+def deadline_s(plugins: tuple[str, ...]) -> float:
+    """Of wall time, for a trial that these plugins watch beside the one that counts."""
+    return WATCHED_TRIAL_S if plugins else TRIAL_S
 
 
 def _files(scratch: Path, *, console: Path, log: Path) -> Files:

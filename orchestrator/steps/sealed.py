@@ -44,24 +44,19 @@ class Machine:
     nics: tuple[Nic, ...]
 
 
-def pack(machines: Sequence[Machine], script: Script, programs: Mapping[str, Path]) -> bytes:
-    """The session's input, a tar: the same bytes for the same arguments."""
+def pack(
+    machines: Sequence[Machine], script: Script, programs: Mapping[str, Path], *, then: str = ""
+) -> bytes:
+    """The session's input, a tar: the same bytes for the same arguments. then: shell that the
+    session runs before teardown."""
     main, down = (*script.setup, *script.measure), script.teardown
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        _add(archive, "session", session(machines, main, down).encode(), mode=0o755)
+        _add(archive, "session", session(machines, main, down, then).encode(), mode=0o755)
         for name, text in (*_scripts(main, "main"), *_scripts(down, "down")):
             _add(archive, name, text.encode())
         for name, path in sorted(programs.items()):
             _add(archive, f"bin/{name}", path.read_bytes(), mode=0o755)
-    return buffer.getvalue()
-
-
-def pack_program(text: str) -> bytes:
-    """An input whose session is nothing but a shell script."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        _add(archive, "session", text.encode(), mode=0o755)
     return buffer.getvalue()
 
 
@@ -74,13 +69,17 @@ def site(machines: Sequence[Machine]) -> str:
     return "".join(parts)
 
 
-def session(machines: Sequence[Machine], main: Sequence[Step], down: Sequence[Step]) -> str:
-    """The program that the guest runs for a trial: its steps, and teardown in any case."""
+def session(
+    machines: Sequence[Machine], main: Sequence[Step], down: Sequence[Step], then: str = ""
+) -> str:
+    """The program that the guest runs for a trial: its steps, and teardown in any case; between
+    them what else is to be done."""
     parts = [_SESSION]
     cpus = {machine.name: ",".join(map(str, machine.cpus)) for machine in machines}
     parts += ["broken=0\n"]
     for number, (name, _) in enumerate(outcome.groups(main)):
         parts.append(f'[ "$broken" = 1 ] || run main.{number:03} {name} {cpus[name]} || broken=1\n')
+    parts.append(then)
     for number, (name, _) in enumerate(outcome.groups(down)):
         parts.append(f"run down.{number:03} {name} {cpus[name]} || :\n")
     return "".join(parts)

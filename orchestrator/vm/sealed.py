@@ -265,7 +265,8 @@ class SealedMachine:
         while not _says(files.console, line):
             self._check(qemu, files)
             if time.monotonic() > end:
-                self._fail(files, f"the guest did not say {line!r} within {deadline_s:.0f} s")
+                late = f"the guest did not say {line!r} within {deadline_s:.0f} s"
+                self._fail(files, f"{late}{_watched_by(files)}")
             time.sleep(TICK_S)
 
     def _await_end(self, qemu: process.Process, files: Files, deadline_s: float) -> None:
@@ -301,6 +302,12 @@ class SealedMachine:
             details=f"{ConsoleLog(files.console).tail(25)}\n--- QEMU ---\n{said}".strip(),
             hint=f"the whole console is in {files.console}",
         )
+
+
+def _watched_by(files: Files) -> str:
+    """For a message: the plugins that made the guest slower."""
+    names = [Path(plugin.partition(",")[0]).stem for plugin in files.plugins]
+    return f", watched by {' and '.join(names)}" if names else ""
 
 
 def _says(console: Path, line: str) -> bool:

@@ -11,7 +11,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from orchestrator.analysis.fields import RawError
 from orchestrator.analysis.instructions import Cpu, Instructions
-from orchestrator.analysis.profile import Profile, by_machine, read_profile
+from orchestrator.analysis.profile import Profile, read_profile
 from orchestrator.analysis.symbols import (
     KERNEL,
     PAGE,
@@ -24,6 +24,8 @@ from orchestrator.analysis.symbols import (
 
 LIBC = Path("/usr/lib/x86_64-linux-gnu/libc.so.6")
 KALLSYMS = """\
+0000000000001000 A current_task
+ffffffff81000000 T _stext
 ffffffff81000000 T _text
 ffffffff81000100 T entry_SYSCALL_64
 ffffffff81000200 T tcp_sendmsg
@@ -31,9 +33,16 @@ ffffffff81000200 t tcp_alias
 ffffffff81000300 T asm_common_interrupt
 ffffffff81000400 t common_interrupt
 ffffffff81000500 T asm_exc_page_fault
+ffffffff81100000 T _etext
 ffffffff82000000 D jiffies
+ffffffff83000000 T _sinittext
+ffffffff83000000 t set_reset_devices
+ffffffff83001000 T _einittext
 ffffffffc0000000 t igb_poll\t[igb]
-ffffffffc0001000 d igb_table\t[igb]
+ffffffffc0004000 t igb_exit\t[igb]
+ffffffffc0008000 d igb_table\t[igb]
+ffffffffc0009800 t probe\t[uio_pci_generic]
+ffffffffc000a040 t bpf_prog_1\t[bpf]
 """
 ENTRY, SEND, INTERRUPT, HANDLER, FAULT = (0xFFFFFFFF81000100 + 0x100 * n for n in range(5))
 POLL = 0xFFFFFFFFC0000000
@@ -48,10 +57,33 @@ def test_linux_functions_are_found_with_their_module() -> None:
 
 def test_no_function_is_made_up_for_what_is_none() -> None:
     symbols = KernelSymbols(KALLSYMS)
-    assert symbols.find(0xFFFFFFFF82000010) == Function(UNKNOWN, KERNEL)
-    assert symbols.find(POLL + 0x1008) == Function(UNKNOWN, "[igb]")
-    assert symbols.find(0xFFFFFFFF80000000) == Function(UNKNOWN, KERNEL)
+    nothing = Function(UNKNOWN, UNKNOWN)
+    assert symbols.find(0xFFFFFFFF82000010) == nothing
+    assert symbols.find(POLL + 0x8008) == nothing
+    assert symbols.find(0xFFFFFFFF80000000) == nothing
     assert ProgramSymbols([b"\1" * PAGE], {}).find(8) == Function(UNKNOWN, UNKNOWN)
+
+
+def test_linux_functions_end_with_the_text_they_are_in() -> None:
+    symbols = KernelSymbols(KALLSYMS)
+    nothing = Function(UNKNOWN, UNKNOWN)
+    assert symbols.find(0xFFFFFFFF810FFFFF) == Function("asm_exc_page_fault", KERNEL)
+    assert symbols.find(0xFFFFFFFF81100000) == nothing
+    assert symbols.find(0xFFFFFFFF83000FFF).name in ("_sinittext", "set_reset_devices")
+    assert symbols.find(0xFFFFFFFF83001000) == nothing
+    # A module's last function may reach into the next page; behind that lies what has no name.
+    assert symbols.find(POLL + 0x3FFF) == Function("igb_poll", "[igb]")
+    assert symbols.find(POLL + 0x5FFF) == Function("igb_exit", "[igb]")
+    assert symbols.find(POLL + 0x6000) == nothing
+    assert symbols.find(POLL + 0xA03F) == Function("probe", "[uio_pci_generic]")
+    assert symbols.find(POLL + 0xA040) == Function("bpf_prog_1", "[bpf]")
+    assert symbols.find(POLL + 0xC000) == nothing
+    assert symbols.find(0x1008) == nothing
+
+
+def test_symbols_without_an_end_are_refused() -> None:
+    with pytest.raises(RawError, match="kallsyms: has no _etext"):
+        KernelSymbols(KALLSYMS.replace("T _etext", "T another"))
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +129,15 @@ def make(
     nodes: Sequence[tuple[int, int]],
     cells: Sequence[tuple[int, int, int, int, int]],
     measured: dict[str, int],
+    *,
+    polls: bool = False,
 ) -> Profile:
     """A profile of one CPU. nodes: parent, place. cells: CPU, domain, node, place, count."""
     counts, pages = tmp_path / "counts.json", tmp_path / "pages"
     flat = {"schema": 1, "nodes": sum(nodes, ()), "cells": sum(cells, ())}
     counts.write_text(json.dumps(flat))
     pages.write_bytes(b"\3" * PAGE)
-    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=False),))
+    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=polls),))
     return read_profile(counts, pages, KALLSYMS, {}, counted, 10)
 
 
@@ -120,7 +154,7 @@ def test_call_stacks_are_folded_by_function(tmp_path: Path) -> None:
     assert found.folded("server") == (
         f"{UNKNOWN} 5\n{UNKNOWN};entry_SYSCALL_64 7\n{UNKNOWN};entry_SYSCALL_64;tcp_sendmsg 120\n"
     )
-    table = by_machine(found.table()).set_index("function")
+    table = found.by_machine().set_index("function")
     assert table["self"].to_dict() == {"tcp_sendmsg": 120, "entry_SYSCALL_64": 7, UNKNOWN: 5}
     assert table["total"].to_dict() == {"tcp_sendmsg": 120, "entry_SYSCALL_64": 127, UNKNOWN: 132}
     assert table["total_per_request"]["tcp_sendmsg"] == 12
@@ -158,3 +192,16 @@ def test_sums_must_be_those_of_the_trial(tmp_path: Path) -> None:
     cells = [(1, LINUX, 0, SEND, 4)]
     with pytest.raises(RawError, match="CPU 1 has 4 instructions in kernel, but it executed 5"):
         make(tmp_path, [], cells, {"user": 0, "kernel": 5, "ring0": 0})
+
+
+def test_what_a_polling_machine_executes_is_not_divided_by_requests(tmp_path: Path) -> None:
+    cells = [(1, LINUX, 0, SEND, 40)]
+    measured = {"user": 0, "kernel": 40, "ring0": 0}
+    resting = make(tmp_path, [], cells, measured)
+    assert list(resting.by_machine()["self_per_request"]) == [4]
+    polling = make(tmp_path, [], cells, measured, polls=True)
+    assert (polling.divisor("server"), resting.divisor("server")) == (0, 10)
+    for table in (polling.table(), polling.by_machine()):
+        assert list(table["self"]) == [40]
+        # A sum over nothing would be zero.
+        assert table[["self_per_request", "total_per_request"]].isna().all(axis=None)

@@ -59,6 +59,13 @@ def test_a_script_runs_on_the_cpus_of_its_machine() -> None:
     assert "run main.000 server 2,3 ||" in text and "run main.001 client 1 ||" in text
 
 
+def test_what_else_is_to_be_done_comes_before_teardown() -> None:
+    text = sealed.session(MACHINES, SCRIPT.setup, SCRIPT.teardown, "cat /proc/kallsyms\n")
+    lines = text.splitlines()
+    at = lines.index("cat /proc/kallsyms")
+    assert "run main.000 server" in lines[at - 1] and "run down.000 server" in lines[at + 1]
+
+
 def output(tmp_path: Path, files: dict[str, str]) -> Path:
     target = tmp_path / "output"
     with tarfile.open(target, "w") as archive:

@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import process
+from orchestrator.errors import MachineError
+from orchestrator.run.sealedbed import TRIAL_S, deadline_s
 from orchestrator.vm.model import MIB, Boot
-from orchestrator.vm.sealed import Files, Port, SealedConfig, argv, at_rest, fingerprint
+from orchestrator.vm.sealed import (
+    DONE,
+    Files,
+    Port,
+    SealedConfig,
+    SealedMachine,
+    argv,
+    at_rest,
+    fingerprint,
+)
+from orchestrator.vm.snapshots import SnapshotCache
 
 
 def files(root: Path) -> Files:
@@ -68,6 +81,23 @@ def test_what_the_guest_sees_does(tmp_path: Path) -> None:
     )
     keys = {fingerprint(one, where) for one in (base, *changes)}
     assert len(keys) == len(changes) + 1
+
+
+def test_a_guest_that_is_late_is_told_with_what_watched_it(tmp_path: Path) -> None:
+    where = files(tmp_path / "a")
+    where.console.write_text("ringbed: go\n")
+    machine = SealedMachine("guest", config(tmp_path), tools="", token="", cache=SnapshotCache())
+    watched = replace(where, plugins=("/b/count.so,out=x", "/b/profile.so,out=y,pages=z"))
+    with process.background(["sleep", "60"], log=tmp_path / "log", bound=True) as qemu:
+        with pytest.raises(MachineError, match=r"within 0 s, watched by count and profile\n"):
+            machine._await(qemu, watched, DONE, 0)
+        with pytest.raises(MachineError, match=r"within 0 s\n"):
+            machine._await(qemu, where, DONE, 0)
+
+
+def test_a_trial_that_a_plugin_watches_may_take_longer() -> None:
+    assert deadline_s(()) == TRIAL_S
+    assert deadline_s(("profile.so,out=x",)) >= 3 * TRIAL_S
 
 
 def stopped(*cpus: tuple[int, int]) -> str:
