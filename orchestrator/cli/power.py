@@ -63,9 +63,10 @@ def power(
 ) -> None:
     """Measure what neutral changes do to a suite's metrics, and whether added work is seen.
 
-    Exit code 1 when a neutral change raised an alarm or added work was missed.
+    Exit code 1 when a neutral change raised an alarm or added work was missed, else 4 when a pair
+    could not be judged.
     """
-    from orchestrator.analysis.power import alarmed, detected, examine
+    from orchestrator.analysis.power import alarmed, detected, examine, unjudged
     from orchestrator.report import power as views
     from orchestrator.run import manifest, session
     from orchestrator.run import power as measuring
@@ -97,6 +98,8 @@ def power(
     _show(found, suite.title, source["commit"], as_json=as_json)
     if alarmed(found) or detected(found) < len(found.slowed):
         raise typer.Exit(ExitCode.NOT_MET)
+    if unjudged(found):
+        raise typer.Exit(ExitCode.INCONCLUSIVE)
 
 
 def _command(suite: str, pairs: int) -> str:
@@ -108,7 +111,7 @@ def _command(suite: str, pairs: int) -> str:
 
 
 def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
-    from orchestrator.analysis.power import alarmed, detected, sensitivities
+    from orchestrator.analysis.power import alarmed, detected, sensitivities, unjudged
     from orchestrator.report import power as views
 
     rows = sensitivities(found)
@@ -121,7 +124,8 @@ def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
                 "alarmed": alarmed(found),
                 "slowed_pairs": len(found.slowed),
                 "detected": detected(found),
-                "metrics": [asdict(row) for row in rows],
+                "unjudged": unjudged(found),
+                "metrics": [{**asdict(row), "least": row.least} for row in rows],
             }
         )
         return

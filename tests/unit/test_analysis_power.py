@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """False alarms, detections and thresholds, over sides whose values are known."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +20,7 @@ from orchestrator.run.power import Side
 from orchestrator.spec import Part, find_suite, load_suite
 
 SUITE, PARTS = load_suite(find_suite("power"))
+SOURCE = {"commit": "0123456789abcdef", "dirty": False}
 OWN = [part for part in PARTS if part.name == "echo"]
 
 
@@ -121,6 +124,74 @@ def test_other_seeds_are_not_compared() -> None:
     assert said == {Verdict.NOT_MEASURED} and apart == 0.0
 
 
+def without(side: Side, drop: Callable[[Side, Cell], bool]) -> list[Cell]:
+    return [cell for cell in cells(side, 1.0) if not drop(side, cell)]
+
+
+def test_metrics_of_one_experiment_only_are_judged_there() -> None:
+    """The experiments of a suite may name different metrics; empty columns say so."""
+
+    def drop(side: Side, cell: Cell) -> bool:
+        kept = "memcached" if cell.key.metric.endswith("_user") else "echo"
+        return side.part.name != kept
+
+    found = examine(PARTS, OWN, 12, lambda side: without(side, drop), 0.01)
+    rows = {one.metric: one for one in sensitivities(found)}
+    user = rows["instructions_per_request_user"]
+    assert (user.pairs, user.slowed, user.unjudged) == (6, 0, 0)
+    assert user.slowdown is None and user.largest == 0.0
+    assert report.row(user)[7:9] == ["–", "–"]
+    assert rows["instructions_per_request"].slowed == 12
+    assert report.page(found, SUITE, SOURCE, "x")
+
+
+def test_what_one_side_lacks_is_not_measured() -> None:
+    def drop(side: Side, cell: Cell) -> bool:
+        return str(side.change) == "order-1" and cell.key.metric.endswith("_user")
+
+    found = examine(PARTS, OWN, 12, lambda side: without(side, drop), 0.01)
+    row = {one.metric: one for one in sensitivities(found)}["instructions_per_request_user"]
+    assert (row.pairs, row.slowed, row.unjudged) == (11, 11, 2)
+    assert analysis.unjudged(found) == 2 and alarmed(found) == 0
+    assert "2 pairs could not be judged" in report.headline(found)
+
+
+@pytest.mark.parametrize("value", [0.0, math.inf])
+def test_changes_that_no_share_expresses_derive_nothing(value: float) -> None:
+    """To zero is a change with a verdict; infinity says nothing."""
+
+    def bench(side: Side) -> list[Cell]:
+        odd = str(side.change) == "padding-1" and not side.rounds
+        found = cells(side, 1.0)
+        return [spoilt(cell, value) for cell in found] if odd else found
+
+    found = examine(PARTS, OWN, 12, bench, 0.01)
+    judged = value == 0.0
+    for row in sensitivities(found):
+        assert (row.pairs, row.alarms, row.unseen) == (11 + judged, judged, judged)
+        assert row.unjudged == (not judged)
+        assert (row.largest, row.derived) == (0.0, 0.005)
+    assert alarmed(found) == judged
+    assert "inf" not in report.page(found, SUITE, SOURCE, "x")
+
+
+def test_void_repetitions_leave_empty_columns() -> None:
+    def bench(side: Side) -> list[Cell]:
+        void = side.change is not None
+        return [replace(cell, valid=() if void else cell.valid) for cell in cells(side, 1.0)]
+
+    found = examine(PARTS, OWN, 12, bench, 0.01)
+    for row in sensitivities(found):
+        assert (row.pairs, row.slowed, row.unjudged) == (0, 0, 24)
+        assert row.middle is row.largest is row.derived is row.slowdown is row.least is None
+        assert report.row(row)[1:4] == ["–"] * 3
+    assert report.page(found, SUITE, SOURCE, "x")
+
+
+def spoilt(cell: Cell, value: float) -> Cell:
+    return replace(cell, valid=tuple(replace(sample, value=value) for sample in cell.valid))
+
+
 def test_without_the_cost_nothing_can_be_added() -> None:
     def bench(side: Side) -> list[Cell]:
         return cells(side, 1.0)[1:]
@@ -132,8 +203,7 @@ def test_without_the_cost_nothing_can_be_added() -> None:
 def test_the_page_is_the_document() -> None:
     """It can be written again: every heading of the document comes from the template."""
     found = power()
-    source = {"commit": "0123456789abcdef", "dirty": False}
-    text = report.page(found, SUITE, source, "./ringbed power power")
+    text = report.page(found, SUITE, SOURCE, "./ringbed power power")
     committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         line for line in committed.splitlines() if line.startswith("#")
