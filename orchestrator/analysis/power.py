@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from orchestrator.analysis import verdicts
 from orchestrator.analysis.cells import Cell
@@ -59,8 +60,8 @@ class Sensitivity:
     derived: the threshold that follows from the neutral changes; threshold: the one in force.
     alarms: neutral pairs that were called faster or slower, by the threshold in force. unseen: the
     same, each pair judged by the threshold that follows from all the others alone.
-    slowdown: median change in the slowed pairs. least: the smallest change that is sure to be
-    found beside the largest neutral one.
+    slowdown: median change in the slowed pairs. least: any larger change is sure to be found
+    beside the largest neutral one.
     """
 
     metric: str
@@ -78,7 +79,7 @@ class Sensitivity:
 
     @property
     def least(self) -> float | None:
-        return None if self.largest is None else self.threshold + self.largest
+        return None if self.largest is None else surely_seen(self.threshold, self.largest)
 
 
 def examine(
@@ -169,6 +170,14 @@ def derive(changes: Iterable[float]) -> float:
     most = max(filter(math.isfinite, changes), default=0.0)
     # Rounding first: 1.5 x 0.4 % is 0.6 %, whatever binary fractions make of it.
     return max(LEAST, math.ceil(round(MARGIN * most / STEP, 6)) * STEP)
+
+
+def surely_seen(threshold: float, neutral: float) -> float:
+    """What a change may be at most and go unseen behind a neutral one: rounded up to a tenth of a
+    percent, so that any larger one is seen. Changes that come together multiply."""
+    hidden = (1 + Fraction(str(threshold))) * (1 + Fraction(neutral)) - 1
+    step = Fraction(str(STEP))
+    return float(math.ceil(hidden / step) * step)
 
 
 def by_kind(power: Power, metric: str) -> dict[str, float]:

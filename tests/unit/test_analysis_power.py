@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator import paths
 from orchestrator.analysis import power as analysis
+from orchestrator.analysis import verdicts
 from orchestrator.analysis.cells import Cell, Key
 from orchestrator.analysis.points import Sample
 from orchestrator.analysis.power import Power, alarmed, derive, detected, examine, sensitivities
@@ -107,6 +108,37 @@ def test_the_rule_of_thresholds() -> None:
     assert derive([0.0101]) == pytest.approx(0.016)
 
 
+def called(metric: str, ratio: float) -> Verdict:
+    """What the verdicts say when every seed changed by this ratio."""
+    value = Sample(trial="1", repetition=1, value=1e6, reason="", seed=1)
+    (judged,) = verdicts.judge(
+        [
+            verdicts.Pair(
+                metric=metric,
+                clock="virtual",
+                direction="lower",
+                before=verdicts.Side(valid=(value,)),
+                after=verdicts.Side(valid=(replace(value, value=1e6 * ratio),)),
+            )
+        ]
+    )
+    return judged.verdict
+
+
+@pytest.mark.parametrize("metric", ["latency_p50", "latency_p99", "instructions_per_request"])
+@pytest.mark.parametrize("largest", [0.0, 0.0165, 0.0795])
+def test_what_is_surely_seen_is_seen_behind_the_largest_neutral_change(
+    metric: str, largest: float
+) -> None:
+    threshold = threshold_for(metric, "virtual").share
+    least = analysis.surely_seen(threshold, largest)
+    seen, neutral = 1.0 + least + 1e-6, 1.0 + largest
+    assert called(metric, seen / neutral) is Verdict.SLOWER
+    assert called(metric, neutral / seen) is Verdict.FASTER
+    # A tenth of a percent less may be hidden.
+    assert called(metric, (seen - 0.001) / neutral) is Verdict.SAME
+
+
 def test_the_thresholds_in_force_follow_from_what_was_measured() -> None:
     """The document's columns agree: what was derived is what is in force."""
     committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
@@ -115,8 +147,11 @@ def test_the_thresholds_in_force_follow_from_what_was_measured() -> None:
     ]
     rows = [cells for cells in rows if "_" in cells[0]]
     assert {cells[0] for cells in rows} == {metric for part in PARTS for metric in part.metrics}
-    for metric, _, _, derived, in_force, *_ in rows:
-        assert derived == in_force == f"{threshold_for(metric, 'virtual').share:.1%}"
+    for metric, _, largest, derived, in_force, *more in rows:
+        share = threshold_for(metric, "virtual").share
+        assert derived == in_force == f"{share:.1%}"
+        least = analysis.surely_seen(share, float(largest.rstrip("%")) / 100)
+        assert more[-2] == f"{least:.1%}"
 
 
 def test_other_seeds_are_not_compared() -> None:
