@@ -4,6 +4,7 @@ that do differ, and the threshold that follows for each metric."""
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,9 +34,12 @@ LEAST = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two measurements, and what was changed between them."""
+    """Two measurements, and what was changed between them. seed: names the set of seeds that the
+    side `after` has."""
 
     change: str
+    experiment: str
+    seed: int
     before: tuple[Cell, ...]
     after: tuple[Cell, ...]
 
@@ -85,7 +89,8 @@ class Sensitivity:
 def examine(
     parts: Sequence[Part], own: Sequence[Part], pairs: int, bench: Bench, share: float
 ) -> Power:
-    """Measure so many neutral pairs, and as many in which the server does `share` more work.
+    """Measure so many neutral pairs, and as many in which the server does `share` more work; the
+    number is rounded up by `dealt`.
 
     The pairs are dealt out in turn to the experiments (those with more work to `own`, whose
     server's source is here) and to sets of seeds, so that neither an application nor a sample of
@@ -105,10 +110,16 @@ def examine(
         before = bases[part.name, seed]
         rounds = _rounds(before, share) if share else 0
         after = bench(Side(part=part, seed=seed, change=change, rounds=rounds))
-        return Pair(change=str(change.kind), before=before, after=tuple(after))
+        return Pair(
+            change=str(change.kind),
+            experiment=part.name,
+            seed=seed,
+            before=before,
+            after=tuple(after),
+        )
 
     same, slowed = [], []
-    for place, change in enumerate(neutral.changes(pairs)):
+    for place, change in enumerate(neutral.changes(dealt(pairs, parts, own))):
         same.append(pair(place, change, parts, 0.0))
         slowed.append(pair(place, change, own, share))
     return Power(
@@ -119,12 +130,25 @@ def examine(
     )
 
 
+def dealt(pairs: int, parts: Sequence[Part], own: Sequence[Part]) -> int:
+    """The next number of pairs with which every kind of change meets every experiment and every
+    set of seeds equally often."""
+    round_of_all = len(neutral.Kind) * SEED_SETS * math.lcm(len(parts), len(own))
+    return math.ceil(pairs / round_of_all) * round_of_all
+
+
 def _other_seeds(
     parts: Sequence[Part], bases: Mapping[tuple[str, int], tuple[Cell, ...]]
 ) -> Iterator[Pair]:
     for part in parts:
         for seed in range(2, SEED_SETS + 1):
-            yield Pair(change="seeds", before=bases[part.name, 1], after=bases[part.name, seed])
+            yield Pair(
+                change="seeds",
+                experiment=part.name,
+                seed=seed,
+                before=bases[part.name, 1],
+                after=bases[part.name, seed],
+            )
 
 
 def _rounds(base: Sequence[Cell], share: float) -> int:
@@ -152,10 +176,34 @@ def alarmed(power: Power) -> int:
 
 
 def detected(power: Power) -> int:
-    """Slowed pairs in which a metric was called slower."""
-    return sum(
-        any(one.verdict is Verdict.SLOWER for one in _all_judged(pair)) for pair in power.slowed
+    """Slowed pairs in which a metric of the server's cost was called slower."""
+    return sum(bool(_finders(pair)) for pair in power.slowed)
+
+
+def finders(power: Power) -> list[tuple[str, int]]:
+    """The metrics of cost that found added work, and in how many pairs; the best one first."""
+    return Counter(metric for pair in power.slowed for metric in _finders(pair)).most_common()
+
+
+def _finders(pair: Pair) -> list[str]:
+    """A latency that is slower may be so by chance; what a request costs tells added work."""
+    costs = (name for name in _names(pair) if name == COST or name.startswith(f"{COST}_"))
+    return [
+        name for name in costs if any(one.verdict is Verdict.SLOWER for one in _judged(pair, name))
+    ]
+
+
+def coverage(power: Power) -> list[tuple[str, int, int, int]]:
+    """Neutral and slowed pairs of each experiment with each set of seeds."""
+    same, slowed = (
+        Counter((pair.experiment, pair.seed) for pair in pairs)
+        for pairs in (power.same, power.slowed)
     )
+    return [
+        (name, seed, same[name, seed], slowed[name, seed])
+        for name in dict.fromkeys(pair.experiment for pair in power.same)
+        for seed in range(1, SEED_SETS + 1)
+    ]
 
 
 def unjudged(power: Power) -> int:

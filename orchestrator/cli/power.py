@@ -35,13 +35,20 @@ if TYPE_CHECKING:
 
 # The application whose source is here, so that work can be added to it.
 OWN = "echo"
-PAIRS = 30
+PAIRS = 36
 
 
 def power(
     wanted: Suite,
     pairs: Annotated[
-        int, typer.Option("--pairs", metavar="N", min=3, help="Pairs of each kind of comparison.")
+        int,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            min=1,
+            help="Pairs with and pairs without added work, rounded up until every kind of change "
+            "has met every experiment and set of seeds.",
+        ),
     ] = PAIRS,
     share: Annotated[
         float,
@@ -63,10 +70,10 @@ def power(
 ) -> None:
     """Measure what neutral changes do to a suite's metrics, and whether added work is seen.
 
-    Exit code 1 when a neutral change raised an alarm or added work was missed, else 4 when a pair
-    could not be judged.
+    Exit code 1 when a neutral change raised an alarm or no cost showed added work, else 4 when a
+    pair could not be judged.
     """
-    from orchestrator.analysis.power import alarmed, detected, examine, unjudged
+    from orchestrator.analysis.power import alarmed, dealt, detected, examine, unjudged
     from orchestrator.report import power as views
     from orchestrator.run import manifest, session
     from orchestrator.run import power as measuring
@@ -89,6 +96,8 @@ def power(
             hint="choose its variants by `only`",
         )
     silent = as_json or output.is_quiet()
+    if not silent and (rounded := dealt(pairs, parts, own)) != pairs:
+        output.err.print(f"{rounded} pairs of each, so that all meet equally", soft_wrap=True)
     source = manifest.source_state(settings.runs_dir, 1)
     with caches_in_use(), reporter(output.err, silent=silent) as to:
         found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)

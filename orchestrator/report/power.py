@@ -64,14 +64,13 @@ def _count(some: int, of: int) -> str:
 
 
 def headline(power: Power) -> str:
+    by = ", ".join(f"by {metric} in {count}" for metric, count in analysis.finders(power))
+    missed = unjudged(power)
     return (
         f"{alarmed(power)} false alarms in {len(power.same)} neutral pairs; {power.share:.0%} more "
         f"instructions per request found in {detected(power)} of {len(power.slowed)} pairs"
-        + (
-            f"; {missed} pairs could not be judged in a metric"
-            if (missed := unjudged(power))
-            else ""
-        )
+        + (f": {by}" if by else "")
+        + (f"; {missed} pairs could not be judged in a metric" if missed else "")
     )
 
 
@@ -102,6 +101,7 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
         sets=analysis.SEED_SETS,
         suite=suite.name,
         cells=", ".join(_cells(power)),
+        coverage=analysis.coverage(power),
         kinds=[
             (kind, what, _shown(total.get(kind), ".2%"), _shown(user.get(kind), ".2%"))
             for kind, what in KINDS.items()

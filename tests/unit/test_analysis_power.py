@@ -2,6 +2,8 @@
 """False alarms, detections and thresholds, over sides whose values are known."""
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +19,7 @@ from orchestrator.analysis.thresholds import threshold_for
 from orchestrator.analysis.verdicts import Verdict
 from orchestrator.errors import UsageError
 from orchestrator.report import power as report
+from orchestrator.run.neutral import Kind
 from orchestrator.run.power import Side
 from orchestrator.spec import Part, find_suite, load_suite
 
@@ -54,20 +57,42 @@ def cells(side: Side, scale: float) -> list[Cell]:
     return found
 
 
-def power(scale: Callable[[Side], float] = lambda _: 1.0, pairs: int = 30) -> Power:
+def power(scale: Callable[[Side], float] = lambda _: 1.0, pairs: int = 36) -> Power:
     return examine(PARTS, OWN, pairs, lambda side: cells(side, scale(side)), 0.01)
 
 
 def test_added_work_is_found_where_it_was_added() -> None:
     found = power()
-    assert len(found.same) == len(found.slowed) == 30
-    assert alarmed(found) == 0 and detected(found) == 30
+    assert len(found.same) == len(found.slowed) == 36
+    assert alarmed(found) == 0 and detected(found) == 36
     rows = {one.metric: one for one in sensitivities(found)}
-    assert rows["instructions_per_request_user"].found == 30
+    assert rows["instructions_per_request_user"].found == 36
     assert rows["instructions_per_request_user"].slowdown == pytest.approx(0.1, rel=0.05)
     assert rows["instructions_per_request"].slowdown == pytest.approx(0.01, rel=0.05)
     # The threshold of the sum is known to be larger than what was added.
-    assert {(one.pairs, one.slowed, one.alarms) for one in rows.values()} == {(30, 30, 0)}
+    assert {(one.pairs, one.slowed, one.alarms) for one in rows.values()} == {(36, 36, 0)}
+    assert report.headline(found).endswith(
+        "found in 36 of 36 pairs: by instructions_per_request_user in 36"
+    )
+
+
+def test_only_what_a_request_costs_finds_added_work() -> None:
+    """A latency or the client's instructions that grow beside it prove nothing."""
+
+    def bench(side: Side) -> list[Cell]:
+        total = cells(side, 1.0)[0]
+        other = 2.0 if side.rounds else 1.0
+        found = [total]
+        for metric in ("latency_p99", "client_instructions_per_request"):
+            cell = scaled(total, other)
+            found.append(replace(cell, key=replace(cell.key, metric=metric)))
+        return found
+
+    found = examine(PARTS, OWN, 12, bench, 0.01)
+    rows = {one.metric: one for one in sensitivities(found)}
+    assert rows["latency_p99"].found == rows["client_instructions_per_request"].found == 12
+    assert detected(found) == 0 and analysis.finders(found) == []
+    assert report.headline(found).endswith("found in 0 of 12 pairs")
 
 
 def test_a_neutral_change_beyond_the_threshold_is_an_alarm() -> None:
@@ -83,14 +108,31 @@ def test_a_neutral_change_beyond_the_threshold_is_an_alarm() -> None:
     assert analysis.by_kind(found, row.metric)["padding"] == 0.0
 
 
-def test_every_experiment_every_kind_and_every_set_of_seeds_has_its_turn() -> None:
+@pytest.mark.parametrize("pairs", [1, 3, 9, 12, 13, 30, 36])
+def test_every_kind_meets_every_experiment_and_every_set_of_seeds(pairs: int) -> None:
+    found = power(pairs=pairs)
+    assert pairs <= len(found.same) == len(found.slowed) < pairs + 12
+    for dealt, parts in ((found.same, PARTS), (found.slowed, OWN)):
+        met = Counter((pair.change, pair.experiment, pair.seed) for pair in dealt)
+        assert len(met) == len(Kind) * len(parts) * analysis.SEED_SETS
+        assert len(set(met.values())) == 1
+    counts = {(neutral, slowed) for _, _, neutral, slowed in analysis.coverage(found)}
+    assert counts == {(len(found.same) // 4, len(found.slowed) // 2), (len(found.same) // 4, 0)}
+
+
+def test_other_numbers_of_experiments_are_dealt_evenly() -> None:
+    assert analysis.dealt(1, PARTS[:1], PARTS[:1]) == 6
+    assert analysis.dealt(13, [*PARTS, PARTS[0]], PARTS) == 36
+
+
+def test_every_side_is_measured_with_its_seeds() -> None:
     asked: list[Side] = []
 
     def bench(side: Side) -> list[Cell]:
         asked.append(side)
         return cells(side, 1.0)
 
-    examine(PARTS, OWN, 30, bench, 0.01)
+    examine(PARTS, OWN, 36, bench, 0.01)
     bases = [side for side in asked if side.change is None]
     assert len(bases) == len(PARTS) * analysis.SEED_SETS
     neutral = [side for side in asked if side.change is not None and not side.rounds]
@@ -106,6 +148,15 @@ def test_the_rule_of_thresholds() -> None:
     assert derive([]) == derive([0.001]) == 0.005
     assert derive([0.001, 0.004]) == pytest.approx(0.006)
     assert derive([0.0101]) == pytest.approx(0.016)
+
+
+def test_the_document_says_which_pairs_it_rests_on() -> None:
+    committed = paths.project("docs", "detection-power.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d) \| (\d+) \| (\d+) \|$", committed, re.MULTILINE)
+    assert {name for name, *_ in rows} == {part.name for part in PARTS}
+    neutral, slowed = (sum(int(row[column]) for row in rows) for column in (2, 3))
+    assert f"false alarms in {neutral} neutral pairs" in committed
+    assert f"of {slowed} pairs: by instructions_per_request_user in" in committed
 
 
 def called(metric: str, ratio: float) -> Verdict:
@@ -223,6 +274,12 @@ def test_void_repetitions_leave_empty_columns() -> None:
     assert report.page(found, SUITE, SOURCE, "x")
 
 
+def scaled(cell: Cell, by: float) -> Cell:
+    return replace(
+        cell, valid=tuple(replace(sample, value=sample.value * by) for sample in cell.valid)
+    )
+
+
 def spoilt(cell: Cell, value: float) -> Cell:
     return replace(cell, valid=tuple(replace(sample, value=value) for sample in cell.valid))
 
@@ -244,7 +301,8 @@ def test_the_page_is_the_document() -> None:
         line for line in committed.splitlines() if line.startswith("#")
     ]
     assert "10 % of what its program does" in text
-    assert "0 false alarms in 30 neutral pairs" in text and "found in 30 of 30" in text
+    assert "0 false alarms in 36 neutral pairs" in text and "found in 36 of 36" in text
+    assert "| memcached | 2 | 9 | 0 |" in text
 
 
 def test_parts_of_the_suite_are_cells_of_the_nightly() -> None:
