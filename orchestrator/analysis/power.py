@@ -156,10 +156,15 @@ def _rounds(base: Sequence[Cell], share: float) -> int:
     costs = [cell.side.values for cell in base if cell.key.metric == COST]
     if not costs or not costs[0]:
         raise UsageError(
-            f"{share:.0%} of the server's work is not known: {COST} was not measured",
+            f"{percent(share)} of the server's work is not known: {COST} was not measured",
             hint="the suite must name this metric",
         )
     return round(share * statistics.median(costs[0]) / neutral.INSTRUCTIONS_A_ROUND)
+
+
+def percent(share: float) -> str:
+    """A share that was asked for, in all its digits: 0.2%, 1%."""
+    return f"{100 * share:.6g}%"
 
 
 def sensitivities(power: Power) -> list[Sensitivity]:

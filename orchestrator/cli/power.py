@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed power`: how sensitive verdicts on the virtual clock are."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 # The application whose source is here, so that work can be added to it.
 OWN = "echo"
 PAIRS = 36
+SHARE = 0.01
 
 
 def power(
@@ -55,7 +57,7 @@ def power(
         typer.Option(
             "--share", metavar="SHARE", min=0.0001, max=1.0, help="How much work is added."
         ),
-    ] = 0.01,
+    ] = SHARE,
     page: Annotated[
         Path | None,
         typer.Option("--page", metavar="FILE", help="Write the page of docs/ there, too."),
@@ -80,6 +82,8 @@ def power(
     from orchestrator.run.places import where
     from orchestrator.spec import find_suite, load_suite
 
+    if page is not None:
+        _check_page(page)
     suite, parts = load_suite(find_suite(wanted))
     if any(part.experiment.clock != "virtual" for part in parts):
         raise UsageError(f"{suite.name} has experiments on the wall clock, where noise decides")
@@ -101,21 +105,32 @@ def power(
     source = manifest.source_state(settings.runs_dir, 1)
     with caches_in_use(), reporter(output.err, silent=silent) as to:
         found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
-    if page is not None:
-        text = views.page(found, suite, source, _command(suite.name, pairs))
-        page.write_text(text, encoding="utf-8")
     _show(found, suite.title, source["commit"], as_json=as_json)
+    if page is not None:
+        text = views.page(found, suite, source, _command(wanted, pairs, share))
+        page.write_text(text, encoding="utf-8")
     if alarmed(found) or detected(found) < len(found.slowed):
         raise typer.Exit(ExitCode.NOT_MET)
     if unjudged(found):
         raise typer.Exit(ExitCode.INCONCLUSIVE)
 
 
-def _command(suite: str, pairs: int) -> str:
-    """What writes the page, from any checkout."""
+def _check_page(page: Path) -> None:
+    """Before hours of measuring, not after them."""
+    if page.is_dir():
+        raise UsageError(f"--page: {page} is a directory", hint="name a file in it")
+    if not page.parent.is_dir():
+        raise UsageError(f"--page: there is no directory {page.parent}", hint="make it first")
+    if not os.access(page if page.exists() else page.parent, os.W_OK):
+        raise UsageError(f"--page: {page} cannot be written", hint="choose another file")
+
+
+def _command(suite: str, pairs: int, share: float) -> str:
+    """What writes the page, from any checkout that has the suite."""
     from orchestrator.report.power import PAGE
 
     chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
+    chosen += [] if share == SHARE else ["--share", f"{share:g}"]
     return process.shell_form(["./ringbed", "power", suite, *chosen, "--page", PAGE])
 
 

@@ -32,7 +32,7 @@ def headers(share: float) -> list[str]:
         "in force>",
         "false alarms>",
         "without itself>",
-        f"with {share:.0%} more work>",
+        f"with {analysis.percent(share)} more work>",
         "found>",
         "surely seen>",
         "not judged>",
@@ -67,8 +67,9 @@ def headline(power: Power) -> str:
     by = ", ".join(f"by {metric} in {count}" for metric, count in analysis.finders(power))
     missed = unjudged(power)
     return (
-        f"{alarmed(power)} false alarms in {len(power.same)} neutral pairs; {power.share:.0%} more "
-        f"instructions per request found in {detected(power)} of {len(power.slowed)} pairs"
+        f"{alarmed(power)} false alarms in {len(power.same)} neutral pairs; "
+        f"{analysis.percent(power.share)} more instructions per request found in "
+        f"{detected(power)} of {len(power.slowed)} pairs"
         + (f": {by}" if by else "")
         + (f"; {missed} pairs could not be judged in a metric" if missed else "")
     )
@@ -95,8 +96,8 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
         table="\n".join(markdown_table(columns, [row(one) for one in rows])),
         neutral=len(power.same),
         slowed=len(power.slowed),
-        share=_percent(power.share),
-        of_program=NOTHING if program is None else _percent(program),
+        share=_apart(analysis.percent(power.share)),
+        of_program=NOTHING if program is None else _apart(_rounded(program)),
         seeds=_seeds(power),
         sets=analysis.SEED_SETS,
         suite=suite.name,
@@ -111,8 +112,14 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+def _apart(percent: str) -> str:
+    """As prose has it."""
+    return percent.replace("%", " %")
+
+
+def _rounded(share: float) -> str:
+    """A share that was measured, in two digits."""
+    return analysis.percent(float(f"{share:.1e}"))
 
 
 def _seeds(power: Power) -> int:

@@ -201,6 +201,8 @@ def test_the_thresholds_in_force_follow_from_what_was_measured() -> None:
     for metric, _, largest, derived, in_force, *more in rows:
         share = threshold_for(metric, "virtual").share
         assert derived == in_force == f"{share:.1%}"
+        why = threshold_for(metric, "virtual").why
+        assert f"measured, {largest} " in why or why == "default of the virtual clock"
         least = analysis.surely_seen(share, float(largest.rstrip("%")) / 100)
         assert more[-2] == f"{least:.1%}"
 
@@ -303,6 +305,24 @@ def test_the_page_is_the_document() -> None:
     assert "10 % of what its program does" in text
     assert "0 false alarms in 36 neutral pairs" in text and "found in 36 of 36" in text
     assert "| memcached | 2 | 9 | 0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("share", "asked", "of_program"),
+    [
+        (0.01, "1%", "10 %"),
+        (0.002, "0.2%", "2.1 %"),
+        (0.0123, "1.23%", "13 %"),
+        (1.0, "100%", "1000"),
+    ],
+)
+def test_a_share_is_shown_as_it_was_asked_for(share: float, asked: str, of_program: str) -> None:
+    found = examine(PARTS, OWN, 12, lambda side: cells(side, 1.0), share)
+    assert f"; {asked} more instructions per request" in report.headline(found)
+    assert f"with {asked} more work>" in report.headers(share)
+    text = report.page(found, SUITE, SOURCE, "x")
+    assert f"**With {asked.replace('%', ' %')} more work**" in text
+    assert f"for a request is {of_program}" in text
 
 
 def test_parts_of_the_suite_are_cells_of_the_nightly() -> None:
