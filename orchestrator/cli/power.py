@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.power import Power
     from orchestrator.run.power import Side
     from orchestrator.run.session import Settings
+    from orchestrator.spec import Part
 
 # The application whose source is here, so that work can be added to it.
 OWN = "echo"
@@ -75,7 +76,6 @@ def power(
     Exit code 1 when a neutral change raised an alarm or no cost showed added work, else 4 when a
     pair could not be judged.
     """
-    from orchestrator.analysis.power import alarmed, dealt, detected, examine, unjudged
     from orchestrator.report import power as views
     from orchestrator.run import manifest, session
     from orchestrator.run import power as measuring
@@ -85,34 +85,21 @@ def power(
     if page is not None:
         _check_page(page)
     suite, parts = load_suite(find_suite(wanted))
-    if any(part.experiment.clock != "virtual" for part in parts):
-        raise UsageError(f"{suite.name} has experiments on the wall clock, where noise decides")
     settings = session.Settings(
         runs_dir=measuring.place_of(runs_dir),
         where=where("local", slots=jobs, connect=[], slurm=None),
         locked=locked,
         archive=archive,
     )
-    own = [part for part in parts if measuring.apps(part, settings) == {OWN}]
-    if not own:
-        raise UsageError(
-            f"no experiment of {suite.name} measures {OWN} alone, to which work can be added",
-            hint="choose its variants by `only`",
-        )
-    silent = as_json or output.is_quiet()
-    if not silent and (rounded := dealt(pairs, parts, own)) != pairs:
-        output.err.print(f"{rounded} pairs of each, so that all meet equally", soft_wrap=True)
     source = manifest.source_state(settings.runs_dir, 1)
-    with caches_in_use(), reporter(output.err, silent=silent) as to:
-        found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
+    found = _measured(
+        suite.name, parts, pairs, share, settings, silent=as_json or output.is_quiet()
+    )
     _show(found, suite.title, source["commit"], as_json=as_json)
     if page is not None:
         text = views.page(found, suite, source, _command(wanted, pairs, share))
         page.write_text(text, encoding="utf-8")
-    if alarmed(found) or detected(found) < len(found.slowed):
-        raise typer.Exit(ExitCode.NOT_MET)
-    if unjudged(found):
-        raise typer.Exit(ExitCode.INCONCLUSIVE)
+    raise typer.Exit(_outcome(found))
 
 
 def _check_page(page: Path) -> None:
@@ -123,6 +110,41 @@ def _check_page(page: Path) -> None:
         raise UsageError(f"--page: there is no directory {page.parent}", hint="make it first")
     if not os.access(page if page.exists() else page.parent, os.W_OK):
         raise UsageError(f"--page: {page} cannot be written", hint="choose another file")
+
+
+def _measured(
+    suite: str,
+    parts: "Sequence[Part]",
+    pairs: int,
+    share: float,
+    settings: "Settings",
+    *,
+    silent: bool,
+) -> "Power":
+    """Raises UsageError for a suite that cannot be measured."""
+    from orchestrator.analysis.power import dealt, examine
+    from orchestrator.run import power as measuring
+
+    if any(part.experiment.clock != "virtual" for part in parts):
+        raise UsageError(f"{suite} has experiments on the wall clock, where noise decides")
+    own = [part for part in parts if measuring.apps(part, settings) == {OWN}]
+    if not own:
+        raise UsageError(
+            f"no experiment of {suite} measures {OWN} alone, to which work can be added",
+            hint="choose its variants by `only`",
+        )
+    if not silent and (rounded := dealt(pairs, parts, own)) != pairs:
+        output.err.print(f"{rounded} pairs of each, so that all meet equally", soft_wrap=True)
+    with caches_in_use(), reporter(output.err, silent=silent) as to:
+        return examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
+
+
+def _outcome(found: "Power") -> ExitCode:
+    from orchestrator.analysis.power import alarmed, detected, unjudged
+
+    if alarmed(found) or detected(found) < len(found.slowed):
+        return ExitCode.NOT_MET
+    return ExitCode.INCONCLUSIVE if unjudged(found) else ExitCode.OK
 
 
 def _command(suite: str, pairs: int, share: float) -> str:
