@@ -71,7 +71,7 @@ def headline(power: Power) -> str:
         f"{analysis.percent(power.share)} more instructions per request found in "
         f"{detected(power)} of {len(power.slowed)} pairs"
         + (f": {by}" if by else "")
-        + (f"; {missed} pairs could not be judged in a metric" if missed else "")
+        + (f"; pairs that could not be judged in a metric: {missed}" if missed else "")
     )
 
 

@@ -241,7 +241,7 @@ def test_what_one_side_lacks_is_not_measured() -> None:
     row = {one.metric: one for one in sensitivities(found)}["instructions_per_request_user"]
     assert (row.pairs, row.slowed, row.unjudged) == (11, 11, 2)
     assert analysis.unjudged(found) == 2 and alarmed(found) == 0
-    assert "2 pairs could not be judged" in report.headline(found)
+    assert "could not be judged in a metric: 2" in report.headline(found)
 
 
 @pytest.mark.parametrize("value", [0.0, math.inf])

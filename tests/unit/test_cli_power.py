@@ -3,12 +3,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.analysis import power as analysis
-from orchestrator.analysis.power import Power
+from orchestrator.analysis.cells import Cell, Key
+from orchestrator.analysis.power import Pair, Power
 from orchestrator.cli import main, output
 from orchestrator.errors import ExitCode
 from orchestrator.spec import find_suite
@@ -64,6 +66,27 @@ def test_the_result_is_shown_even_if_its_page_cannot_be_written(
     code, out, _ = call(capfd, "power", *words)
     assert code not in (ExitCode.OK, ExitCode.USAGE)
     assert "0 false alarms in 0 neutral pairs; 0.2% more" in out
+
+
+def test_pairs_that_cannot_be_judged_decide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = Key(
+        experiment="echo",
+        variant="v",
+        stack="linux",
+        app="echo",
+        workload="w",
+        clock="virtual",
+        offered_rps=None,
+        metric="latency_p50",
+    )
+    cell = Cell(key=key, unit="us", direction="lower", valid=())
+    pair = Pair(change="order", experiment="echo", seed=1, before=(cell,), after=())
+    examine_by(monkeypatch, lambda *_: replace(EMPTY, same=(pair,)))
+    code, out, _ = call(capfd, "power", "--runs-dir", str(tmp_path / "runs"))
+    assert code == ExitCode.INCONCLUSIVE
+    assert "could not be judged in a metric: 1" in out
 
 
 def test_the_page_says_all_that_was_asked_for(
