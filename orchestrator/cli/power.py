@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed power`: how sensitive verdicts on the virtual clock are."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,23 +33,32 @@ if TYPE_CHECKING:
     from orchestrator.analysis.power import Power
     from orchestrator.run.power import Side
     from orchestrator.run.session import Settings
+    from orchestrator.spec import Part
 
 # The application whose source is here, so that work can be added to it.
 OWN = "echo"
-PAIRS = 30
+PAIRS = 36
+SHARE = 0.01
 
 
 def power(
     wanted: Suite,
     pairs: Annotated[
-        int, typer.Option("--pairs", metavar="N", min=3, help="Pairs of each kind of comparison.")
+        int,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            min=1,
+            help="Pairs with and pairs without added work, rounded up until every kind of change "
+            "has met every experiment and set of seeds.",
+        ),
     ] = PAIRS,
     share: Annotated[
         float,
         typer.Option(
             "--share", metavar="SHARE", min=0.0001, max=1.0, help="How much work is added."
         ),
-    ] = 0.01,
+    ] = SHARE,
     page: Annotated[
         Path | None,
         typer.Option("--page", metavar="FILE", help="Write the page of docs/ there, too."),
@@ -63,52 +73,91 @@ def power(
 ) -> None:
     """Measure what neutral changes do to a suite's metrics, and whether added work is seen.
 
-    Exit code 1 when a neutral change raised an alarm or added work was missed.
+    Exit code 1 when a neutral change raised an alarm or no cost showed added work, else 4 when a
+    pair could not be judged.
     """
-    from orchestrator.analysis.power import alarmed, detected, examine
     from orchestrator.report import power as views
     from orchestrator.run import manifest, session
     from orchestrator.run import power as measuring
     from orchestrator.run.places import where
     from orchestrator.spec import find_suite, load_suite
 
+    if page is not None:
+        _check_page(page)
     suite, parts = load_suite(find_suite(wanted))
-    if any(part.experiment.clock != "virtual" for part in parts):
-        raise UsageError(f"{suite.name} has experiments on the wall clock, where noise decides")
     settings = session.Settings(
         runs_dir=measuring.place_of(runs_dir),
         where=where("local", slots=jobs, connect=[], slurm=None),
         locked=locked,
         archive=archive,
     )
+    source = manifest.source_state(settings.runs_dir, 1)
+    found = _measured(
+        suite.name, parts, pairs, share, settings, silent=as_json or output.is_quiet()
+    )
+    _show(found, suite.title, source["commit"], as_json=as_json)
+    if page is not None:
+        text = views.page(found, suite, source, _command(wanted, pairs, share))
+        page.write_text(text, encoding="utf-8")
+    raise typer.Exit(_outcome(found))
+
+
+def _check_page(page: Path) -> None:
+    """Before hours of measuring, not after them."""
+    if page.is_dir():
+        raise UsageError(f"--page: {page} is a directory", hint="name a file in it")
+    if not page.parent.is_dir():
+        raise UsageError(f"--page: there is no directory {page.parent}", hint="make it first")
+    if not os.access(page if page.exists() else page.parent, os.W_OK):
+        raise UsageError(f"--page: {page} cannot be written", hint="choose another file")
+
+
+def _measured(
+    suite: str,
+    parts: "Sequence[Part]",
+    pairs: int,
+    share: float,
+    settings: "Settings",
+    *,
+    silent: bool,
+) -> "Power":
+    """Raises UsageError for a suite that cannot be measured."""
+    from orchestrator.analysis.power import dealt, examine
+    from orchestrator.run import power as measuring
+
+    if any(part.experiment.clock != "virtual" for part in parts):
+        raise UsageError(f"{suite} has experiments on the wall clock, where noise decides")
     own = [part for part in parts if measuring.apps(part, settings) == {OWN}]
     if not own:
         raise UsageError(
-            f"no experiment of {suite.name} measures {OWN} alone, to which work can be added",
+            f"no experiment of {suite} measures {OWN} alone, to which work can be added",
             hint="choose its variants by `only`",
         )
-    silent = as_json or output.is_quiet()
-    source = manifest.source_state(settings.runs_dir, 1)
+    if not silent and (rounded := dealt(pairs, parts, own)) != pairs:
+        output.err.print(f"{rounded} pairs of each, so that all meet equally", soft_wrap=True)
     with caches_in_use(), reporter(output.err, silent=silent) as to:
-        found = examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
-    if page is not None:
-        text = views.page(found, suite, source, _command(suite.name, pairs))
-        page.write_text(text, encoding="utf-8")
-    _show(found, suite.title, source["commit"], as_json=as_json)
+        return examine(parts, own, pairs, Bench(settings, to, silent=silent), share)
+
+
+def _outcome(found: "Power") -> ExitCode:
+    from orchestrator.analysis.power import alarmed, detected, unjudged
+
     if alarmed(found) or detected(found) < len(found.slowed):
-        raise typer.Exit(ExitCode.NOT_MET)
+        return ExitCode.NOT_MET
+    return ExitCode.INCONCLUSIVE if unjudged(found) else ExitCode.OK
 
 
-def _command(suite: str, pairs: int) -> str:
-    """What writes the page, from any checkout."""
+def _command(suite: str, pairs: int, share: float) -> str:
+    """What writes the page, from any checkout that has the suite."""
     from orchestrator.report.power import PAGE
 
     chosen = [] if pairs == PAIRS else ["--pairs", str(pairs)]
+    chosen += [] if share == SHARE else ["--share", f"{share:g}"]
     return process.shell_form(["./ringbed", "power", suite, *chosen, "--page", PAGE])
 
 
 def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
-    from orchestrator.analysis.power import alarmed, detected, sensitivities
+    from orchestrator.analysis.power import alarmed, detected, sensitivities, unjudged
     from orchestrator.report import power as views
 
     rows = sensitivities(found)
@@ -121,7 +170,8 @@ def _show(found: "Power", title: str, commit: str, *, as_json: bool) -> None:
                 "alarmed": alarmed(found),
                 "slowed_pairs": len(found.slowed),
                 "detected": detected(found),
-                "metrics": [asdict(row) for row in rows],
+                "unjudged": unjudged(found),
+                "metrics": [{**asdict(row), "least": row.least} for row in rows],
             }
         )
         return

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.analysis import power as analysis
-from orchestrator.analysis.power import Power, Sensitivity, alarmed, detected
+from orchestrator.analysis.power import Power, Sensitivity, alarmed, detected, unjudged
 from orchestrator.report.claims import markdown_table
 from orchestrator.run.neutral import Kind
 from orchestrator.spec import Suite
@@ -19,6 +19,7 @@ KINDS = {
     Kind.ORDER: "the objects of each library in another order",
     Kind.ENVIRONMENT: "a larger environment of the server: its stack lies elsewhere",
 }
+NOTHING = "–"
 TOTAL, USER = "instructions_per_request", "instructions_per_request_user"
 
 
@@ -31,31 +32,46 @@ def headers(share: float) -> list[str]:
         "in force>",
         "false alarms>",
         "without itself>",
-        f"with {share:.0%} more work>",
+        f"with {analysis.percent(share)} more work>",
         "found>",
         "surely seen>",
+        "not judged>",
     ]
 
 
 def row(one: Sensitivity) -> list[str]:
     return [
         one.metric,
-        f"{one.middle:.2%}",
-        f"{one.largest:.2%}",
-        f"{one.derived:.1%}",
+        _shown(one.middle, ".2%"),
+        _shown(one.largest, ".2%"),
+        _shown(one.derived, ".1%"),
         f"{one.threshold:.1%}",
-        f"{one.alarms} of {one.pairs}",
-        f"{one.unseen} of {one.pairs}",
-        f"{one.slowdown:+.2%}",
-        f"{one.found} of {one.slowed}",
-        f"{one.least:.1%}",
+        _count(one.alarms, one.pairs),
+        _count(one.unseen, one.pairs),
+        _shown(one.slowdown, "+.2%"),
+        _count(one.found, one.slowed),
+        _shown(one.least, ".1%"),
+        str(one.unjudged),
     ]
 
 
+def _shown(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)
+
+
+def _count(some: int, of: int) -> str:
+    return f"{some} of {of}" if of else NOTHING
+
+
 def headline(power: Power) -> str:
+    by = ", ".join(f"by {metric} in {count}" for metric, count in analysis.finders(power))
+    missed = unjudged(power)
     return (
-        f"{alarmed(power)} false alarms in {len(power.same)} neutral pairs; {power.share:.0%} more "
-        f"instructions per request found in {detected(power)} of {len(power.slowed)} pairs"
+        f"{alarmed(power)} false alarms in {len(power.same)} neutral pairs; "
+        f"{analysis.percent(power.share)} more instructions per request found in "
+        f"{detected(power)} of {len(power.slowed)} pairs"
+        + (f": {by}" if by else "")
+        + (f"; pairs that could not be judged in a metric: {missed}" if missed else "")
     )
 
 
@@ -70,14 +86,8 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
     columns = [name.removesuffix(">") for name in headers(power.share)]
     apart, said = analysis.between_seeds(power, TOTAL)
     rows = analysis.sensitivities(power)
-    program = next((one.slowdown for one in rows if one.metric == USER), 0.0)
-    kinds: Mapping[str, tuple[float, float]] = {
-        kind: (
-            analysis.by_kind(power, TOTAL).get(kind, 0.0),
-            analysis.by_kind(power, USER).get(kind, 0.0),
-        )
-        for kind in KINDS
-    }
+    program = next((one.slowdown for one in rows if one.metric == USER), None)
+    total, user = (analysis.by_kind(power, metric) for metric in (TOTAL, USER))
     return environment.get_template("power.md.j2").render(
         commit=source["commit"][:10],
         dirty=source["dirty"],
@@ -86,29 +96,37 @@ def page(power: Power, suite: Suite, source: Mapping[str, Any], command: str) ->
         table="\n".join(markdown_table(columns, [row(one) for one in rows])),
         neutral=len(power.same),
         slowed=len(power.slowed),
-        share=_percent(power.share),
-        of_program=_percent(program),
+        share=_apart(analysis.percent(power.share)),
+        of_program=NOTHING if program is None else _apart(_rounded(program)),
         seeds=_seeds(power),
         sets=analysis.SEED_SETS,
         suite=suite.name,
         cells=", ".join(_cells(power)),
+        coverage=analysis.coverage(power),
         kinds=[
-            (kind, what, f"{kinds[kind][0]:.2%}", f"{kinds[kind][1]:.2%}")
+            (kind, what, _shown(total.get(kind), ".2%"), _shown(user.get(kind), ".2%"))
             for kind, what in KINDS.items()
         ],
         said=f"every such pair is “{'”, “'.join(sorted(said))}”, which no threshold decides",
-        apart=f"{apart:.1%}",
+        apart=_shown(apart, ".1%"),
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+def _apart(percent: str) -> str:
+    """As prose has it."""
+    return percent.replace("%", " %")
+
+
+def _rounded(share: float) -> str:
+    """A share that was measured, in two digits."""
+    return analysis.percent(float(f"{share:.1e}"))
 
 
 def _seeds(power: Power) -> int:
     """The fewest seeds on a side of any pair."""
     pairs = (*power.same, *power.slowed)
-    return min(len(cell.valid) for pair in pairs for cell in (*pair.before, *pair.after))
+    cells = (cell for pair in pairs for cell in (*pair.before, *pair.after))
+    return min((len(cell.valid) for cell in cells), default=0)
 
 
 def _cells(power: Power) -> list[str]:

@@ -15,7 +15,7 @@ from orchestrator.spec.fields import Scalar
 from orchestrator.spec.model import Experiment, Variant
 from orchestrator.spec.points import Point
 from orchestrator.spec.reading import dotted
-from orchestrator.spec.registry import Application, Generator, Registry
+from orchestrator.spec.registry import Application, Generator, Registry, pollers
 from orchestrator.spec.source import Loc
 from orchestrator.spec.structure import keys_of
 from orchestrator.spec.topology import Topology, make_topology
@@ -210,6 +210,10 @@ class _Expander:
             return None
         self._check_datagrams(application, workload, loc)
         self._check_nic(variant, application, topology, loc)
+        if application.polls:
+            threads = int(options.get("threads", 0))
+            place = self._option_place(name, "threads", point, loc)
+            self._check_pollers(name, threads, workload, topology, place)
         point = dict(point)
         offered = self._offered(workload, point, loc)
         rank = self._rank(name, variant, offered)
@@ -256,6 +260,36 @@ class _Expander:
                 "delay, loss and rate"
             )
             self._fault((*loc, "stack"), what, "leave them out of its link")
+
+    def _check_pollers(
+        self, name: str, threads: int, workload: Workload, topology: Topology, loc: Loc
+    ) -> None:
+        """Threads that poll share neither a CPU nor the datagrams of one address."""
+        cpus = topology.node("server").cpus
+        if threads > cpus:
+            what = (
+                f"{threads} threads that poll need a vCPU each, and the server has {cpus}: those "
+                "on one vCPU would take its time from each other, working or not"
+            )
+            self._fault(loc, what, f"at most {cpus}, or more cpus for the server")
+            return
+        count = pollers(threads, topology.service_port("server").queues, cpus)
+        if workload.addresses >= count:
+            return
+        warning = (
+            f"{name}: datagrams are spread over its {count} threads by addresses, not by ports, "
+            f"and the client has {workload.addresses}: threads will go without work; "
+            f"workload.addresses: {count} or more"
+        )
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def _option_place(self, name: str, option: str, point: Point, loc: Loc) -> Loc:
+        """Where the file says what an option is at a point."""
+        key = f"options.{option}"
+        if key not in point:
+            return ("variants", name, "options", option)
+        return (*loc, key) if loc[0] == "include" else ("matrix", key)
 
     def _workload(
         self, name: str, variant: Variant, point: Point, loc: Loc

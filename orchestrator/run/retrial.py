@@ -47,15 +47,17 @@ def from_run(runs_dir: Path, wanted: str, metric: str) -> Retrial | None:
         return None
     run, trial_id = found
     trial = next(one for one in stored.read_manifest(run)["trials"] if one["id"] == trial_id)
-    asked = Selection.from_json(stored.read_plan(run)["selection"])
+    plan = stored.read_plan(run)
+    asked, clock = Selection.from_json(plan["selection"]), plan["clock"]
     axes = {key: value for key, value in trial["axes"].items() if key != "variant"}
     only = [f"variant={trial['variant']}", f"kind={trial['kind']}"]
     only += [f"repetition={trial['repetition']}"]
     only += [f"{key}={value}" for key, value in axes.items()]
     return Retrial(
-        experiment=load_experiment(run.experiment, asked.overrides),
+        experiment=load_experiment(run.experiment, asked.overrides, clock=clock),
+        # A file that leaves the clock open must not let each commit choose anew.
         selection=Selection(
-            overrides=asked.overrides,
+            overrides=(*asked.overrides, f"clock={clock}"),
             only=tuple(only),
             repeat=trial["repetition"],
             seed=asked.seed,

@@ -28,7 +28,8 @@ class Application:
     counted: whether the driver counts what the application asks of its stack
     (`Served.count_begin`); only then has a variant an accounting trial.
     takes_nic: it takes the server's NIC away from Linux and does not give it back.
-    polls: its CPUs never rest, so that what they execute is not what a request costs.
+    polls: its CPUs never rest, so that what they execute is not what a request costs. Its option
+    `threads` is as `pollers` reads it.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Application:
     counted: bool = False
     takes_nic: bool = False
     polls: bool = False
+
+
+def pollers(threads: int, queues: int, cpus: int) -> int:
+    """How many threads poll, each a queue of its own on a CPU of its own. threads: as asked for; 0
+    is as many as there are of both."""
+    return threads or min(queues, cpus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

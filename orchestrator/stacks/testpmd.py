@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from orchestrator.spec.registry import Application
+from orchestrator.spec.registry import Application, pollers
 from orchestrator.stacks.base import BIN, SERVER_PORT, Endpoint, Options, Served, Site
 from orchestrator.steps.model import Collect, Run, Start, Step, Stop, WaitFor
 
@@ -40,7 +40,8 @@ class TestpmdOptions(Options):
         default=0,
         ge=0,
         le=8,
-        description="Polling threads, each with a queue and a vCPU of its own; 0 is one per queue.",
+        description="Polling threads, each with a queue and a vCPU of its own, of which there must "
+        "be as many; 0 is the smaller number of both.",
     )
     burst: int = Field(default=32, ge=1, le=512, description="Packets that one poll takes at most.")
 
@@ -104,10 +105,10 @@ def _take_nic(server: Endpoint) -> tuple[Step, ...]:
 
 
 def _start(options: TestpmdOptions, server: Endpoint) -> Start:
-    threads = options.threads or min(server.queues, server.cpus)
+    threads = pollers(options.threads, server.queues, server.cpus)
     # The first thread only waits for the end: it shares its CPU with one that polls.
     lcores = [f"0@{server.cpu_ids[0]}"]
-    lcores += [f"{n + 1}@{server.cpu_ids[n % server.cpus]}" for n in range(threads)]
+    lcores += [f"{n + 1}@{server.cpu_ids[n]}" for n in range(threads)]
     argv = (
         *("sh", "-c", _EXEC, "{out}/stdin", "{out}/stdin"),
         f"--lcores={','.join(lcores)}",

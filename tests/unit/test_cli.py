@@ -12,7 +12,7 @@ from orchestrator.run.journal import Journal
 
 VERBS = [
     *("run", "plan", "resume", "status", "logs", "report", "compare", "doctor", "clean", "schema"),
-    *("nightly", "explain", "trend", "bisect", "profile"),
+    *("nightly", "explain", "trend", "bisect", "profile", "power"),
     *("baseline accept", "baseline list", "baseline show"),
     *("verify", "bundle", "reproduce"),
     *("test", "image build", "image list", "image lock"),
