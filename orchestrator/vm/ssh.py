@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 CONNECT_S = 3.0
 HANDSHAKE_S = 20.0
 RETRY_S = 0.05
+# What paramiko gives when a channel closed before there was an exit status: the connection was
+# lost, or the command was given up at its deadline, which invoke does not notice while its timer
+# thread still runs.
+NO_STATUS = -1
 HINT = "the console log of the machine may tell more"
 SSH_ERRORS = (paramiko.SSHException, EOFError, OSError, CommandTimedOut)
 
@@ -108,6 +112,9 @@ def run(made: Connection, argv: Sequence[str] | str, *, guest: Guest, deadline_s
         result = made.run(text, hide=True, warn=True, in_stream=False, timeout=deadline_s)
     except SSH_ERRORS as error:
         raise _lost(guest, "a command did not end", text, error) from error
+    if result.exited == NO_STATUS:
+        silence = TimeoutError(f"no exit status within {deadline_s:g} s")
+        raise _lost(guest, "a command did not end", text, silence)
     if result.exited != 0:
         raise StepError(
             f"{guest.name}: a command ended with status {result.exited}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fabric import Connection
+from fabric import Connection, Result
 
 from orchestrator.errors import MachineError, StepError
 from orchestrator.vm import ssh
@@ -50,3 +50,13 @@ def test_a_dead_guest_is_reported_as_dead(silent: Connection) -> None:
     gone = ssh.Guest(name="server", check=dead, console=lambda: "")
     with pytest.raises(MachineError, match="ended by itself"):
         ssh.run(silent, ["true"], guest=gone, deadline_s=5)
+
+
+def test_a_channel_that_closes_without_a_status_is_no_failed_command(
+    silent: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Connection, "run", lambda *_, **__: Result(connection=silent, exited=ssh.NO_STATUS)
+    )
+    with pytest.raises(StepError, match="server: a command did not end: no exit status"):
+        ssh.run(silent, ["sleep", "30"], guest=GUEST, deadline_s=1)
