@@ -26,6 +26,7 @@ UNMARKED = [
     "*/py.typed",
     ".gitignore",
     "LICENSE",
+    "baselines/*.json",
     "dataplane/fuzz/seeds/*",
     "experiments/*",
     "images/guest/fstab",
