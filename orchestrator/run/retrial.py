@@ -12,7 +12,7 @@ import json
 import shutil
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator import paths, process
@@ -20,8 +20,9 @@ from orchestrator.errors import DeadlineError, ExitCode
 from orchestrator.run import directory, stored
 from orchestrator.run.bisect import Unmeasurable
 from orchestrator.run.repository import Commit
-from orchestrator.run.session import Selection
+from orchestrator.run.session import Selection, clock_here
 from orchestrator.spec import Experiment, find_experiment, load_experiment
+from orchestrator.spec.loading import is_clock_open
 
 # A commit may have to build its trees and its image first.
 TIMEOUT_S = 3 * 3600.0
@@ -68,7 +69,13 @@ def from_run(runs_dir: Path, wanted: str, metric: str) -> Retrial | None:
 
 
 def from_experiment(name: str, selection: Selection, metric: str) -> Retrial:
-    experiment = load_experiment(find_experiment(name), selection.overrides)
+    """Trials of an experiment file. Where it leaves the clock open, this host chooses once."""
+    path = find_experiment(name)
+    if is_clock_open(path, selection.overrides):
+        # Or each commit would choose anew, and the threshold could be the other clock's.
+        overrides = (*selection.overrides, f"clock={clock_here()}")
+        selection = replace(selection, overrides=overrides)
+    experiment = load_experiment(path, selection.overrides)
     return Retrial(experiment=experiment, selection=selection, metric=metric)
 
 

@@ -149,6 +149,11 @@ def _gather(experiment: Experiment, settings: Settings) -> Supplies:
     )
 
 
+def clock_here() -> Clock:
+    """The clock that guests of this host are measured by, where an experiment leaves it open."""
+    return "wall" if (known_accelerator() or probe_accelerator()).kind == "kvm" else "virtual"
+
+
 def _clock_of(accelerator: Accelerator, settings: Settings) -> Clock:
     """The clock of an experiment that leaves the choice open."""
     return "wall" if accelerator.kind == "kvm" or settings.where.is_remote else "virtual"

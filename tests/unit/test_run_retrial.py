@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.run import directory
+from orchestrator.host.accelerator import Accelerator, Kind
+from orchestrator.run import directory, retrial, session
 from orchestrator.run.compose import Drivers, record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.plan import Plan, make_plan
 from orchestrator.run.retrial import Retrial, from_run
+from orchestrator.run.session import Selection
 from orchestrator.spec import find_experiment, load_experiment
 from orchestrator.spec.model import Clock
 
@@ -53,3 +55,18 @@ def test_what_was_asked_of_the_run_is_asked_again(tmp_path: Path) -> None:
     assert found.selection.overrides == ("clock=auto", "duration=50ms", "clock=virtual")
     assert found.experiment.clock == "virtual"
     assert found.experiment.duration_ns == 50_000_000
+
+
+@pytest.mark.parametrize(("kind", "clock"), [("tcg", "virtual"), ("kvm", "wall")])
+def test_an_experiment_that_leaves_the_clock_open_gets_that_of_this_host(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind, clock: Clock
+) -> None:
+    here = Accelerator(kind=kind, proof="none", reason="as told")
+    monkeypatch.setattr(session, "known_accelerator", lambda: here)
+    found = retrial.from_experiment("quickstart", Selection(), "latency_p50")
+    assert found.experiment.clock == clock
+    assert found.selection.overrides == (f"clock={clock}",)
+    other = Selection(overrides=("clock=virtual",))
+    asked = retrial.from_experiment("quickstart", other, "latency_p50")
+    assert asked.selection == other
+    assert asked.experiment.clock == "virtual"
