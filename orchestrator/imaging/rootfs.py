@@ -16,6 +16,7 @@ MIB = 1 << 20
 # An nvdimm's namespace is mapped in huge pages, so the size is a whole number of them.
 ALIGNMENT = 2 * MIB
 MKE2FS_TIMEOUT_S = 300.0
+MKE2FS_CONFIG = Path(__file__).with_name("mke2fs.conf")
 NAMESPACE = uuid.UUID("6f1d3c1e-6f0c-5b60-8f53-0b3f2f6d8a11")
 
 
@@ -100,7 +101,10 @@ def normalise(tree: Path, target: Path, *, epoch: int) -> None:
 def make_ext4(
     tree: Path, target: Path, *, contents: Contents, label: str, slack_mib: int, epoch: int
 ) -> None:
-    """A file system from a normalised tar, the same bytes for the same tar."""
+    """A file system from a normalised tar, the same bytes for the same tar.
+
+    It is mounted read-only: mke2fs.conf gives it no journal and no room to grow.
+    """
     identity = str(uuid.uuid5(NAMESPACE, label))
     blocks = file_system_blocks(contents.blocks, contents.inodes, slack_mib)
     process.run(
@@ -121,9 +125,6 @@ def make_ext4(
             "ringbed",
             "-U",
             identity,
-            # It is mounted read-only: no journal, and no room to grow.
-            "-O",
-            "^has_journal,^resize_inode",
             "-E",
             f"hash_seed={identity},lazy_itable_init=0,nodiscard,root_owner=0:0",
             "-d",
@@ -132,7 +133,12 @@ def make_ext4(
             str(blocks),
         ),
         timeout=MKE2FS_TIMEOUT_S,
-        env={"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch), "TZ": "UTC"},
+        env={
+            "SOURCE_DATE_EPOCH": str(epoch),
+            "E2FSPROGS_FAKE_TIME": str(epoch),
+            "MKE2FS_CONFIG": str(MKE2FS_CONFIG),
+            "TZ": "UTC",
+        },
         hint="mke2fs comes with the tools tree: start ringbed through ./ringbed",
     )
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from orchestrator import process
 from orchestrator.errors import BuildError
 from orchestrator.imaging import rootfs
 
@@ -90,3 +92,19 @@ def test_the_file_system_holds_what_it_must_and_suits_an_nvdimm(blocks: int, ino
     size = rootfs.file_system_blocks(blocks, inodes, 0) * rootfs.BLOCK
     assert size % rootfs.ALIGNMENT == 0
     assert size > blocks * rootfs.BLOCK + rootfs.inode_count(inodes) * rootfs.INODE
+
+
+def test_a_file_system_has_the_features_that_are_written_here_whatever_the_host_says(
+    tmp_path: Path,
+) -> None:
+    tree, image = tmp_path / "tree", tmp_path / "image"
+    contents = rootfs.read_tree(write_tree(tree, FILES))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    rootfs.make_ext4(empty, image, contents=contents, label="test", slack_mib=0, epoch=1000)
+    told = process.run(("dumpe2fs", "-h", image), timeout=60).stdout
+    (features,) = re.findall(r"^Filesystem features: +(.*)$", told, re.MULTILINE)
+    assert features == (
+        "ext_attr dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file "
+        "dir_nlink extra_isize metadata_csum"
+    )
