@@ -34,12 +34,12 @@ def _measured(metric: str, largest: float, share: float) -> Threshold:
 
 
 TABLE = (
-    _measured("latency_p50", 0.07358, 0.111),
-    _measured("latency_p99", 0.07951, 0.120),
-    _measured("instructions_per_request", 0.01649, 0.025),
-    _measured("instructions_per_request_user", 0.019051, 0.029),
-    _measured("instructions_per_request_kernel", 0.018048, 0.028),
-    _measured("client_instructions_per_request", 0.009901, 0.015),
+    _measured("latency_p50", 0.102896, 0.155),
+    _measured("latency_p99", 0.220127, 0.331),
+    _measured("instructions_per_request", 0.017617, 0.027),
+    _measured("instructions_per_request_user", 0.045591, 0.069),
+    _measured("instructions_per_request_kernel", 0.023678, 0.036),
+    _measured("client_instructions_per_request", 0.009155, 0.014),
     Threshold(metric="*", clock="virtual", share=0.005, why="default of the virtual clock"),
     Threshold(metric="*", clock="wall", share=0.05, why="default of the wall clock"),
 )
