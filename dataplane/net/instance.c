@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The instance as a whole: its memory, its turn. */
+#include "net/icmp.h"
+#include "net/input.h"
+#include "net/neighbour.h"
+#include "net/route.h"
+#include "net/tcp_parts.h"
+#include "net/tx.h"
+#include "net/udp.h"
+
+static void lay(struct rb_net *net, const struct rb_net_config *config, struct layout *layout)
+{
+	neighbour_lay(&net->neighbours, config, layout);
+	udp_lay(&net->udp, config, layout);
+	tcp_lay(&net->tcp, config, layout);
+}
+
+size_t rb_net_size(const struct rb_net_config *config)
+{
+	struct rb_net counting = {0};
+	struct layout layout = {0};
+	(void)layout_take(&layout, 1, sizeof(struct rb_net));
+	lay(&counting, config, &layout);
+	return layout.used;
+}
+
+struct rb_net *rb_net_init(void *memory, const struct rb_net_config *config, const struct rb_net_ops *ops,
+			   void *context, uint64_t now_ns)
+{
+	struct layout layout = {.base = memory};
+	RB_ASSERT_EQ((uintptr_t)memory % LAYOUT_ALIGN, 0U);
+	struct rb_net *net = layout_take(&layout, 1, sizeof(*net));
+	*net = (struct rb_net){.config = *config, .ops = ops, .context = context, .now_ns = now_ns};
+	lay(net, config, &layout);
+	tx_init(&net->tx);
+	route_init(net);
+	icmp_limit_init(net);
+	neighbour_init(net);
+	udp_init(net);
+	tcp_init(net);
+	neighbour_start(net);
+	return net;
+}
+
+void rb_net_drop(struct rb_net *net)
+{
+	tcp_drop(net);
+	udp_drop(net);
+	tx_drop(net);
+	input_release_flush(net);
+}
+
+void rb_net_advance(struct rb_net *net, uint64_t now_ns)
+{
+	if (now_ns > net->now_ns)
+		net->now_ns = now_ns;
+	neighbour_advance(net);
+	tcp_timer_advance(net);
+}
+
+uint64_t rb_net_deadline_ns(const struct rb_net *net)
+{
+	uint64_t tcp = tcp_timer_deadline_ns(net), neighbours = neighbour_deadline_ns(net);
+	return tcp < neighbours ? tcp : neighbours;
+}
+
+void rb_net_flush(struct rb_net *net)
+{
+	struct tcp *tcp = &net->tcp;
+	for (uint32_t turns = tcp->pending.count; turns > 0; turns--) {
+		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->pending));
+		tcb->flags &= ~(uint32_t)TCP_PENDING;
+		if (__builtin_expect(!tcp_output(net, tcb), 0))
+			tcp_pend(net, tcb); /* no header memory now: with the next flush */
+		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
+			tcp_free(net, tcb);
+	}
+	tcp_close_flush(net);
+	tx_flush(net);
+	input_release_flush(net);
+}
+
+const struct rb_net_counters *rb_net_counters(const struct rb_net *net)
+{
+	return &net->counters;
+}
+
+void rb_net_usage(const struct rb_net *net, struct rb_net_usage *usage)
+{
+	const struct tcp *tcp = &net->tcp;
+	*usage = (struct rb_net_usage){
+		.connections = tcp->tcb_pool.used,
+		.listeners = tcp->listener_pool.used,
+		.udp_sockets = net->udp.used,
+		.send_pieces = tcp->piece_pool.used,
+		.receive_parts = tcp->part_pool.used,
+		.pending = net->neighbours.pending.used,
+		.neighbours = net->neighbours.count,
+	};
+}

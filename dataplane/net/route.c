@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/route.h"
+
+#include "net/ip.h"
+#include "net/neighbour.h"
+
+#include <errno.h>
+
+/* RFC 4007 section 5, as far as unicast on one link tells scopes apart. */
+enum scope { SCOPE_LINK_LOCAL = 2, SCOPE_GLOBAL = 14 };
+
+static const struct rb_ip unspecified;
+
+/* RFC 4291 appendix A: the interface identifier is the MAC address around ff:fe, universal/local bit inverted. */
+static struct rb_ip link_local_from(const uint8_t mac[6])
+{
+	return (struct rb_ip){
+		.bytes = {0xfe, 0x80, [8] = mac[0] ^ 0x02, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]}};
+}
+
+static bool have6(const struct addresses *own, const struct rb_ip *ip)
+{
+	for (uint32_t i = 0; i < own->ip6_count; i++) {
+		if (ip_equal(&own->ip6[i], ip))
+			return true;
+	}
+	return false;
+}
+
+void route_init(struct rb_net *net)
+{
+	const struct rb_net_config *config = &net->config;
+	struct addresses *own = &net->addresses;
+	*own = (struct addresses){.ip4 = config->ip4};
+	own->ip4_mask = config->ip4_prefix == 0 ? 0 : UINT32_MAX << (32 - config->ip4_prefix);
+	/* RFC 3021: a network of two has no broadcast address, nor has one of one. */
+	if (config->ip4 != 0 && config->ip4_prefix < 31) {
+		own->ip4_broadcast = config->ip4 | ~own->ip4_mask;
+		own->ip4_network = config->ip4 & own->ip4_mask;
+	}
+	for (unsigned i = 0; i < RB_NET_IP6_ADDRESSES_MAX; i++) {
+		if (!ip_equal(&config->ip6[i], &unspecified))
+			own->ip6[own->ip6_count++] = config->ip6[i];
+	}
+	struct rb_ip formed = link_local_from(config->mac);
+	if (config->ip6_link_local && !have6(own, &formed))
+		own->ip6[own->ip6_count++] = formed;
+}
+
+bool address_is_ours(const struct rb_net *net, const struct rb_ip *ip)
+{
+	if (ip_is4(ip))
+		return net->addresses.ip4 != 0 && ip_to4(ip) == net->addresses.ip4;
+	return have6(&net->addresses, ip);
+}
+
+static bool is_loopback6(const struct rb_ip *ip)
+{
+	return ip->words[0] == 0 && ip->words[1] == __builtin_bswap64(1);
+}
+
+bool address_is_unicast(const struct rb_net *net, const struct rb_ip *ip)
+{
+	if (ip_is4(ip))
+		return address_is_unicast4(net, ip_to4(ip));
+	return !ip6_is_group(ip) && !is_loopback6(ip) && !ip_equal(ip, &unspecified);
+}
+
+/* How many leading bits are the same. */
+static unsigned common_prefix(const struct rb_ip *a, const struct rb_ip *b)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t differ = __builtin_bswap64(a->words[i] ^ b->words[i]);
+		if (differ != 0)
+			return 64 * i + (unsigned)__builtin_clzll(differ);
+	}
+	return 128;
+}
+
+static bool on_link4(const struct addresses *own, uint32_t ip)
+{
+	return own->ip4 != 0 && (((ip ^ own->ip4) & own->ip4_mask) == 0 || ip4_is_group(ip) || ip == UINT32_MAX);
+}
+
+static bool on_link6(const struct rb_net *net, const struct rb_ip *ip)
+{
+	const struct addresses *own = &net->addresses;
+	if (ip6_is_link_local(ip) || ip6_is_group(ip))
+		return true;
+	for (uint32_t i = 0; i < own->ip6_count; i++) {
+		if (!ip6_is_link_local(&own->ip6[i]) && common_prefix(&own->ip6[i], ip) >= net->config.ip6_prefix)
+			return true;
+	}
+	return false;
+}
+
+bool address_is_on_link(const struct rb_net *net, const struct rb_ip *ip)
+{
+	return ip_is4(ip) ? on_link4(&net->addresses, ip_to4(ip)) : on_link6(net, ip);
+}
+
+/* RFC 4291 2.5.6, 2.7: the scope of a group is in its second byte. */
+static unsigned scope_of(const struct rb_ip *ip)
+{
+	if (ip6_is_group(ip))
+		return ip->bytes[1] & 0x0f;
+	return ip6_is_link_local(ip) ? SCOPE_LINK_LOCAL : SCOPE_GLOBAL;
+}
+
+/* RFC 6724 section 5, rules 2 and 8: is `a` a better source than `b`? The others do not tell our addresses apart. */
+static bool is_better_source(const struct rb_ip *a, const struct rb_ip *b, const struct rb_ip *remote)
+{
+	unsigned scope_a = scope_of(a), scope_b = scope_of(b), scope = scope_of(remote);
+	if (scope_a < scope_b)
+		return scope_a >= scope;
+	if (scope_b < scope_a)
+		return scope_b < scope;
+	return common_prefix(a, remote) > common_prefix(b, remote);
+}
+
+bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct rb_ip *source)
+{
+	const struct addresses *own = &net->addresses;
+	const struct rb_ip *best = NULL;
+	for (uint32_t i = 0; i < own->ip6_count; i++) {
+		if (best == NULL || is_better_source(&own->ip6[i], best, remote))
+			best = &own->ip6[i];
+	}
+	/* A link-local address means nothing beyond the link. */
+	if (best == NULL || (scope_of(best) == SCOPE_LINK_LOCAL && !on_link6(net, remote)))
+		return false;
+	*source = *best;
+	return true;
+}
+
+static int choose_source(const struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local,
+			 struct route *route)
+{
+	if (local != NULL && !rb_ip_is_any(local)) {
+		if (ip_is4(local) != route->is4 || !address_is_ours(net, local))
+			return -EADDRNOTAVAIL;
+		bool too_small = !route->is4 && ip6_is_link_local(local) && !on_link6(net, remote);
+		route->local = *local;
+		return too_small ? -EADDRNOTAVAIL : 0;
+	}
+	if (!route->is4)
+		return route_source6(net, remote, &route->local) ? 0 : -EADDRNOTAVAIL;
+	route->local = ip_from4(net->addresses.ip4);
+	return 0;
+}
+
+/* Is there somebody of that family and address whom we could reach at all? */
+static bool is_elsewhere(const struct rb_net *net, const struct rb_ip *remote, bool is4)
+{
+	if (rb_ip_is_any(remote) || address_is_ours(net, remote))
+		return false;
+	if (is4)
+		return net->addresses.ip4 != 0 && ip_to4(remote) >> 24 != 127;
+	return net->addresses.ip6_count > 0 && !is_loopback6(remote);
+}
+
+/* Where a packet to `remote` goes next; false: there is no way. */
+static bool next_hop(const struct rb_net *net, const struct rb_ip *remote, bool is4, struct rb_ip *hop)
+{
+	*hop = *remote;
+	if (address_is_on_link(net, remote))
+		return true;
+	*hop = is4 ? ip_from4(net->config.ip4_gateway) : net->config.ip6_gateway;
+	return !rb_ip_is_any(hop) && address_is_on_link(net, hop);
+}
+
+int route_find(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
+{
+	struct rb_ip hop;
+	route->is4 = ip_is4(remote);
+	route->mtu = net->config.mtu;
+	if (!is_elsewhere(net, remote, route->is4) || !next_hop(net, remote, route->is4, &hop))
+		return -ENETUNREACH;
+	int status = choose_source(net, remote, local, route);
+	if (status != 0)
+		return status;
+	return neighbour_find(net, &hop, &route->neighbour);
+}

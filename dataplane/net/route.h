@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The own addresses and the way to others, for a host with one port: on the link directly, else through the gateway
+ * (RFC 1122 3.3.1, RFC 4861 5.2); source addresses as RFC 6724 section 5 chooses among those of one interface.
+ */
+#pragma once
+
+#include "net/defs.h"
+
+#include <stdint.h>
+
+struct route {
+	struct rb_ip local; /* source address */
+	uint16_t neighbour; /* next hop; held: neighbour_release() when done */
+	uint16_t mtu;	    /* bytes of an IP packet */
+	bool is4;
+};
+
+/* Fills net->addresses from the configuration. */
+void route_init(struct rb_net *net);
+
+/*
+ * The way to `remote` from `local` (NULL or the unspecified address: chosen). Groups and broadcasts have one too; what
+ * must not talk to them asks address_is_unicast() before. 0, or
+ * -ENETUNREACH: no address of that family, no gateway, or an own or loopback address: nothing here talks to itself;
+ * -EADDRNOTAVAIL: `local` is not ours, or of the other family, or of too small a scope;
+ * -ENOBUFS: no neighbour entry free.
+ */
+int route_find(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route);
+
+/* Is this one of the own unicast addresses? */
+bool address_is_ours(const struct rb_net *net, const struct rb_ip *ip);
+
+/* Is it reached without a gateway? */
+bool address_is_on_link(const struct rb_net *net, const struct rb_ip *ip);
+
+/* Our source address for an IPv6 destination (RFC 6724 section 5). False: none fits. */
+bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct rb_ip *source);
+
+/* Can this be the address of one host elsewhere? Not: unspecified, loopback, groups, broadcasts. */
+bool address_is_unicast(const struct rb_net *net, const struct rb_ip *ip);
+
+/* The same for IPv4, host byte order (RFC 1122 3.2.1.3; 240/4 has never been given out). */
+static inline bool address_is_unicast4(const struct rb_net *net, uint32_t ip)
+{
+	const struct addresses *own = &net->addresses;
+	bool outside = ip - 0x01000000U >= 0xdf000000U || ip >> 24 == 127; /* 0/8; 224/3 */
+	return !outside && ip != own->ip4_broadcast && ip != own->ip4_network;
+}

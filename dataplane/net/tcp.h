@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The state of TCP in an instance, private to net/. What its parts do:
+ *
+ *     tcp_segment.c      a segment's header and options, in
+ *     tcp_input.c        whose it is; the short way of a segment that is just what was expected
+ *     tcp_arrives.c      all others, by the steps of RFC 9293 3.10.7
+ *   segment delivery
+ *     tcp_deliver.c      payload in order, reassembly, SACK blocks to report, the receive window
+ *   credit
+ *     tcp_ack.c          acknowledgements: what is released, round trips, windows
+ *     tcp_scoreboard.c   pieces sacked, lost, sent again (RFC 2018, 6675)
+ *     tcp_recovery.c     loss detection and repair (RFC 5681, 6582, 6675)
+ *     tcp_rack.c         loss detection by time (RFC 8985)
+ *     tcp_congestion.c   the table of congestion controls; tcp_newreno.c, tcp_cubic.c, tcp_dctcp.c
+ *     tcp_timer.c        the timers of a connection over one wheel
+ *     tcp_output.c       what goes out: data, acknowledgements, resets
+ *     tcp_send.c         what the application sends
+ *   connection management
+ *     tcp_listen.c       listeners, and who waits to be accepted
+ *     tcp_open.c         connect; initial sequence numbers, ports, what a handshake agrees to
+ *     tcp_cookie.c       SYN cookies
+ *     tcp_close.c        closing, resets, TIME-WAIT, the end of a TCB
+ *     tcp_event.c        what the application is told
+ *     tcp_record.c       export and import
+ *     tcp_state.c        layout, beginning and end of it all
+ */
+#pragma once
+
+#include "base/wheel.h"
+#include "net/flow.h"
+#include "net/net.h"
+#include "net/pool.h"
+#include "net/tcb.h"
+
+enum {
+	TCP_TICK_NS = 16000,
+	TCP_LISTENER_CHAINS = 1024, /* hash chains by port */
+};
+
+/* A list through order_prev and order_next of the cold parts, oldest first. */
+struct tcp_order {
+	uint32_t head, tail, count;
+};
+
+struct tcp_listener {
+	struct rb_endpoint local;
+	uint64_t cookie;
+	uint32_t generation;
+	uint32_t next;	/* in its chain */
+	bool used, any; /* any: at all addresses of the port */
+	uint8_t congestion;
+	uint32_t options; /* TCP_NODELAY, TCP_KEEPALIVE for its connections */
+	uint32_t user_timeout_us;
+	struct tcp_order half_open; /* SYN-RECEIVED, and established ones that nobody has accepted */
+	uint32_t syn_received;	    /* those of them in SYN-RECEIVED: the backlog */
+	uint64_t cookies_until_ns;  /* until then, cookies that it has sent may come back */
+};
+
+/* A ring of connections, each in it at most once, so that it cannot overflow. */
+struct tcp_ring {
+	uint32_t *slots;
+	uint32_t mask, first, count;
+};
+
+struct tcp {
+	struct tcb *tcbs;
+	struct tcb_cold *colds;
+	struct tcp_piece *pieces;
+	struct tcp_part *parts;
+	struct tcp_listener *listeners;
+	uint32_t *chains; /* heads of listeners by port */
+	struct pool tcb_pool, piece_pool, part_pool, listener_pool;
+	struct flow_table flows;
+	struct flow_secret flow_secret;
+	struct rb_wheel wheel;
+
+	uint64_t start_ns; /* tick 0 */
+	uint64_t tick;	   /* now */
+	uint32_t now_us;   /* now, wraps */
+	uint32_t ts_now;   /* the timestamp clock: milliseconds, to which each connection adds its offset */
+
+	struct tcp_ring pending; /* what the flush has to look at */
+	struct tcp_ring ready;	 /* what has events */
+	bool starved;		 /* somebody was refused for want of pieces */
+	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
+	struct tcp_order time_wait;
+	uint32_t port_next; /* RFC 6056 3.3.3 */
+
+	uint8_t iss_key[16], port_key[16], cookie_key[16], ts_key[16];
+	/* RFC 5961 7: at most so many challenge ACKs per second, the number drawn anew each time (RFC 5961 is silent,
+	 * but a fixed one is a side channel: Y. Cao et al., USENIX Security 2016) */
+	uint32_t challenges_left;
+	uint64_t challenges_until_ns;
+};
+
+static inline void tcp_ring_put(struct tcp_ring *ring, uint32_t index)
+{
+	ring->slots[(ring->first + ring->count++) & ring->mask] = index;
+}
+
+static inline uint32_t tcp_ring_take(struct tcp_ring *ring)
+{
+	uint32_t index = ring->slots[ring->first & ring->mask];
+	ring->first++;
+	ring->count--;
+	return index;
+}

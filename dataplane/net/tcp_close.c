@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The end of connections. A TCB is freed when three have let go of it: the protocol (state CLOSED), the application
+ * (TCP_ORPHAN) and the rings, in which its index may still lie; whoever is last frees it.
+ */
+#include "net/handle.h"
+#include "net/input.h"
+#include "net/neighbour.h"
+#include "net/tcp_handle.h"
+#include "net/udp.h"
+
+#include <errno.h>
+
+void tcp_release_pieces(struct rb_net *net, struct tcb *tcb)
+{
+	while (tcb->tx_head != TCP_NONE) {
+		uint32_t index = tcb->tx_head;
+		tcb->tx_head = tcp_piece(net, index)->next;
+		pool_put(&net->tcp.piece_pool, index);
+	}
+	tcb->tx_tail = tcb->tx_next = TCP_NONE;
+	tcb->flags &= ~((uint32_t)TCP_SCOREBOARD | TCP_RECOVERY | TCP_LOSS);
+	tcb->snd_end = tcb->snd_nxt = tcb->snd_una;
+}
+
+void tcp_free(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t index = tcp_index(net, tcb);
+	if (tcb->state != TCP_CLOSED || !(tcb->flags & (uint32_t)TCP_ORPHAN) ||
+	    (tcb->flags & (TCP_READY | TCP_PENDING | TCP_FINISHED)))
+		return;
+	tcp_deliver_drop(net, tcb);
+	tcp_release_pieces(net, tcb);
+	rb_wheel_cancel(&net->tcp.wheel, index);
+	tcb->flags = 0;
+	pool_put(&net->tcp.tcb_pool, index);
+}
+
+/* The protocol lets go: the 4-tuple is free. */
+static void leave(struct rb_net *net, struct tcb *tcb)
+{
+	if (tcb->state == TCP_TIME_WAIT)
+		tcp_order_remove(net, &net->tcp.time_wait, tcb);
+	else
+		tcp_listener_leave(net, tcb);
+	flow_remove(&net->tcp.flows, tcp_hash(net, tcb), tcp_index(net, tcb));
+	neighbour_release(net, tcb->neighbour);
+	tcp_timer_stop(tcb);
+	rb_wheel_cancel(&net->tcp.wheel, tcp_index(net, tcb));
+	tcp_release_pieces(net, tcb);
+	tcb->state = TCP_CLOSED;
+	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
+}
+
+void tcp_finish(struct rb_net *net, struct tcb *tcb, int status)
+{
+	if (tcb->flags & (uint32_t)TCP_ORPHAN)
+		return;
+	tcp_cold(net, tcb)->status = status;
+	tcb->flags |= TCP_FINISHED;
+	tcp_ready(net, tcb);
+}
+
+void tcp_end(struct rb_net *net, struct tcb *tcb, int status)
+{
+	bool told = tcb->flags & TCP_FINISHED; /* in TIME-WAIT, and the event not yet taken */
+	leave(net, tcb);
+	if (!(tcb->flags & TCP_KNOWN)) { /* nobody has heard of it */
+		tcb->flags &= ~(uint32_t)TCP_KNOCKING;
+		tcb->flags |= (uint32_t)TCP_ORPHAN;
+		tcp_free(net, tcb);
+	} else if (tcb->flags & (uint32_t)TCP_ORPHAN) {
+		tcp_free(net, tcb);
+	} else if (!told) {
+		tcp_finish(net, tcb, status);
+	}
+}
+
+void tcp_time_wait(struct rb_net *net, struct tcb *tcb)
+{
+	tcp_listener_leave(net, tcb);
+	tcb->state = TCP_TIME_WAIT;
+	tcp_order_append(net, &net->tcp.time_wait, tcb);
+	tcb->flags |= TCP_SLOW;
+	tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
+	if (tcb->flags & TCP_KNOWN)
+		tcp_finish(net, tcb, 0);
+}
+
+void tcp_close_flush(struct rb_net *net)
+{
+	for (uint32_t count = net->tcp.closed.count; count > 0; count--) {
+		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&net->tcp.closed));
+		tcp_deliver_drop(net, tcb);
+		tcb->flags &= ~(uint32_t)TCP_FINISHED;
+		tcp_free(net, tcb);
+	}
+}
+
+/* The FIN is a piece of its own at the end of the stream. Each connection has one in reserve (tcp_lay()). */
+static void queue_fin(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t index = pool_get(&net->tcp.piece_pool);
+	RB_ASSERT_NE(index, POOL_NONE);
+	*tcp_piece(net, index) = (struct tcp_piece){.seq = tcb->snd_end, .next = TCP_NONE, .flags = TCP_PIECE_FIN};
+	if (tcb->tx_tail == TCP_NONE)
+		tcb->tx_head = index;
+	else
+		tcp_piece(net, tcb->tx_tail)->next = index;
+	tcb->tx_tail = index;
+	if (tcb->tx_next == TCP_NONE)
+		tcb->tx_next = index;
+	tcb->flags |= TCP_FIN_QUEUED;
+	tcp_pend(net, tcb);
+}
+
+/* What the application will not read any more. */
+static void stop_reading(struct rb_net *net, struct tcb *tcb)
+{
+	tcp_deliver_drop(net, tcb);
+	tcb->rcv_space = tcp_cold(net, tcb)->rcv_window;
+	tcb->flags |= TCP_DISCARD;
+	tcb->flags &= ~(uint32_t)TCP_ENDED;
+	/* a peer that never closes must not hold us for ever */
+	if (tcb->state == TCP_FIN_WAIT_2)
+		tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
+	tcp_ready(net, tcb); /* CLOSED may have waited for what was held */
+	tcp_pend(net, tcb);
+}
+
+static int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_net_close how)
+{
+	bool over = tcb->state == TCP_CLOSED || tcb->state == TCP_TIME_WAIT;
+	if (how == RB_NET_CLOSE_ABORT) {
+		if (over) {
+			stop_reading(net, tcb);
+			return 0;
+		}
+		if (tcb->state != TCP_SYN_SENT) /* RFC 9293 3.10.5 */
+			tcp_output_reset(net, tcb);
+		tcp_end(net, tcb, -ECONNABORTED);
+		return 0;
+	}
+	/* in SYN-SENT, too: what was queued goes out when the connection is there (RFC 9293 3.10.4 would drop it) */
+	if (!over && !(tcb->flags & TCP_FIN_QUEUED))
+		queue_fin(net, tcb);
+	if (how == RB_NET_CLOSE_BOTH && !(tcb->flags & TCP_DISCARD))
+		stop_reading(net, tcb);
+	return 0;
+}
+
+int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how)
+{
+	switch (handle_kind(handle)) {
+	case HANDLE_LISTENER:
+		return tcp_unlisten(net, handle);
+	case HANDLE_UDP:
+		return udp_close(net, handle);
+	default:
+		break;
+	}
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL || !(tcb->flags & TCP_ACCEPTED))
+		return -EBADF;
+	if (how != RB_NET_CLOSE_BOTH && how != RB_NET_CLOSE_WRITE && how != RB_NET_CLOSE_ABORT)
+		return -EINVAL;
+	return connection_close(net, tcb, how);
+}
+
+int rb_net_reject(struct rb_net *net, rb_net_handle handle)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL || (tcb->flags & TCP_ACCEPTED) || !(tcb->flags & TCP_KNOWN))
+		return -EBADF;
+	tcb->flags |= (uint32_t)TCP_ORPHAN;
+	tcb->flags &= ~(uint32_t)TCP_FINISHED;
+	if (tcb->state == TCP_CLOSED) {
+		tcp_free(net, tcb);
+		return 0;
+	}
+	tcp_output_reset(net, tcb);
+	tcp_end(net, tcb, -ECONNABORTED);
+	return 0;
+}

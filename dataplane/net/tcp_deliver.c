@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Segment delivery: the payload of segments as parts that refer to packet buffers. Parts in order hang in a ring at
+ * rx_tail, oldest first, until the application has given their bytes back; parts beyond a gap lie sorted in a list at
+ * ooo_head, never overlapping, until the gap closes. What SACK reports is read off that list (RFC 2018).
+ */
+#include "net/input.h"
+#include "net/tcp_handle.h"
+#include "net/tcp_parts.h"
+
+#include <errno.h>
+
+/* A part for `length` bytes of the segment, which begin at `seq`; TCP_NONE: the pool is empty. */
+static uint32_t part_make(struct rb_net *net, const struct tcp_segment *segment, uint32_t seq, uint32_t length)
+{
+	uint32_t index = pool_get(&net->tcp.part_pool);
+	if (__builtin_expect(index == POOL_NONE, 0)) {
+		net->counters.tcp_parts_full++;
+		return TCP_NONE;
+	}
+	const struct rb_net_packet *packet = segment->ip->packet;
+	const uint8_t *data = segment->data + (seq - segment->seq);
+	*tcp_part(net, index) = (struct tcp_part){
+		.buffer = packet->buffer,
+		.data = (uintptr_t)data,
+		.seq = seq,
+		.next = TCP_NONE,
+		.offset = (uint16_t)(data - packet->data),
+		.length = (uint16_t)length,
+	};
+	return index;
+}
+
+static void part_free(struct rb_net *net, uint32_t index)
+{
+	input_release(net, tcp_part(net, index)->buffer);
+	pool_put(&net->tcp.part_pool, index);
+}
+
+/* Appends to the ring of what is in order; the application will be told. */
+static void part_append(struct rb_net *net, struct tcb *tcb, uint32_t index)
+{
+	struct tcp_part *part = tcp_part(net, index);
+	if (tcb->rx_tail == TCP_NONE) {
+		part->next = index;
+	} else {
+		struct tcp_part *tail = tcp_part(net, tcb->rx_tail);
+		part->next = tail->next;
+		tail->next = index;
+	}
+	tcb->rx_tail = index;
+	if (tcb->rx_event == TCP_NONE)
+		tcb->rx_event = index;
+	tcb->rcv_nxt += part->length;
+	tcb->rcv_space -= part->length;
+	tcp_ready(net, tcb);
+}
+
+bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+{
+	uint32_t index = part_make(net, segment, segment->seq, segment->length);
+	if (index == TCP_NONE)
+		return false;
+	part_append(net, tcb, index);
+	return true;
+}
+
+/*
+ * Reassembly.
+ */
+
+/* RFC 2018 4: the block that this segment made or joined is reported first; blocks it swallowed are no more. */
+static void sack_remember(struct tcb_cold *cold, struct tcp_range range)
+{
+	struct tcp_range kept[TCP_SACK_BLOCKS_MAX] = {range};
+	unsigned count = 1;
+	for (unsigned i = 0; i < cold->sack_count && count < TCP_SACK_BLOCKS_MAX; i++) {
+		struct tcp_range old = cold->reported[i];
+		if (seq_lt(old.right, range.left) || seq_lt(range.right, old.left))
+			kept[count++] = old;
+	}
+	memcpy(cold->reported, kept, sizeof(kept));
+	cold->sack_count = (uint8_t)count;
+}
+
+/* The contiguous run of parts around `index`, whose run begins at `run_left`. */
+static struct tcp_range run_around(struct rb_net *net, uint32_t index, uint32_t run_left)
+{
+	struct tcp_range run = {.left = run_left};
+	for (uint32_t at = index;; at = tcp_part(net, at)->next) {
+		const struct tcp_part *part = tcp_part(net, at);
+		run.right = part->seq + part->length;
+		if (part->next == TCP_NONE || tcp_part(net, part->next)->seq != run.right)
+			return run;
+	}
+}
+
+/* Where a range fits into the sorted list. */
+struct place {
+	uint32_t before;   /* the last part that begins at or before it, or TCP_NONE */
+	uint32_t run_left; /* where the contiguous run that ends with `before` begins */
+};
+
+static struct place place_find(struct rb_net *net, const struct tcb_cold *cold, uint32_t seq)
+{
+	struct place place = {.before = TCP_NONE, .run_left = seq};
+	uint32_t end = 0;
+	for (uint32_t at = cold->ooo_head; at != TCP_NONE; at = tcp_part(net, at)->next) {
+		const struct tcp_part *part = tcp_part(net, at);
+		if (seq_lt(seq, part->seq))
+			break;
+		if (place.before == TCP_NONE || part->seq != end)
+			place.run_left = part->seq;
+		end = part->seq + part->length;
+		place.before = at;
+	}
+	return place;
+}
+
+static uint32_t *place_link(struct rb_net *net, struct tcb_cold *cold, uint32_t before)
+{
+	return before == TCP_NONE ? &cold->ooo_head : &tcp_part(net, before)->next;
+}
+
+/* Keeps a segment that lies beyond a gap. Returns whether its buffer is kept. */
+static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold,
+			   const struct tcp_segment *segment)
+{
+	uint32_t left = segment->seq, right = segment->seq + segment->length;
+	struct place place = place_find(net, cold, left);
+
+	if (place.before != TCP_NONE) {
+		const struct tcp_part *before = tcp_part(net, place.before);
+		uint32_t end = before->seq + before->length;
+		if (seq_le(right, end)) {
+			/* RFC 2883 4: nothing of it is new */
+			cold->duplicate = (struct tcp_range){left, right};
+			net->counters.tcp_duplicates++;
+			return false;
+		}
+		if (seq_lt(left, end))
+			left = end;
+		if (end != left)
+			place.run_left = left;
+	}
+	/* parts that it covers whole go; one that it covers in part keeps its bytes */
+	uint32_t *link = place_link(net, cold, place.before);
+	while (*link != TCP_NONE) {
+		uint32_t index = *link;
+		struct tcp_part *after = tcp_part(net, index);
+		if (seq_le(right, after->seq))
+			break;
+		if (seq_lt(right, after->seq + after->length)) {
+			right = after->seq;
+			break;
+		}
+		*link = after->next;
+		cold->ooo_bytes -= after->length;
+		part_free(net, index);
+	}
+	uint32_t index = part_make(net, segment, left, right - left);
+	if (index == TCP_NONE)
+		return false;
+	tcp_part(net, index)->next = *link;
+	*link = index;
+	cold->ooo_bytes += right - left;
+	tcb->flags |= TCP_OUT_OF_ORDER;
+	sack_remember(cold, run_around(net, index, place.run_left));
+	net->counters.tcp_out_of_order++;
+	return true;
+}
+
+/* Moves what has come into order from the list to the ring. */
+static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
+{
+	while (cold->ooo_head != TCP_NONE) {
+		uint32_t index = cold->ooo_head;
+		struct tcp_part *part = tcp_part(net, index);
+		if (seq_lt(tcb->rcv_nxt, part->seq))
+			break;
+		cold->ooo_head = part->next;
+		cold->ooo_bytes -= part->length;
+		uint32_t known = tcb->rcv_nxt - part->seq;
+		if (known >= part->length) {
+			part_free(net, index);
+			continue;
+		}
+		part->seq += known;
+		part->data += known;
+		part->offset = (uint16_t)(part->offset + known);
+		part->length = (uint16_t)(part->length - known);
+		part_append(net, tcb, index);
+	}
+	unsigned count = 0;
+	for (unsigned i = 0; i < cold->sack_count; i++) {
+		if (seq_lt(tcb->rcv_nxt, cold->reported[i].left))
+			cold->reported[count++] = cold->reported[i];
+	}
+	cold->sack_count = (uint8_t)count;
+	if (cold->ooo_head == TCP_NONE)
+		tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
+}
+
+/* RFC 2883 4: reports what came twice. */
+static void report_duplicate(struct tcb *tcb, struct tcb_cold *cold, uint32_t left, uint32_t right)
+{
+	if ((tcb->flags & TCP_HAS_SACK) && seq_lt(left, right))
+		cold->duplicate = (struct tcp_range){left, right};
+}
+
+/* Takes bytes that nobody will read, in order (RFC 9293 3.6.1: a full close of the application). */
+static void discard(struct tcb *tcb, uint32_t bytes)
+{
+	tcb->rcv_nxt += bytes;
+}
+
+static bool deliver_in_order(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, struct tcp_segment *segment)
+{
+	if (tcb->flags & TCP_DISCARD) {
+		discard(tcb, segment->length);
+		return false;
+	}
+	if (!tcp_deliver_next(net, tcb, segment))
+		return false;
+	if (cold->ooo_head != TCP_NONE) {
+		close_gap(net, tcb, cold);
+		/* RFC 5681 4.2: a segment that fills a gap is acknowledged at once */
+		tcb->flags |= TCP_ACK_NOW;
+	}
+	return true;
+}
+
+unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	uint32_t old = tcb->rcv_nxt - segment->seq, rcv_nxt = tcb->rcv_nxt;
+	bool kept = false, fin = segment->flags & TCP_FIN;
+	uint32_t end = segment->seq + segment->length; /* before the FIN */
+
+	if (segment->length == 0 && !fin)
+		return TCP_DELIVERY_DROPPED;
+	tcp_pend(net, tcb);
+	if (seq_lt(segment->seq, tcb->rcv_nxt)) {
+		uint32_t cut = old < segment->length ? old : segment->length;
+		report_duplicate(tcb, cold, segment->seq, segment->seq + cut);
+		segment->seq += cut;
+		segment->data += cut;
+		segment->length -= cut;
+		tcb->flags |= TCP_ACK_NOW;
+	}
+	if (segment->length > 0 && segment->seq == tcb->rcv_nxt)
+		kept = deliver_in_order(net, tcb, cold, segment);
+	else if (segment->length > 0 && !(tcb->flags & TCP_DISCARD))
+		kept = keep_for_later(net, tcb, cold, segment);
+	if (tcb->rcv_nxt == rcv_nxt || segment->length == 0) {
+		/* RFC 5681 4.2: out of order, or a duplicate: at once */
+		tcb->flags |= TCP_ACK_NOW;
+	} else {
+		tcb->flags |= TCP_ACK_DELAYED;
+		if (tcb->unacknowledged < 2)
+			tcb->unacknowledged++;
+	}
+	if (fin && end == tcb->rcv_nxt && !(tcb->flags & TCP_FIN_RECEIVED)) {
+		tcb->rcv_nxt++;
+		tcb->flags |= TCP_FIN_RECEIVED | TCP_ACK_NOW | TCP_SLOW;
+		return TCP_DELIVERY_FIN | (kept ? TCP_DELIVERY_KEPT : 0U);
+	}
+	return kept ? TCP_DELIVERY_KEPT : TCP_DELIVERY_DROPPED;
+}
+
+/*
+ * What is told to the peer.
+ */
+
+unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *blocks, unsigned max)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	unsigned count = 0;
+	if (cold->duplicate.left != cold->duplicate.right && count < max) {
+		blocks[count++] = cold->duplicate;
+		cold->duplicate.right = cold->duplicate.left;
+	}
+	for (unsigned i = 0; i < cold->sack_count && count < max; i++)
+		blocks[count++] = cold->reported[i];
+	return count;
+}
+
+/* RFC 9293 3.8.6.2.2: offer more only when it is a full segment or half the window more. */
+static inline bool worth_offering(const struct rb_net *net, const struct tcb *tcb, uint32_t more)
+{
+	uint32_t half = net->config.receive_window / 2;
+	return more >= (half < tcb->mss ? half : tcb->mss);
+}
+
+uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t offered = seq_lt(tcb->rcv_nxt, tcb->rcv_adv) ? tcb->rcv_adv - tcb->rcv_nxt : 0;
+	if (tcb->rcv_space > offered && worth_offering(net, tcb, tcb->rcv_space - offered)) {
+		/* what the scale cuts off is not offered; what was offered stays */
+		uint32_t window = tcb->rcv_space >> tcp_rcv_scale(tcb) << tcp_rcv_scale(tcb);
+		if (window > offered) {
+			tcb->rcv_adv = tcb->rcv_nxt + window;
+			return window;
+		}
+	}
+	return offered;
+}
+
+bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb)
+{
+	uint32_t offered = seq_lt(tcb->rcv_nxt, tcb->rcv_adv) ? tcb->rcv_adv - tcb->rcv_nxt : 0;
+	if (tcb->rcv_space <= offered)
+		return false;
+	/* a segment of its own for it only when the peer may be about to run out, or every two segments */
+	uint32_t more = tcb->rcv_space - offered, half = net->config.receive_window / 2;
+	uint32_t two = 2U * tcb->mss;
+	return more >= (half < two ? half : two);
+}
+
+void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	while (cold->ooo_head != TCP_NONE) {
+		uint32_t index = cold->ooo_head;
+		cold->ooo_head = tcp_part(net, index)->next;
+		part_free(net, index);
+	}
+	while (tcb->rx_tail != TCP_NONE) {
+		uint32_t index = tcp_part(net, tcb->rx_tail)->next;
+		tcp_part(net, tcb->rx_tail)->next = tcp_part(net, index)->next;
+		if (index == tcb->rx_tail)
+			tcb->rx_tail = TCP_NONE;
+		part_free(net, index);
+	}
+	tcb->rx_event = TCP_NONE;
+	cold->ooo_bytes = 0;
+	cold->sack_count = 0;
+	tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
+}
+
+/* Gives back `bytes` of the oldest part; the part goes when these are its last. */
+static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+{
+	uint32_t index = tcp_part(net, tcb->rx_tail)->next;
+	struct tcp_part *part = tcp_part(net, index);
+	if (bytes < part->length) {
+		part->length = (uint16_t)(part->length - bytes);
+		part->seq += bytes;
+		part->data += bytes;
+		part->offset = (uint16_t)(part->offset + bytes);
+		return;
+	}
+	tcp_part(net, tcb->rx_tail)->next = part->next;
+	if (index == tcb->rx_tail)
+		tcb->rx_tail = TCP_NONE;
+	part_free(net, index);
+}
+
+/* Were so many bytes told to the application and not given back? */
+static bool were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+{
+	if (tcb->rx_tail == TCP_NONE)
+		return bytes == 0;
+	uint32_t at = tcp_part(net, tcb->rx_tail)->next;
+	do {
+		const struct tcp_part *part = tcp_part(net, at);
+		if (at == tcb->rx_event)
+			return bytes == 0;
+		if (bytes <= part->length)
+			return true;
+		bytes -= part->length;
+		at = part->next;
+	} while (at != tcp_part(net, tcb->rx_tail)->next);
+	return false;
+}
+
+int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL)
+		return -EBADF;
+	if (!were_told(net, tcb, bytes))
+		return -EINVAL;
+	tcb->rcv_space += bytes;
+	while (bytes > 0) {
+		uint32_t first = tcp_part(net, tcp_part(net, tcb->rx_tail)->next)->length;
+		uint32_t now = bytes < first ? bytes : first;
+		give_back(net, tcb, now);
+		bytes -= now;
+	}
+	if (tcp_window_opened(net, tcb))
+		tcp_pend(net, tcb);
+	if (__builtin_expect((tcb->flags & TCP_FINISHED) != 0, 0))
+		tcp_ready(net, tcb); /* CLOSED waits for the last byte to be given back */
+	return 0;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the application is told. Nothing is queued: a connection with news is in the ring `ready` once, and its events
+ * are made from its state when they are taken. So events can neither overflow nor come out of order.
+ */
+#include "net/tcp_handle.h"
+#include "net/udp.h"
+
+/* Nothing that the application was told of is still with it. */
+static bool all_given_back(struct rb_net *net, const struct tcb *tcb)
+{
+	return tcb->rx_tail == TCP_NONE || tcp_part(net, tcb->rx_tail)->next == tcb->rx_event;
+}
+
+static bool knock(struct tcb *tcb, struct rb_net_event *event)
+{
+	tcb->flags = (tcb->flags & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
+	event->bits = RB_NET_KNOCK; /* the cookie is the listener's until it is accepted */
+	return true;
+}
+
+/* The last event; the application's buffers go with the flush that follows. */
+static void finished(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	bool opened = tcb->flags & TCP_OPENING;
+	event->bits |= opened ? RB_NET_CONNECTED : RB_NET_CLOSED;
+	event->status = cold->status;
+	/* FINISHED stays until the flush, so that nobody frees what the ring `closed` names */
+	tcb->flags |= (uint32_t)TCP_ORPHAN;
+	tcp_ring_put(&net->tcp.closed, tcp_index(net, tcb));
+}
+
+static void received(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
+{
+	uint32_t index = tcb->rx_event;
+	const struct tcp_part *part = tcp_part(net, index);
+	event->bits |= RB_NET_RECEIVED;
+	event->buffer = part->buffer;
+	event->data = (const uint8_t *)(uintptr_t)part->data;
+	event->offset = part->offset;
+	event->length = part->length;
+	tcb->rx_event = index == tcb->rx_tail ? TCP_NONE : part->next;
+}
+
+/* Fills one event with what is due now. False: nothing is. */
+static bool next_event(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
+{
+	uint32_t flags = tcb->flags;
+
+	*event = (struct rb_net_event){.handle = tcp_handle_of(net, tcb), .cookie = tcb->cookie};
+	if (__builtin_expect((flags & (uint32_t)TCP_ORPHAN) != 0, 0))
+		return false;
+	if (__builtin_expect((flags & TCP_KNOCKING) != 0, 0))
+		return knock(tcb, event);
+	if (!(flags & (TCP_ACCEPTED | TCP_FINISHED)))
+		return false;
+	if (flags & TCP_OPENED)
+		event->bits |= RB_NET_CONNECTED;
+	if (tcb->sent > 0) {
+		event->bits |= RB_NET_SENT;
+		event->sent = tcb->sent;
+		tcb->sent = 0;
+	}
+	if (tcb->rx_event != TCP_NONE && (flags & TCP_ACCEPTED))
+		received(net, tcb, event);
+	tcb->flags = flags & ~(uint32_t)TCP_OPENED;
+	if (__builtin_expect((flags & (TCP_ENDED | TCP_FINISHED | TCP_REFUSED)) != 0, 0)) {
+		if ((flags & (TCP_REFUSED | TCP_FINISHED)) == TCP_REFUSED && tcp_send_room(net, tcb)) {
+			event->bits |= RB_NET_WRITABLE;
+			tcb->flags &= ~(uint32_t)TCP_REFUSED;
+		}
+		if ((flags & TCP_ENDED) && tcb->rx_event == TCP_NONE) {
+			event->bits |= RB_NET_FIN;
+			tcb->flags &= ~(uint32_t)TCP_ENDED;
+		}
+		if ((flags & TCP_FINISHED) && (tcp_cold(net, tcb)->status != 0 || all_given_back(net, tcb)))
+			finished(net, tcb, event);
+	}
+	return event->bits != 0;
+}
+
+/* Whoever was refused for want of pieces may have no acknowledgement of its own to wait for. */
+static void wake_starved(struct rb_net *net)
+{
+	struct tcp *tcp = &net->tcp;
+	if (tcp->piece_pool.used >= net->config.send_pieces)
+		return;
+	tcp->starved = false;
+	for (uint32_t index = 0; index < tcp->tcb_pool.count; index++) {
+		if (pool_taken(&tcp->tcb_pool, index) && (tcp_tcb(net, index)->flags & TCP_REFUSED))
+			tcp_ready(net, tcp_tcb(net, index));
+	}
+}
+
+unsigned rb_net_events(struct rb_net *net, struct rb_net_event *events, unsigned max)
+{
+	struct tcp *tcp = &net->tcp;
+	unsigned count = 0;
+
+	if (__builtin_expect(tcp->starved, 0))
+		wake_starved(net);
+	for (uint32_t turns = tcp->ready.count; turns > 0 && count < max; turns--) {
+		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->ready));
+		tcb->flags &= ~(uint32_t)TCP_READY;
+		bool more = true;
+		while (count < max && (more = next_event(net, tcb, &events[count]))) {
+			count++;
+			if (tcb->rx_event == TCP_NONE && !(tcb->flags & (TCP_ENDED | TCP_FINISHED | TCP_KNOCKING))) {
+				more = false; /* nearly always: spares a second look */
+				break;
+			}
+		}
+		if (more)
+			tcp_ready(net, tcb);
+		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
+			tcp_free(net, tcb);
+	}
+	while (count < max && udp_event(net, &events[count]))
+		count++;
+	return count;
+}

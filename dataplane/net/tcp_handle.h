@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From handles to connections. */
+#pragma once
+
+#include "net/handle.h"
+#include "net/tcp_parts.h"
+
+/* The connection that the application means, or NULL: the handle is void. */
+static inline struct tcb *tcp_of_handle(struct rb_net *net, rb_net_handle handle)
+{
+	uint32_t index = handle_index(handle);
+	if (handle_kind(handle) != HANDLE_CONNECTION || !pool_taken(&net->tcp.tcb_pool, index))
+		return NULL;
+	struct tcb *tcb = tcp_tcb(net, index);
+	if (tcb->generation != handle_generation(handle) || (tcb->flags & (uint32_t)TCP_ORPHAN))
+		return NULL;
+	return tcb;
+}
+
+static inline rb_net_handle tcp_handle_of(const struct rb_net *net, const struct tcb *tcb)
+{
+	return handle_make(HANDLE_CONNECTION, tcp_index(net, tcb), tcb->generation);
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * How connections begin: the TCB, initial sequence numbers (RFC 6528), source ports (RFC 6056), what a handshake
+ * agrees to.
+ */
+#include "base/siphash.h"
+#include "net/ip4.h"
+#include "net/ip6.h"
+#include "net/neighbour.h"
+#include "net/route.h"
+#include "net/tcp_congestion.h"
+#include "net/tcp_handle.h"
+
+#include <errno.h>
+
+enum {
+	PORT_FIRST = 32768, /* RFC 6056 3.2 asks for a large range; listeners' ports are below */
+	PORTS = 65536 - PORT_FIRST,
+};
+
+static uint64_t keyed_hash(const uint8_t key[16], const struct rb_endpoint *local, const struct rb_endpoint *remote)
+{
+	struct {
+		struct rb_ip ips[2];
+		uint16_t ports[2];
+	} tuple = {.ips = {local->ip, remote->ip}, .ports = {local->port, remote->port}};
+	return rb_siphash(key, &tuple, sizeof(tuple.ips) + sizeof(tuple.ports));
+}
+
+/* RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M by a 4 us clock. */
+uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote)
+{
+	return (uint32_t)(net->now_ns / 4000) + (uint32_t)keyed_hash(net->tcp.iss_key, local, remote);
+}
+
+uint32_t tcp_ts_offset(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote)
+{
+	struct rb_ip pair[2] = {*local, *remote};
+	return (uint32_t)rb_siphash(net->tcp.ts_key, pair, sizeof(pair));
+}
+
+static unsigned ip_header(bool is6)
+{
+	return is6 ? IP6_HEADER : IP4_HEADER;
+}
+
+uint16_t tcp_own_mss(const struct rb_net *net, bool is6)
+{
+	unsigned by_mtu = net->config.mtu - ip_header(is6) - TCP_HEADER;
+	return (uint16_t)(net->config.mss != 0 && net->config.mss < by_mtu ? net->config.mss : by_mtu);
+}
+
+/* RFC 7323 2.3: the least shift by which the whole window can be told. */
+uint8_t tcp_own_scale(const struct rb_net *net)
+{
+	uint8_t scale = 0;
+	while (scale < TCP_SCALE_MAX && net->config.receive_window >> scale > UINT16_MAX)
+		scale++;
+	return scale;
+}
+
+/* When the pool is empty, the oldest connection in TIME-WAIT gives way, if the application is done with it. */
+static uint32_t tcb_get(struct rb_net *net)
+{
+	struct tcp *tcp = &net->tcp;
+	uint32_t index = pool_get(&tcp->tcb_pool);
+	if (index != POOL_NONE)
+		return index;
+	if (tcp->time_wait.head != TCP_NONE) {
+		struct tcb *oldest = tcp_tcb(net, tcp->time_wait.head);
+		if ((oldest->flags & (uint32_t)TCP_ORPHAN) &&
+		    !(oldest->flags & (TCP_READY | TCP_PENDING | TCP_FINISHED))) {
+			net->counters.tcp_time_wait_reused++;
+			tcp_end(net, oldest, 0);
+			return pool_get(&tcp->tcb_pool);
+		}
+	}
+	net->counters.tcp_connections_full++;
+	return POOL_NONE;
+}
+
+static uint32_t fold(const struct rb_ip *ip)
+{
+	return load32(ip->bytes) ^ load32(ip->bytes + 4) ^ load32(ip->bytes + 8) ^ load32(ip->bytes + 12);
+}
+
+struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote, int *error)
+{
+	struct tcp *tcp = &net->tcp;
+	struct route route;
+	*error = route_find(net, &remote->ip, &local->ip, &route);
+	if (*error != 0)
+		return NULL;
+	uint32_t index = tcb_get(net);
+	if (index == POOL_NONE) {
+		neighbour_release(net, route.neighbour);
+		*error = -ENOBUFS;
+		return NULL;
+	}
+	struct tcb *tcb = tcp_tcb(net, index);
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	bool is6 = !route.is4;
+
+	*tcb = (struct tcb){
+		.local_ip = is6 ? fold(&route.local) : ip_to4(&route.local),
+		.remote_ip = is6 ? fold(&remote->ip) : ip_to4(&remote->ip),
+		.local_port = local->port,
+		.remote_port = remote->port,
+		.flags = is6 ? TCP_IS_6 : 0,
+		.rcv_space = net->config.receive_window,
+		.generation = handle_next_generation(tcb->generation),
+		.tx_head = TCP_NONE,
+		.tx_tail = TCP_NONE,
+		.tx_next = TCP_NONE,
+		.rx_tail = TCP_NONE,
+		.rx_event = TCP_NONE,
+		.neighbour = route.neighbour,
+		.ts_offset = tcp_ts_offset(net, &route.local, &remote->ip),
+		.rexmt_at = (uint32_t)tcp->tick,
+	};
+	struct rb_endpoint bound = {.ip = route.local, .port = local->port};
+	memset(cold, 0, sizeof(*cold)); /* the padding, too: records are compared */
+	cold->local_ip6 = route.local;
+	cold->remote_ip6 = remote->ip;
+	cold->iss = tcp_iss(net, &bound, remote);
+	cold->rcv_window = net->config.receive_window;
+	cold->listener = TCP_NONE;
+	cold->congestion = (uint8_t)net->config.congestion;
+	cold->ssthresh = UINT32_MAX; /* RFC 5681 3.1: arbitrarily high */
+	cold->peer_mss = is6 ? TCP_MSS_DEFAULT6 : TCP_MSS_DEFAULT;
+	cold->rack_reo_wnd_mult = 1;
+	cold->ooo_head = cold->time_head = cold->time_tail = TCP_NONE;
+	cold->recover = cold->ecn_recover = cold->iss;
+	tcb->snd_una = cold->iss;
+	tcb->snd_nxt = tcb->snd_end = cold->iss + 1; /* the SYN */
+	tcb->mss = cold->peer_mss;
+	flow_insert(&tcp->flows, tcp_hash(net, tcb), index);
+	return tcb;
+}
+
+/*
+ * RFC 9293 3.7.1 with RFC 6691: the peer's MSS counts no options, so those of each segment come off; and not more than
+ * we would offer ourselves, as our link is the peer's.
+ */
+static void agree_mss(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+{
+	enum { MSS_LEAST = 64 }; /* less is an attack on the cost of a segment */
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (segment->mss != 0)
+		cold->peer_mss = segment->mss < MSS_LEAST ? MSS_LEAST : segment->mss;
+	unsigned own = tcp_own_mss(net, tcb->flags & TCP_IS_6), mss = cold->peer_mss < own ? cold->peer_mss : own;
+	if (tcb->flags & TCP_HAS_TIMESTAMPS)
+		mss -= TCP_TIMESTAMPS;
+	tcb->mss = (uint16_t)mss;
+}
+
+void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+{
+	const struct rb_net_config *config = &net->config;
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+
+	cold->irs = segment->seq;
+	tcb->rcv_nxt = segment->seq + 1;
+	tcb->rcv_adv = tcb->rcv_nxt;
+	if (config->timestamps && segment->has_timestamps) {
+		tcb->flags |= TCP_HAS_TIMESTAMPS;
+		tcb->ts_recent = segment->tsval;
+	}
+	if (config->sack && segment->sack_permitted)
+		tcb->flags |= TCP_HAS_SACK;
+	/* RFC 7323 2.2: both or none */
+	cold->scaling = config->window_scaling && segment->scale != TCP_SCALE_NONE;
+	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | tcp_own_scale(net) << 4) : 0;
+	/* more than can be told is not there */
+	uint32_t most = (uint32_t)UINT16_MAX << tcp_rcv_scale(tcb);
+	if (cold->rcv_window > most)
+		tcb->rcv_space = cold->rcv_window = most;
+	/* RFC 3168 6.1.1: a SYN has ECE and CWR, a SYN-ACK ECE alone */
+	uint8_t ecn = segment->flags & (TCP_ECE | TCP_CWR),
+		wanted = segment->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR;
+	if (config->ecn && ecn == wanted)
+		tcb->flags |= TCP_HAS_ECN;
+	agree_mss(net, tcb, segment);
+	/* RFC 7323 2.2: the window of a SYN is not scaled */
+	tcb->snd_wnd = segment->window;
+	tcb->snd_wl1 = segment->seq;
+	cold->snd_max_wnd = tcb->snd_wnd;
+}
+
+void tcp_established(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+
+	if (cold->listener != TCP_NONE)
+		net->tcp.listeners[cold->listener].syn_received--;
+	tcb->state = TCP_ESTABLISHED;
+	tcb->backoff = 0;
+	tcp_timer_stop(tcb);
+	tcp_congestion_start(net, tcb, cold->congestion);
+	/* RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment */
+	tcb->cwnd = cold->syns > 0 ? tcb->mss : tcp_initial_window(net, tcb);
+	tcb->flags &= ~(uint32_t)TCP_SLOW;
+	if (tcb->flags & TCP_KEEPALIVE)
+		tcp_timer_keepalive(net, tcb);
+	neighbour_confirm(net, tcb->neighbour);
+	if (tcb->flags & TCP_OPENING)
+		tcb->flags = (tcb->flags & ~(uint32_t)TCP_OPENING) | TCP_OPENED;
+	else
+		tcb->flags |= TCP_KNOCKING;
+	tcp_ready(net, tcb);
+	if (tcb->tx_next != TCP_NONE)
+		tcp_pend(net, tcb);
+}
+
+/* RFC 6056 3.3.3, algorithm 3: ports follow each other per peer, from a start that only we know. */
+static int choose_port(struct rb_net *net, struct rb_endpoint *local, const struct rb_endpoint *remote)
+{
+	uint32_t offset = (uint32_t)keyed_hash(net->tcp.port_key, local, remote);
+	for (uint32_t i = 0; i < PORTS; i++) {
+		local->port = (uint16_t)(PORT_FIRST + (offset + net->tcp.port_next++) % PORTS);
+		if (tcp_find(net, local, remote) == TCP_NONE &&
+		    tcp_listener_find(net, &local->ip, local->port) == TCP_NONE)
+			return 0;
+	}
+	return -EADDRINUSE;
+}
+
+/* A connection in TIME-WAIT gives way to a new one of ours when timestamps tell them apart (RFC 6191 2). */
+static int reuse_time_wait(struct rb_net *net, uint32_t index)
+{
+	struct tcb *old = tcp_tcb(net, index);
+	if (old->state != TCP_TIME_WAIT || !(old->flags & TCP_HAS_TIMESTAMPS) || !net->config.timestamps)
+		return -EADDRINUSE;
+	net->counters.tcp_time_wait_reused++;
+	tcp_end(net, old, 0);
+	return 0;
+}
+
+static int choose_local(struct rb_net *net, const struct rb_endpoint *asked, const struct rb_endpoint *remote,
+			struct rb_endpoint *local)
+{
+	struct route route;
+	int error = route_find(net, &remote->ip, asked == NULL ? NULL : &asked->ip, &route);
+	if (error != 0)
+		return error;
+	neighbour_release(net, route.neighbour);
+	*local = (struct rb_endpoint){.ip = route.local, .port = asked == NULL ? 0 : asked->port};
+	if (local->port == 0)
+		return choose_port(net, local, remote);
+	uint32_t index = tcp_find(net, local, remote);
+	return index == TCP_NONE ? 0 : reuse_time_wait(net, index);
+}
+
+int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const struct rb_endpoint *remote,
+		   uint64_t cookie, rb_net_handle *handle)
+{
+	struct rb_endpoint local;
+	if (remote->port == 0 || !address_is_unicast(net, &remote->ip))
+		return -EINVAL;
+	int error = choose_local(net, asked, remote, &local);
+	if (error != 0)
+		return error;
+	struct tcb *tcb = tcp_make(net, &local, remote, &error);
+	if (tcb == NULL)
+		return error;
+	tcb->state = TCP_SYN_SENT;
+	tcb->cookie = cookie;
+	tcb->flags |= TCP_SLOW | TCP_OPENING | TCP_ACCEPTED | TCP_KNOWN;
+	tcp_output_syn(net, tcb);
+	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+	*handle = tcp_handle_of(net, tcb);
+	return 0;
+}

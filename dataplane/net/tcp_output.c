@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What goes out: data by the windows and by the rules against small segments (RFC 9293 3.7.4, 3.8.6.2.1),
+ * acknowledgements, and segments that belong to no data. A segment carries one or several whole pieces; a piece that
+ * does not fit is cut in two, so that what was sent, acknowledged or lost is always whole pieces.
+ */
+#include "net/checksum.h"
+#include "net/ip4.h"
+#include "net/ip6.h"
+#include "net/route.h"
+#include "net/tcp_congestion.h"
+#include "net/tx.h"
+
+/* The segment that is being made. */
+struct making {
+	struct rb_net_frame *frame;
+	uint8_t *tcp;	  /* its header */
+	unsigned options; /* bytes of options so far */
+};
+
+/* Addresses, ports and the way, of a connection or of the segment that is answered. */
+struct making_path {
+	uint32_t local4, remote4;
+	const struct rb_ip *local6, *remote6; /* NULL: IPv4 */
+	uint16_t local_port, remote_port;
+	uint16_t neighbour;
+};
+
+static bool make_begin(struct rb_net *net, struct making *making, bool is6)
+{
+	making->frame = tx_frame(net);
+	if (__builtin_expect(making->frame == NULL, 0))
+		return false;
+	making->tcp = making->frame->header + making->frame->l2_length + (is6 ? IP6_HEADER : IP4_HEADER);
+	making->options = 0;
+	return true;
+}
+
+static void make_timestamps(struct making *making, uint32_t tsval, uint32_t tsecr)
+{
+	uint8_t *at = making->tcp + TCP_HEADER + making->options;
+	store32(at, 0x0101080a); /* RFC 7323, appendix A: NOP, NOP, kind, length */
+	store32(at + 4, tsval);
+	store32(at + 8, tsecr);
+	making->options += TCP_TIMESTAMPS;
+}
+
+static void make_sack(struct making *making, const struct tcp_range *blocks, unsigned count)
+{
+	uint8_t *at = making->tcp + TCP_HEADER + making->options;
+	store32(at, 0x01010500 | (2 + 8 * count));
+	at += 4;
+	for (unsigned i = 0; i < count; i++, at += 8) {
+		store32(at, blocks[i].left);
+		store32(at + 4, blocks[i].right);
+	}
+	making->options += 4 + 8 * count;
+}
+
+struct making_fields {
+	uint32_t seq, ack;
+	uint32_t payload; /* bytes in the frame's pieces */
+	uint16_t window;
+	uint8_t flags; /* enum tcp_header_flags */
+	uint8_t ecn;   /* enum ip_ecn */
+};
+
+/* Fills in both headers and queues the frame. */
+static void make_end(struct rb_net *net, const struct making *making, const struct making_path *path,
+		     const struct making_fields *fields)
+{
+	struct rb_net_frame *frame = making->frame;
+	uint8_t *tcp = making->tcp;
+	unsigned header = TCP_HEADER + making->options;
+	uint32_t length = header + fields->payload;
+	uint8_t *ip = frame->header + frame->l2_length;
+	uint64_t sum;
+
+	store16(tcp, path->local_port);
+	store16(tcp + 2, path->remote_port);
+	store32(tcp + 4, fields->seq);
+	store32(tcp + 8, fields->ack);
+	store16(tcp + 12, (uint16_t)((header / 4) << 12 | fields->flags));
+	store16(tcp + 14, fields->window);
+	if (path->local6 == NULL) {
+		ip4_write(ip, path->local4, path->remote4, IP_PROTOCOL_TCP, fields->ecn,
+			  (uint16_t)(IP4_HEADER + length));
+		frame->l3_length = IP4_HEADER;
+		sum = checksum_pseudo4(ip + 12, ip + 16, IP_PROTOCOL_TCP, (uint16_t)length);
+	} else {
+		ip6_write(ip, path->local6, path->remote6, IP_PROTOCOL_TCP, fields->ecn, 0, IP_TTL, (uint16_t)length);
+		frame->l3_length = IP6_HEADER;
+		sum = checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length);
+	}
+	uint16_t unfinished = checksum_unfinished(sum);
+	memcpy(tcp + 16, &unfinished, sizeof(unfinished));
+	store16(tcp + 18, 0);
+	frame->header_length = (uint16_t)(tcp + header - frame->header);
+	frame->length = frame->header_length + fields->payload;
+	unsigned l4 = (unsigned)(tcp - frame->header);
+	tx_checksum_tcp(net, frame, l4, l4 + 16);
+	tx_commit(net, frame, path->neighbour);
+	net->counters.tcp_out++;
+}
+
+static inline struct making_path path_of(struct rb_net *net, const struct tcb *tcb)
+{
+	struct making_path path = {
+		.local4 = tcb->local_ip,
+		.remote4 = tcb->remote_ip,
+		.local_port = tcb->local_port,
+		.remote_port = tcb->remote_port,
+		.neighbour = tcb->neighbour,
+	};
+	if (tcb->flags & TCP_IS_6) {
+		const struct tcb_cold *cold = tcp_cold(net, tcb);
+		path.local6 = &cold->local_ip6;
+		path.remote6 = &cold->remote_ip6;
+	}
+	return path;
+}
+
+/*
+ * Ends a segment of a synchronised connection: with the acknowledgement, the window and the echo of congestion that
+ * every one carries.
+ */
+static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const struct making *making, uint32_t seq,
+				  uint8_t flags, uint8_t ecn, uint32_t payload)
+{
+	struct making_path path = path_of(net, tcb);
+	uint32_t window = tcp_window_offer(net, tcb) >> tcp_rcv_scale(tcb);
+	if (tcb->flags & TCP_ECN_ECHO)
+		flags |= TCP_ECE;
+	struct making_fields fields = {
+		.seq = seq,
+		.ack = tcb->rcv_nxt,
+		.payload = payload,
+		.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
+		.flags = flags | TCP_ACK,
+		.ecn = ecn,
+	};
+	make_end(net, making, &path, &fields);
+	tcb->last_ack_sent = tcb->rcv_nxt;
+	tcb->unacknowledged = 0;
+	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
+}
+
+/* Options of a synchronised connection's segment. `sack`: bytes that SACK blocks may take. */
+static void make_options(struct rb_net *net, struct tcb *tcb, struct making *making, unsigned sack)
+{
+	if (tcb->flags & TCP_HAS_TIMESTAMPS)
+		make_timestamps(making, tcp_ts_now(net, tcb), tcb->ts_recent);
+	if (__builtin_expect((tcb->flags & TCP_HAS_SACK) && sack >= 12, 0)) {
+		struct tcp_range blocks[TCP_SACK_BLOCKS_MAX];
+		unsigned max = (sack - 4) / 8;
+		unsigned count =
+			tcp_sack_report(net, tcb, blocks, max < TCP_SACK_BLOCKS_MAX ? max : TCP_SACK_BLOCKS_MAX);
+		if (count > 0)
+			make_sack(making, blocks, count);
+	}
+}
+
+static bool output_ack(struct rb_net *net, struct tcb *tcb, uint32_t seq)
+{
+	struct making making;
+	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
+		return false;
+	unsigned room = TCP_OPTIONS_MAX - ((tcb->flags & TCP_HAS_TIMESTAMPS) ? TCP_TIMESTAMPS : 0);
+	make_options(net, tcb, &making, room);
+	/* RFC 8257 3.3: all segments of DCTCP are ECT; RFC 3168 6.1.4: pure acknowledgements are not */
+	bool ect = (tcb->flags & TCP_HAS_ECN) && tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn;
+	make_end_synchronised(net, tcb, &making, seq, 0, ect ? IP_ECN_ECT0 : IP_ECN_NOT_ECT, 0);
+	return true;
+}
+
+void tcp_output_ack(struct rb_net *net, struct tcb *tcb)
+{
+	(void)output_ack(net, tcb, tcb->snd_nxt);
+}
+
+/*
+ * Data.
+ */
+
+/* Cuts pieces so that whole ones make up at most `limit` bytes from `first` on, and counts those that go together. */
+static uint32_t segment_measure(struct rb_net *net, struct tcb *tcb, uint32_t first, uint32_t limit, unsigned *count,
+				bool again)
+{
+	uint32_t bytes = 0;
+	*count = 0;
+	for (uint32_t at = first; at != TCP_NONE && *count < RB_NET_PIECES_MAX;) {
+		struct tcp_piece *piece = tcp_piece(net, at);
+		/* what is sent again is what was lost, and nothing that was never sent */
+		if (again && (piece->flags & (TCP_PIECE_SENT | TCP_PIECE_LOST)) != (TCP_PIECE_SENT | TCP_PIECE_LOST) &&
+		    *count > 0)
+			break;
+		if (piece->length > limit - bytes && (limit == bytes || !tcp_piece_split(net, tcb, at, limit - bytes)))
+			break;
+		bytes += piece->length;
+		(*count)++;
+		if (piece->flags & TCP_PIECE_FIN)
+			break;
+		at = piece->next;
+	}
+	return bytes;
+}
+
+/* Sends `count` whole pieces from `first` on as one segment. */
+static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, unsigned count, uint32_t bytes,
+			 bool again)
+{
+	struct making making;
+	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
+		return false;
+	make_options(net, tcb, &making, (tcb->flags & TCP_OUT_OF_ORDER) ? 12 : 0);
+
+	uint32_t seq = tcp_piece(net, first)->seq, at = first;
+	uint8_t flags = 0;
+	unsigned entries = 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct tcp_piece *piece = tcp_piece(net, at);
+		if (piece->length > 0) {
+			making.frame->pieces[entries].base = (const void *)(uintptr_t)piece->base;
+			making.frame->pieces[entries++].length = piece->length;
+		}
+		if (piece->flags & TCP_PIECE_FIN)
+			flags |= TCP_FIN;
+		piece->sent_us = net->tcp.now_us;
+		if (piece->transmissions < UINT8_MAX)
+			piece->transmissions++;
+		if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0))
+			tcp_scoreboard_sent(net, tcb, at);
+		piece->flags |= TCP_PIECE_SENT;
+		at = piece->next;
+	}
+	making.frame->pieces_count = (uint8_t)entries;
+	/* the end of what was handed over: the receiver need not wait for more (RFC 9293 3.9.1.2) */
+	if (bytes > 0 && (at == TCP_NONE || (flags & TCP_FIN)))
+		flags |= TCP_PSH;
+
+	uint8_t ecn = IP_ECN_NOT_ECT;
+	if (__builtin_expect((tcb->flags & TCP_HAS_ECN) != 0, 0)) {
+		/* RFC 3168 6.1.5: what is sent again is not ECT, DCTCP's is */
+		if ((bytes > 0 && !again) || tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn)
+			ecn = IP_ECN_ECT0;
+		if (bytes > 0 && !again && (tcb->flags & TCP_ECN_CWR)) {
+			flags |= TCP_CWR;
+			tcb->flags &= ~(uint32_t)TCP_ECN_CWR;
+		}
+	}
+	make_end_synchronised(net, tcb, &making, seq, flags, ecn, bytes);
+	if (again) {
+		net->counters.tcp_retransmitted++;
+		tcp_cold(net, tcb)->retransmissions++;
+		return true;
+	}
+	tcb->tx_next = at;
+	tcb->snd_nxt = seq + bytes + ((flags & TCP_FIN) != 0);
+	if (flags & TCP_FIN) {
+		/* RFC 9293 3.10.4: the states that a CLOSE leads to */
+		tcb->state = tcb->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
+		tcb->flags |= TCP_FIN_SENT | TCP_SLOW;
+	}
+	return true;
+}
+
+/* The largest payload now: SACK blocks of a gap in what we receive take their part. */
+static uint32_t segment_limit(const struct tcb *tcb)
+{
+	return (tcb->flags & TCP_OUT_OF_ORDER) && (tcb->flags & TCP_HAS_SACK) ? tcb->mss - 12U : tcb->mss;
+}
+
+/*
+ * How much new data may go as the next segment, by everything but the congestion window. RFC 9293 3.8.6.2.1 (sender's
+ * silly window avoidance), with Nagle's rule (3.7.4): a full segment; or all there is, if nothing is unacknowledged, or
+ * the application wants no delay, or the stream ends; or at least half of the largest window ever offered.
+ * Sets *blocked when the peer's window is the reason.
+ */
+static uint32_t output_usable(struct rb_net *net, const struct tcb *tcb, bool *blocked)
+{
+	uint32_t queued = tcb->snd_end - tcb->snd_nxt; /* without the FIN */
+	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una;
+	uint32_t window = tcb->snd_wnd > in_flight ? tcb->snd_wnd - in_flight : 0;
+	uint32_t limit = segment_limit(tcb);
+
+	if (queued > limit)
+		queued = limit;
+	uint32_t usable = queued < window ? queued : window;
+	if (usable == limit)
+		return usable;
+	if (usable == tcb->snd_end - tcb->snd_nxt && (in_flight == 0 || (tcb->flags & (TCP_NODELAY | TCP_FIN_QUEUED))))
+		return usable;
+	*blocked = usable < queued;
+	if (usable > 0 && usable >= tcp_cold(net, tcb)->snd_max_wnd / 2)
+		return usable;
+	return 0;
+}
+
+/* RFC 5681 4.1: after an idle time of an RTO the window is no more than the initial one. */
+static void output_idle_restart(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t restart = tcp_initial_window(net, tcb);
+	/* rexmt_at was a retransmission timeout after the last segment, and stays when the timer is stopped */
+	if (tcb->cwnd > restart && tcb->srtt_us > 0 && seq_lt(tcb->rexmt_at, (uint32_t)net->tcp.tick))
+		tcb->cwnd = restart;
+}
+
+enum sending { SENDING_DONE, SENDING_WINDOW, SENDING_CONGESTION, SENDING_NO_MEMORY };
+
+static enum sending output_lost(struct rb_net *net, struct tcb *tcb)
+{
+	for (uint32_t at = tcb->tx_head; at != tcb->tx_next && tcp_cold(net, tcb)->lost > 0;) {
+		struct tcp_piece *piece = tcp_piece(net, at);
+		if ((piece->flags & TCP_PIECE_LOST) == 0) {
+			at = piece->next;
+			continue;
+		}
+		uint32_t pipe = tcp_pipe(net, tcb);
+		if (pipe > 0 && pipe + piece->length > tcb->cwnd)
+			return SENDING_CONGESTION;
+		unsigned count;
+		uint32_t bytes = segment_measure(net, tcb, at, segment_limit(tcb), &count, true);
+		if (count == 0 || !segment_send(net, tcb, at, count, bytes, true))
+			return SENDING_NO_MEMORY;
+		while (count-- > 0)
+			at = tcp_piece(net, at)->next;
+	}
+	return SENDING_DONE;
+}
+
+/* RFC 3042: each of the first two duplicate acknowledgements lets a new segment go. SACK's pipe says the same. */
+static uint32_t limited_transmit(struct rb_net *net, const struct tcb *tcb)
+{
+	if ((tcb->flags & (TCP_HAS_SACK | TCP_RECOVERY | TCP_LOSS | TCP_SLOW)) != TCP_SLOW)
+		return 0;
+	uint8_t duplicates = tcp_cold(net, tcb)->duplicate_acks;
+	return (duplicates < 2 ? duplicates : 2U) * tcb->mss;
+}
+
+static enum sending output_new(struct rb_net *net, struct tcb *tcb)
+{
+	if (tcb->snd_nxt == tcb->snd_una)
+		output_idle_restart(net, tcb);
+	while (tcb->tx_next != TCP_NONE) {
+		bool blocked = false;
+		uint32_t usable = output_usable(net, tcb, &blocked);
+		bool fin = tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN;
+		if (usable == 0 && !fin)
+			return blocked ? SENDING_WINDOW : SENDING_DONE;
+		uint32_t pipe = tcp_pipe(net, tcb);
+		if (pipe > 0 && pipe + usable > tcb->cwnd + limited_transmit(net, tcb)) {
+			tcb->flags |= TCP_CWND_LIMITED;
+			return SENDING_CONGESTION;
+		}
+		unsigned count;
+		uint32_t bytes = segment_measure(net, tcb, tcb->tx_next, usable, &count, false);
+		if (count == 0 || !segment_send(net, tcb, tcb->tx_next, count, bytes, false))
+			return SENDING_NO_MEMORY;
+		if (tcp_pipe(net, tcb) >= tcb->cwnd)
+			tcb->flags |= TCP_CWND_LIMITED;
+	}
+	return SENDING_DONE;
+}
+
+bool tcp_output_more(struct rb_net *net, struct tcb *tcb)
+{
+	bool blocked;
+	if (tcb->tx_next == TCP_NONE)
+		return false;
+	uint32_t usable = output_usable(net, tcb, &blocked);
+	if (usable == 0 && !(tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN))
+		return false;
+	unsigned count;
+	uint32_t bytes = segment_measure(net, tcb, tcb->tx_next, usable, &count, false);
+	return count > 0 && segment_send(net, tcb, tcb->tx_next, count, bytes, false);
+}
+
+bool tcp_output_again(struct rb_net *net, struct tcb *tcb, uint32_t piece)
+{
+	unsigned count;
+	uint32_t bytes = segment_measure(net, tcb, piece, segment_limit(tcb), &count, true);
+	return count > 0 && segment_send(net, tcb, piece, count, bytes, true);
+}
+
+/* An acknowledgement that no data carried: now, or when the timer says so (RFC 9293 3.8.6.3: every second segment). */
+static bool output_ack_due(struct rb_net *net, struct tcb *tcb)
+{
+	if ((tcb->flags & TCP_ACK_NOW) || tcb->unacknowledged >= 2 || tcp_window_opened(net, tcb))
+		return output_ack(net, tcb, tcb->snd_nxt);
+	if (tcb->flags & TCP_ACK_DELAYED)
+		tcp_timer_delack(net, tcb);
+	return true;
+}
+
+bool tcp_output(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t snd_nxt = tcb->snd_nxt;
+	enum sending sending = SENDING_DONE;
+
+	if (tcb->state < TCP_ESTABLISHED || tcb->state == TCP_TIME_WAIT) {
+		if ((tcb->flags & TCP_ACK_NOW) && tcb->state > TCP_SYN_SENT)
+			return output_ack(net, tcb, tcb->snd_nxt);
+		return true;
+	}
+	if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0)) {
+		uint32_t lost = tcp_cold(net, tcb)->lost;
+		sending = output_lost(net, tcb);
+		if (tcp_cold(net, tcb)->lost != lost)
+			tcp_recovery_arm(net, tcb);
+	}
+	if (sending == SENDING_DONE && tcb->tx_next != TCP_NONE)
+		sending = output_new(net, tcb);
+	if (tcb->snd_nxt != snd_nxt)
+		tcp_recovery_arm(net, tcb);
+	else if (sending == SENDING_WINDOW && tcb->snd_nxt == tcb->snd_una && !(tcb->flags & TCP_REXMT_ARMED))
+		tcp_timer_set(net, tcb, TCP_TIMER_PERSIST, tcp_rto_us(net, tcb));
+	if (sending == SENDING_NO_MEMORY)
+		return false;
+	if (tcb->flags & (TCP_ACK_NOW | TCP_ACK_DELAYED) || tcp_window_opened(net, tcb))
+		return output_ack_due(net, tcb);
+	return true;
+}
+
+void tcp_output_probe(struct rb_net *net, struct tcb *tcb)
+{
+	/* a sequence number that was acknowledged already makes the peer answer (RFC 9293 3.8.6.1, 3.8.4) */
+	(void)output_ack(net, tcb, tcb->snd_una - 1);
+}
+
+/*
+ * Segments of the handshake and resets.
+ */
+
+static void make_syn_options(struct making *making, uint16_t mss, uint8_t scale, bool sack)
+{
+	uint8_t *at = making->tcp + TCP_HEADER + making->options;
+	store32(at, (uint32_t)TCP_OPTION_MSS << 24 | 4U << 16 | mss);
+	at += 4;
+	if (sack) {
+		store32(at, 0x01010000U | TCP_OPTION_SACK_PERMITTED << 8 | 2);
+		at += 4;
+	}
+	if (scale != TCP_SCALE_NONE) {
+		store32(at, 0x01000000U | TCP_OPTION_SCALE << 16 | 3 << 8 | scale);
+		at += 4;
+	}
+	making->options = (unsigned)(at - making->tcp) - TCP_HEADER;
+}
+
+void tcp_output_syn(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	bool answers = tcb->state == TCP_SYN_RECEIVED;
+	struct making making;
+	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
+		return; /* the timer sends it again */
+	const struct rb_net_config *config = &net->config;
+	/* a SYN offers what is configured, a SYN-ACK what both sides want; a SYN that had no answer asks for less
+	 * (RFC 3168 6.1.1.1: without ECN) */
+	bool timestamps = answers ? (tcb->flags & TCP_HAS_TIMESTAMPS) != 0 : config->timestamps;
+	bool sack = answers ? (tcb->flags & TCP_HAS_SACK) != 0 : config->sack;
+	bool scaling = answers ? cold->scaling : config->window_scaling;
+	bool ecn = answers ? (tcb->flags & TCP_HAS_ECN) != 0 : config->ecn && cold->syns < 2;
+	if (cold->syns == 0)
+		cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
+	if (timestamps)
+		make_timestamps(&making, tcp_ts_now(net, tcb), answers ? tcb->ts_recent : 0);
+	make_syn_options(&making, tcp_own_mss(net, tcb->flags & TCP_IS_6),
+			 scaling ? tcp_own_scale(net) : TCP_SCALE_NONE, sack);
+	struct making_path path = path_of(net, tcb);
+	/* the window of a SYN is never scaled (RFC 7323 2.2) */
+	uint32_t window = tcb->rcv_space > UINT16_MAX ? UINT16_MAX : tcb->rcv_space;
+	struct making_fields fields = {
+		.seq = cold->iss,
+		.ack = answers ? tcb->rcv_nxt : 0,
+		.window = (uint16_t)window,
+		.flags = TCP_SYN,
+	};
+	if (answers)
+		fields.flags |= TCP_ACK | (ecn ? TCP_ECE : 0);
+	else if (ecn)
+		fields.flags |= TCP_ECE | TCP_CWR; /* RFC 3168 6.1.1 */
+	make_end(net, &making, &path, &fields);
+	tcb->rcv_adv = tcb->rcv_nxt + window;
+	tcb->last_ack_sent = tcb->rcv_nxt;
+	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
+}
+
+void tcp_output_reset(struct rb_net *net, struct tcb *tcb)
+{
+	struct making making;
+	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
+		return;			     /* the peer learns it from its own retransmission */
+	if (tcb->flags & TCP_HAS_TIMESTAMPS) /* RFC 7323 3.2 */
+		make_timestamps(&making, tcp_ts_now(net, tcb), tcb->ts_recent);
+	struct making_path path = path_of(net, tcb);
+	struct making_fields fields = {.seq = tcb->snd_nxt, .ack = tcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
+	make_end(net, &making, &path, &fields);
+	net->counters.tcp_resets_out++;
+}
+
+/* The way back to whoever sent a segment. False: there is none. */
+static bool path_back(struct rb_net *net, const struct tcp_segment *segment, struct making_path *path,
+		      struct rb_ip addresses[2])
+{
+	struct route route;
+	addresses[0] = ip_packet_destination(segment->ip);
+	addresses[1] = ip_packet_source(segment->ip);
+	if (route_find(net, &addresses[1], &addresses[0], &route) != 0)
+		return false;
+	*path = (struct making_path){
+		.local4 = segment->ip->dst4,
+		.remote4 = segment->ip->src4,
+		.local6 = segment->ip->is6 ? &addresses[0] : NULL,
+		.remote6 = segment->ip->is6 ? &addresses[1] : NULL,
+		.local_port = segment->local_port,
+		.remote_port = segment->remote_port,
+		.neighbour = route.neighbour,
+	};
+	return true;
+}
+
+void tcp_output_refuse(struct rb_net *net, const struct tcp_segment *segment)
+{
+	struct making_path path;
+	struct rb_ip addresses[2];
+	struct making making;
+
+	if ((segment->flags & TCP_RST) || !path_back(net, segment, &path, addresses))
+		return;
+	if (make_begin(net, &making, segment->ip->is6)) {
+		/* RFC 9293 3.10.7.1 */
+		struct making_fields fields = {.flags = TCP_RST};
+		if (segment->flags & TCP_ACK) {
+			fields.seq = segment->ack;
+		} else {
+			fields.ack = segment->seq + tcp_segment_length(segment);
+			fields.flags |= TCP_ACK;
+		}
+		make_end(net, &making, &path, &fields);
+		net->counters.tcp_resets_out++;
+	}
+	neighbour_release(net, path.neighbour);
+}
+
+void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_syn_ack *syn_ack)
+{
+	struct making_path path;
+	struct rb_ip addresses[2];
+	struct making making;
+
+	if (!path_back(net, segment, &path, addresses))
+		return;
+	if (make_begin(net, &making, segment->ip->is6)) {
+		if (syn_ack->timestamps)
+			make_timestamps(&making, syn_ack->tsval, segment->tsval);
+		make_syn_options(&making, syn_ack->mss, syn_ack->scale, syn_ack->sack);
+		uint32_t window = net->config.receive_window;
+		struct making_fields fields = {
+			.seq = syn_ack->seq,
+			.ack = segment->seq + 1,
+			.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
+			.flags = TCP_SYN | TCP_ACK | (syn_ack->ecn ? TCP_ECE : 0),
+		};
+		make_end(net, &making, &path, &fields);
+	}
+	neighbour_release(net, path.neighbour);
+}

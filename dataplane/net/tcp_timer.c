@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Timers. A connection has three deadlines: rexmt_at (retransmission, probes, TIME-WAIT), delack_at, keep_at; and one
+ * entry in the wheel, which is never later than the earliest of them. A deadline that moves away leaves the entry where
+ * it is: when it expires, what is due is done and the entry is set anew. So a timer that is restarted with each segment
+ * costs a store.
+ */
+#include "net/tcp_parts.h"
+
+#include <errno.h>
+
+static uint32_t ticks_of(uint32_t us)
+{
+	/* rounded up, and one for the tick that has begun: a timer may be late, never early */
+	return (us + TCP_TICK_NS / 1000 - 1) / (TCP_TICK_NS / 1000) + 1;
+}
+
+static void wheel_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
+{
+	struct tcp *tcp = &net->tcp;
+	uint32_t index = tcp_index(net, tcb);
+	int32_t ahead = (int32_t)(at - (uint32_t)tcp->tick);
+	uint64_t tick = tcp->tick + (ahead > 0 ? (uint32_t)ahead : 0);
+	if (!rb_wheel_armed(&tcp->wheel, index) || tick < rb_wheel_at(&tcp->wheel, index))
+		rb_wheel_set(&tcp->wheel, index, tick);
+}
+
+void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind, uint32_t delay_us)
+{
+	tcb->timer = kind;
+	tcb->rexmt_at = (uint32_t)net->tcp.tick + ticks_of(delay_us);
+	tcb->flags |= TCP_REXMT_ARMED;
+	if (kind == TCP_TIMER_PERSIST)
+		tcb->flags |= TCP_SLOW;
+	wheel_want(net, tcb, tcb->rexmt_at);
+}
+
+void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)
+{
+	tcb->delack_at = (uint32_t)net->tcp.tick + ticks_of(net->config.delayed_ack_us);
+	wheel_want(net, tcb, tcb->delack_at);
+}
+
+void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	cold->heard_at = (uint32_t)net->tcp.tick;
+	cold->probes = 0;
+	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of(net->config.keepalive_us);
+	wheel_want(net, tcb, cold->keep_at);
+}
+
+static bool passed(const struct rb_net *net, uint32_t at)
+{
+	return seq_le(at, (uint32_t)net->tcp.tick);
+}
+
+/* RFC 9293 3.8.3: has nothing been acknowledged for too long? Then the connection ends. */
+static bool gave_up(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	uint32_t now = (uint32_t)net->tcp.tick;
+	if (tcb->backoff == 0)
+		cold->stalled_at = now - ticks_of(tcp_rto_us(net, tcb));
+	uint32_t timeout = cold->user_timeout_us != 0 ? cold->user_timeout_us : net->config.user_timeout_us;
+	if (timeout == 0 || now - cold->stalled_at < ticks_of(timeout))
+		return false;
+	tcp_end(net, tcb, -ETIMEDOUT);
+	return true;
+}
+
+/* RFC 6298 5.7, RFC 5681 3.1: after a lost SYN the RTO is 3 s and the window one segment. */
+static void syn_again(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (cold->syns++ >= net->config.syn_retries) {
+		tcp_end(net, tcb, cold->status != 0 ? cold->status : -ETIMEDOUT);
+		return;
+	}
+	if (tcb->backoff < 15)
+		tcb->backoff++;
+	net->counters.tcp_retransmitted++;
+	tcp_output_syn(net, tcb);
+	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+}
+
+/* RFC 9293 3.8.6.1: the interval grows as the RTO does. */
+static void persist(struct rb_net *net, struct tcb *tcb)
+{
+	if (gave_up(net, tcb))
+		return;
+	if (tcb->backoff < 15)
+		tcb->backoff++;
+	net->counters.tcp_window_probes++;
+	tcp_output_probe(net, tcb);
+	tcp_timer_set(net, tcb, TCP_TIMER_PERSIST, tcp_rto_us(net, tcb));
+}
+
+static void expire(struct rb_net *net, struct tcb *tcb)
+{
+	tcp_timer_stop(tcb);
+	switch ((enum tcp_timer_kind)tcb->timer) {
+	case TCP_TIMER_REXMT:
+		if (tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED)
+			syn_again(net, tcb);
+		else if (!gave_up(net, tcb))
+			tcp_recovery_timeout(net, tcb);
+		break;
+	case TCP_TIMER_REORDER:
+		tcp_recovery_reorder(net, tcb);
+		break;
+	case TCP_TIMER_PROBE:
+		tcp_recovery_probe(net, tcb);
+		break;
+	case TCP_TIMER_PERSIST:
+		persist(net, tcb);
+		break;
+	case TCP_TIMER_TIME_WAIT:
+		tcp_end(net, tcb, tcb->state == TCP_TIME_WAIT ? 0 : -ETIMEDOUT);
+		break;
+	}
+}
+
+static bool is_kept_alive(const struct tcb *tcb)
+{
+	return (tcb->flags & TCP_KEEPALIVE) && tcb->state >= TCP_ESTABLISHED && tcb->state < TCP_TIME_WAIT;
+}
+
+/* RFC 9293 3.8.4 */
+static void keepalive(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = ticks_of(net->config.keepalive_us);
+	if (idle < first) { /* something came meanwhile */
+		cold->probes = 0;
+		cold->keep_at = cold->heard_at + first;
+		return;
+	}
+	if (cold->probes >= net->config.keepalive_probes) {
+		tcp_output_reset(net, tcb);
+		tcp_end(net, tcb, -ETIMEDOUT);
+		return;
+	}
+	if (tcb->snd_una == tcb->snd_nxt) { /* else retransmission tells */
+		cold->probes++;
+		net->counters.tcp_keepalives++;
+		tcp_output_probe(net, tcb);
+	}
+	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of(net->config.keepalive_interval_us);
+}
+
+void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)
+{
+	if (tcb->flags & TCP_REXMT_ARMED)
+		wheel_want(net, tcb, tcb->rexmt_at);
+	if ((tcb->flags & (TCP_ACK_DELAYED | TCP_ACK_NOW)) == TCP_ACK_DELAYED)
+		wheel_want(net, tcb, tcb->delack_at);
+	if (is_kept_alive(tcb))
+		wheel_want(net, tcb, tcp_cold(net, tcb)->keep_at);
+}
+
+static void run(struct rb_net *net, uint32_t index)
+{
+	struct tcb *tcb = tcp_tcb(net, index);
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+
+	if ((tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at))
+		expire(net, tcb);
+	if (tcb->state == TCP_CLOSED)
+		return;
+	if ((tcb->flags & TCP_ACK_DELAYED) && passed(net, tcb->delack_at))
+		tcp_ack_now(net, tcb);
+	if (is_kept_alive(tcb) && passed(net, cold->keep_at))
+		keepalive(net, tcb);
+	if (tcb->state != TCP_CLOSED)
+		tcp_timer_resume(net, tcb);
+}
+
+void tcp_timer_advance(struct rb_net *net)
+{
+	enum { BATCH = 64 };
+	struct tcp *tcp = &net->tcp;
+	uint32_t expired[BATCH], count;
+
+	tcp->tick = (net->now_ns - tcp->start_ns) / TCP_TICK_NS;
+	tcp->now_us = (uint32_t)(net->now_ns / 1000);
+	tcp->ts_now = (uint32_t)(net->now_ns / 1000000);
+	do {
+		count = rb_wheel_advance(&tcp->wheel, tcp->tick, expired, BATCH);
+		for (uint32_t i = 0; i < count; i++) {
+			if (pool_taken(&tcp->tcb_pool, expired[i]))
+				run(net, expired[i]);
+		}
+	} while (count == BATCH);
+}
+
+uint64_t tcp_timer_deadline_ns(const struct rb_net *net)
+{
+	const struct tcp *tcp = &net->tcp;
+	/* between turns only what a command has left, or what found no header memory: soon, not at once */
+	if (tcp->pending.count > 0 || tcp->ready.count > 0 || tcp->closed.count > 0)
+		return net->now_ns + TCP_TICK_NS;
+	uint64_t next = rb_wheel_next(&tcp->wheel);
+	return next == RB_WHEEL_NEVER ? UINT64_MAX : tcp->start_ns + next * TCP_TICK_NS;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the parts below TCP call in it. */
+#pragma once
+
+#include "net/net.h"
+#include "net/packet.h"
+
+#include <stdint.h>
+
+/*
+ * A packet for TCP: to one of our unicast addresses, from a unicast address, checksum good, at least 20 bytes of it
+ * (the data offset is not checked). True: the buffer is kept, and will be released with input_release(); false: it
+ * will be released after this burst.
+ */
+bool tcp_input(struct rb_net *net, const struct ip_packet *ip);
+
+/* RFC 5461, RFC 9293 3.9.2.2: which errors end a connection, if they are believed. */
+enum tcp_icmp_kind {
+	TCP_ICMP_SOFT,	  /* unreachable net or host, time exceeded, parameter problem */
+	TCP_ICMP_HARD,	  /* unreachable protocol or port, administratively prohibited (IPv6) */
+	TCP_ICMP_TOO_BIG, /* RFC 1191, RFC 8201 */
+};
+
+/* An ICMP error about a segment of ours; everything in it was said by whoever sent it (RFC 5927). */
+struct tcp_icmp {
+	struct rb_endpoint local, remote;
+	uint32_t sequence; /* of the quoted segment */
+	enum tcp_icmp_kind kind;
+	uint32_t mtu;	/* TOO_BIG: bytes of an IP packet that fits; 0: the router did not say (RFC 1191 section 4) */
+	int32_t status; /* -ENETUNREACH, -EHOSTUNREACH, -ECONNREFUSED, ... */
+};
+
+void tcp_icmp(struct rb_net *net, const struct tcp_icmp *error);
+
+/* Nobody answers for this neighbour: as an ICMP host unreachable for whoever holds it. */
+void tcp_neighbour_failed(struct rb_net *net, uint16_t neighbour);
