@@ -26,6 +26,7 @@ from orchestrator.cli import (
     logs,
     nightly,
     output,
+    perf,
     plan,
     power,
     profile,
@@ -83,6 +84,7 @@ status.register(app)
 logs.register(app)
 report.register(app)
 compare.register(app)
+perf.register(app)
 profile.register(app)
 nightly.register(app)
 bisect.register(app)

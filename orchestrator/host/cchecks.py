@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of dataplane/ as commands in the build tree: unit tests, clang-tidy, short fuzzing.
+"""The checks of dataplane/ as commands in the build tree: unit tests, clang-tidy, short fuzzing,
+costs by instruction count.
 
 Each has a build directory of its own in the cache, kept so that only what changed is done again.
 They are for one checkout each, as what a user edits; results of runs never come from them.
@@ -65,6 +66,20 @@ def tidy_command() -> list[str]:
         script=f"ninja --quiet build.ninja && {_SOURCE}/tests/tidy.sh {_SOURCE} {_TIDY_CONFIG}",
         compiler="clang",
         binds=[Bind(source=paths.project(".clang-tidy"), target=_TIDY_CONFIG)],
+    )
+
+
+def bench_command(arguments: Sequence[str]) -> list[str]:
+    """The argv that compiles bench_net as a release and counts the instructions of its turns.
+
+    Ends with two lines: callgrind's "Collected : N" and the program's own last one.
+    """
+    words = " ".join(arguments)
+    count = "valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=bench_turn"
+    return _command(
+        "bench",
+        options="-Dtests=enabled -Dbuildtype=release -Db_ndebug=true",
+        script=f"ninja --quiet bench/bench_net && {count} bench/bench_net {words} 2>&1",
     )
 
 

@@ -272,7 +272,8 @@ static void on_turn(struct host *host, void *context)
 				wake_at(end, end->write_at_ns);
 			if (!end->exists)
 				continue;
-			if (streams->config.mover != NULL && streams->moves < MOVES_MAX && rb_random_unit(&streams->random) < streams->config.move) {
+			if (streams->config.mover != NULL && streams->moves < MOVES_MAX &&
+			    rb_random_unit(&streams->random) < streams->config.move) {
 				streams->config.mover(host, &end->net, &end->handle, below(streams, 2));
 				streams->moves++;
 			}

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Costs by instruction count, as a table and as the page docs/performance.md."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.host.bench import Figure
+from orchestrator.report.claims import markdown_table
+
+PAGE = "docs/performance.md"
+HEADERS = ["what", "measured>", "compared>", "bar>", "verdict"]
+
+_TEXT = """\
+# What the dataplane costs
+
+Instructions, counted, not times: they are the same in every run and on every host, so there is no
+spread to state. They see no caches, no mispredicted branches and no device. `./ringbed perf`
+measures them anew; with `--page` it writes this page. This one is of commit `{commit}`.
+
+## The TCP/IP library
+
+In-process (`dataplane/bench/bench_net.c`), compiled as a release, with a device that does nothing.
+Counted is everything between the first packet of a turn and its last frame, the application's calls
+included. Timestamps and window scaling are on, checksums are the device's.
+
+{table}
+
+A figure per operation: a request with its reply, or a whole connection. The counter is callgrind's
+(`valgrind`, pinned in `images/build.lock`).
+"""
+
+
+def row(figure: Figure) -> list[str]:
+    case = figure.case
+    compared = f"{figure.against:.3f} × {case.of}" if case.of else "–"
+    bar = f"≤ {case.bar:g} ×" if case.of else f"≤ {case.bar:,.0f}"
+    verdict = "met" if figure.met else "missed"
+    return [case.what, f"{figure.value:,.1f} {case.unit}", compared, bar, verdict]
+
+
+def page(figures: Sequence[Figure], source: Mapping[str, Any]) -> str:
+    """source: as manifest.source_state() gives it."""
+    commit = str(source["commit"])[:10] + (" with changes" if source["dirty"] else "")
+    heads = [head.removesuffix(">") for head in HEADERS]
+    table = "\n".join(markdown_table(heads, [row(figure) for figure in figures]))
+    return _TEXT.format(commit=commit, table=table)

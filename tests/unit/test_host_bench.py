@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures by instruction count: what the program and the counter say becomes a verdict."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.errors import InfrastructureError
+from orchestrator.host import bench, cchecks
+from orchestrator.report import bench as views
+
+REQUEST, MANY, SHORT, MEMORY = bench.CASES
+
+
+def said(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """What a real command prints."""
+    monkeypatch.setattr(cchecks, "bench_command", lambda _: ["printf", "%s", text])
+
+
+def test_instructions_are_divided_by_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, "==7== Collected : 45010\noperations 100\n")
+    figure = bench.measure(REQUEST, [])
+    assert (figure.value, figure.against, figure.met) == (450.1, 450.1, False)
+    assert bench.measure(replace(REQUEST, bar=451), []).met
+
+
+def test_a_multiple_is_of_the_case_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, "==7== Collected : 110\noperations 1\n")
+    base = bench.Figure(case=REQUEST, value=100.0, against=100.0)
+    figure = bench.measure(MANY, [base])
+    assert figure.value == 110
+    assert figure.against == pytest.approx(1.1)
+    assert figure.met
+    assert views.row(figure)[1:] == ["110.0 instructions", "1.100 × request", "≤ 1.15 ×", "met"]
+
+
+def test_bytes_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, "bytes 513\n==7== Collected : 99\n")
+    figure = bench.measure(MEMORY, [])
+    assert figure.value == 513
+    assert not figure.met
+    assert "missed" in views.page([figure], {"commit": "1234567890ab", "dirty": False})
+
+
+def test_a_program_that_says_nothing_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, "==7== Collected : 99\n")
+    with pytest.raises(InfrastructureError, match="gave no figure for short"):
+        bench.measure(SHORT, [])
