@@ -190,7 +190,7 @@ def show_table(
         show(made)
 
 
-def show_facts(facts: Sequence[tuple[str, str | Text]]) -> None:
+def show_facts(facts: Sequence[tuple[str | Text, str | Text]]) -> None:
     """Names and what is to be said of each; long sentences wrap beside their name."""
     made = Table.grid(padding=(0, _GAP, 0, 0))
     made.add_column(style="dim", no_wrap=True)

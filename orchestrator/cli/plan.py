@@ -29,7 +29,7 @@ from orchestrator.cli.options import (
     example,
 )
 from orchestrator.cli.progress import reporter
-from orchestrator.spec.units import natural_key
+from orchestrator.spec.units import count_of, natural_key
 
 if TYPE_CHECKING:
     from orchestrator.run.plan import Plan, Trial
@@ -144,7 +144,8 @@ def _print_trials(made: "Plan") -> None:
     ]
     columns = ["#>", "variant", *(f"{_short(key)}>" for key in keys), "repetition>", "kind"]
     output.out.print()
-    output.show_table(f"{len(made.trials)} trials in this order: {counts}", columns, rows, labels=2)
+    title = f"{count_of(len(made.trials), 'trial')} in this order: {counts}"
+    output.show_table(title, columns, rows, labels=2)
     if left := len(made.trials) - len(shown):
         output.out.print(f" … and {left} more (-v shows them)")
     output.out.print()
