@@ -73,12 +73,12 @@ def profile(
         return
     _show(found, chosen, about, domain, top)
     output.out.print()
-    output.show_facts(
-        [
-            *((f"flame graph, {name}", str(path)) for name, path in graphs.items()),
-            ("table, stacks", f"{run.profile(trial)}/"),
-        ]
-    )
+    files = {f"flame graph, {name}": str(path) for name, path in graphs.items()}
+    files["table, stacks"] = f"{run.profile(trial)}/"
+    width = max(map(len, files))
+    for name, path in files.items():
+        # A path that is broken over lines cannot be copied.
+        output.out.print(Text.assemble((f"{name:{width}}  ", "dim"), path), soft_wrap=True)
 
 
 def _measure(
@@ -180,7 +180,7 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, to
     cpus = ", ".join(str(cpu) for cpu in found.machines[machine])
     facts: list[tuple[str, str | Text]] = [
         ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
-        ("measured phase", f"{whole:,} instructions on CPU {cpus}"),
+        ("measured phase", f"{whole:,} instructions on CPU{'s' * (',' in cpus)} {cpus}"),
     ]
     if requests := found.divisor(machine):
         each = formats.significant(whole / requests, 4)
