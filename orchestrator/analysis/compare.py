@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.points import Point, Points, Series
-from orchestrator.analysis.statistics import Estimate
+from orchestrator.analysis.statistics import Estimate, median_interval
 from orchestrator.analysis.verdicts import VIRTUAL, Pair, Side, Verdict, judge, noise_of_halves
 from orchestrator.errors import UsageError
 
@@ -21,7 +21,8 @@ METRICS = ("achieved_rps", "latency_p50", "latency_p99", "latency_p999", "syscal
 class Row:
     """One metric of one point in both runs.
 
-    before and after are medians; ratio is after / before, None where there is no number.
+    before and after are medians, on the virtual clock of the seeds that both runs have; ratio is
+    after / before, None where there is no number.
     threshold: the share that counted as no change.
     """
 
@@ -71,6 +72,7 @@ def compare(
     for (one, metric, first, second), judgement in zip(found, judgements, strict=True):
         known = first or second
         assert known is not None
+        before_median, after_median = _medians(one, first, second)
         rows.append(
             Row(
                 variant=one.variant,
@@ -78,8 +80,8 @@ def compare(
                 offered_rps=known.offered_rps,
                 metric=metric,
                 unit=known.unit,
-                before=first.estimate if first else None,
-                after=second.estimate if second else None,
+                before=before_median,
+                after=after_median,
                 ratio=judgement.ratio,
                 verdict=judgement.verdict,
                 why=judgement.why,
@@ -120,6 +122,22 @@ def _pair(series: Series, metric: str, first: Point | None, second: Point | None
         after=side(second),
         noise=noise,
     )
+
+
+def _medians(
+    series: Series, first: Point | None, second: Point | None
+) -> tuple[Estimate | None, Estimate | None]:
+    """Of what the ratio is made of: the virtual clock compares each seed with itself, and medians
+    of other seeds could differ the other way."""
+    found = [point.estimate if point else None for point in (first, second)]
+    if series.clock == VIRTUAL and first and second:
+        shared = {one.seed for one in first.valid} & {one.seed for one in second.valid}
+        if shared:
+            found = [
+                median_interval([one.value for one in point.valid if one.seed in shared])
+                for point in (first, second)
+            ]
+    return found[0], found[1]
 
 
 def _noise(point: Point | None) -> tuple[float, ...]:

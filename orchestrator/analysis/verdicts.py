@@ -218,9 +218,14 @@ def _draft(pair: Pair, floors: dict[tuple[str, str], float], threshold: float | 
     if before is None or after is None:
         done = Verdict.NOT_MEASURED, pair.missing or f"only in {pair.names[before is None]}"
     elif not before.valid or not after.valid:
-        side = pair.names[bool(before.valid)]
-        reasons = dict.fromkeys(sample.reason for sample in (*before.invalid, *after.invalid))
-        done = Verdict.INVALID, f"no valid repetition in {side}: {'; '.join(reasons)}"
+        without = [
+            (name, side.invalid)
+            for name, side in zip(pair.names, (before, after), strict=True)
+            if not side.valid
+        ]
+        names = " and ".join(name for name, _ in without)
+        reasons = dict.fromkeys(sample.reason for _, invalid in without for sample in invalid)
+        done = Verdict.INVALID, f"no valid repetition in {names}: {'; '.join(reasons)}"
     elif pair.clock == VIRTUAL:
         test = Method.EXACT
         done, ratio = _exactly(before, after, pair.direction, limit.share)

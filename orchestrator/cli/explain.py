@@ -25,12 +25,13 @@ Result = Annotated[
 
 def explain(
     wanted: Result = "latest",
-    cell: Annotated[
-        str,
+    words: Annotated[
+        list[str],
         typer.Argument(
-            metavar="CELL", help="Its name, a shell pattern, or words in it; none: list them all."
+            metavar="CELL...",
+            help="Its name, a shell pattern, or words in it; none: list them all.",
         ),
-    ] = "",
+    ] = [],  # noqa: B006  typer reads the default, nothing changes it
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
 ) -> None:
@@ -39,10 +40,10 @@ def explain(
     from orchestrator.run import suites
 
     found = nightly.read(suites.find(runs_dir, wanted))
-    if not cell:
+    if not words:
         _list(found, as_json=as_json)
         return
-    key = cells.find_cell(cell, [one.key for one in found.outcomes])
+    key = cells.find_cell(" ".join(words), [one.key for one in found.outcomes])
     outcome = next(one for one in found.outcomes if one.key == key)
     if as_json:
         output.show_json(

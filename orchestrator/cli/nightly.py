@@ -262,8 +262,10 @@ def trend(
     suite = Path(wanted).stem if wanted.endswith(".yml") else wanted
     trends = histories.read(folder, suite)
     if not trends:
+        known = sorted(path.stem for path in folder.glob("*.jsonl"))
+        there = f"; it knows {', '.join(known)}" if known else ""
         raise UsageError(
-            f"{folder} knows nothing of {suite}", hint=f"make it: ./ringbed nightly {suite}"
+            f"{folder} knows nothing of {suite}{there}", hint=f"make it: ./ringbed nightly {suite}"
         )
     page = write_trends(folder, suite, trends)
     if as_json:

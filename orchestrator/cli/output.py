@@ -18,6 +18,7 @@ from orchestrator.errors import RingbedError
 
 WIDTH_OF_A_FILE = 100
 MOST_HEADER_LINES = 4
+NARROWEST = 10
 
 
 class _Console(Console):
@@ -175,6 +176,8 @@ def show_table(
         widths = [_width(one, cell, lines=lines) for one, cell in zip(columns, cells, strict=True)]
         if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
             break
+    # What says which row it is stays whole; the others fold beside it.
+    room = out.width - sum(widths[place] + _GAP for place in range(labels))
     for number, chosen in enumerate(_chunks(widths, labels, out.width)):
         if number:
             out.print()
@@ -186,11 +189,12 @@ def show_table(
             [[row[place] for place in chosen] for row in rows],
         )
         for column, place in zip(made.columns, chosen, strict=True):
-            column.width = min(widths[place], out.width)
+            most = out.width if place < labels else max(room, NARROWEST)
+            column.width = min(widths[place], most)
         show(made)
 
 
-def show_facts(facts: Sequence[tuple[str, str | Text]]) -> None:
+def show_facts(facts: Sequence[tuple[str | Text, str | Text]]) -> None:
     """Names and what is to be said of each; long sentences wrap beside their name."""
     made = Table.grid(padding=(0, _GAP, 0, 0))
     made.add_column(style="dim", no_wrap=True)

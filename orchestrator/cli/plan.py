@@ -29,7 +29,7 @@ from orchestrator.cli.options import (
     example,
 )
 from orchestrator.cli.progress import reporter
-from orchestrator.spec.units import natural_key
+from orchestrator.spec.units import count_of, natural_key
 
 if TYPE_CHECKING:
     from orchestrator.run.plan import Plan, Trial
@@ -90,10 +90,7 @@ def _print_conditions(shown: "Preview") -> None:
         ("clock", made.clock),
         ("executor", shown.executor),
         ("accelerator", DOCTOR if known is None else f"{known.kind}: {known.reason}"),
-        (
-            "guests need",
-            f"{made.demand.cpus} vCPUs, {output.size(made.demand.memory_bytes)} of memory",
-        ),
+        ("guests need", f"{_cpus(made)}, {output.size(made.demand.memory_bytes)} of memory"),
     ]
     if shown.missing:
         lines.append(("built first", ", ".join(shown.missing)))
@@ -101,6 +98,12 @@ def _print_conditions(shown: "Preview") -> None:
         took = output.seconds(made.estimate_ns / 1e9)
         lines.append(("takes", f"about {took} once all is built" if shown.missing else took))
     output.show_facts(lines)
+
+
+def _cpus(made: "Plan") -> str:
+    if made.clock == "virtual":
+        return "1 core (all vCPUs take turns on it)"
+    return count_of(made.demand.cpus, "vCPU")
 
 
 def _print_machines(made: "Plan") -> None:
@@ -144,7 +147,8 @@ def _print_trials(made: "Plan") -> None:
     ]
     columns = ["#>", "variant", *(f"{_short(key)}>" for key in keys), "repetition>", "kind"]
     output.out.print()
-    output.show_table(f"{len(made.trials)} trials in this order: {counts}", columns, rows, labels=2)
+    title = f"{count_of(len(made.trials), 'trial')} in this order: {counts}"
+    output.show_table(title, columns, rows, labels=2)
     if left := len(made.trials) - len(shown):
         output.out.print(f" … and {left} more (-v shows them)")
     output.out.print()

@@ -73,12 +73,12 @@ def profile(
         return
     _show(found, chosen, about, domain, top)
     output.out.print()
-    output.show_facts(
-        [
-            *((f"flame graph, {name}", str(path)) for name, path in graphs.items()),
-            ("table, stacks", f"{run.profile(trial)}/"),
-        ]
-    )
+    files = {f"flame graph, {name}": str(path) for name, path in graphs.items()}
+    files["table, stacks"] = f"{run.profile(trial)}/"
+    width = max(map(len, files))
+    for name, path in files.items():
+        # A path that is broken over lines cannot be copied.
+        output.out.print(Text.assemble((f"{name:{width}}  ", "dim"), path), soft_wrap=True)
 
 
 def _measure(
@@ -119,15 +119,18 @@ def _find(runs_dir: Path, wanted: str) -> tuple[RunDirectory, str]:
     if not run_name or Path(wanted).is_dir():
         run_name, trial = wanted, ""
     run = directory.find(runs_dir, run_name)
-    done = sorted(journal.progress(run.journal).done)
-    if len(done) == 1 and not trial:
-        return run, done[0]
-    labels = {one["id"]: _label(one) for one in stored.read_manifest(run)["trials"]}
+    ended = journal.progress(run.journal).done
+    if len(ended) == 1 and not trial:
+        return run, next(iter(ended))
+    # In the order of the plan, as the report has them.
+    trials = stored.read_manifest(run)["trials"]
+    labels = {one["id"]: _label(one) for one in trials if one["id"] in ended}
+    done = list(labels)
     raise UsageError(
         f"{run.name} has no trial {trial}"
         if trial
         else f"{run.name} has {len(done)} trials: name one",
-        details="\n".join(f"  {one}  {labels.get(one, '')}" for one in done[:40]),
+        details="\n".join(f"  {one}  {label}" for one, label in list(labels.items())[:40]),
         hint=f"./ringbed profile {run.called}/{done[0]}" if done else "none of its trials ended",
     )
 
@@ -177,7 +180,7 @@ def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, to
     cpus = ", ".join(str(cpu) for cpu in found.machines[machine])
     facts: list[tuple[str, str | Text]] = [
         ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
-        ("measured phase", f"{whole:,} instructions on CPU {cpus}"),
+        ("measured phase", f"{whole:,} instructions on CPU{'s' * (',' in cpus)} {cpus}"),
     ]
     if requests := found.divisor(machine):
         each = formats.significant(whole / requests, 4)

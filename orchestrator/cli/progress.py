@@ -17,7 +17,7 @@ from rich.text import Text
 
 from orchestrator import log
 from orchestrator.cli.output import seconds
-from orchestrator.spec.units import readable_times
+from orchestrator.spec.units import count_of, readable_times
 
 BAR_WIDTH = 24
 ROOM_FOR_A_BAR = 110
@@ -97,7 +97,7 @@ class Plain:
 
     def trials(self, total: int, seconds_each: float) -> None:
         self._pace.announce(total, seconds_each)
-        self._line(f"{total} trials, about {seconds(total * seconds_each)}")
+        self._line(f"{count_of(total, 'trial')}, about {seconds(total * seconds_each)}")
 
     def trial_started(self, label: str) -> None:
         self._pace.started()

@@ -102,25 +102,27 @@ class Shown:
 
 
 def show_claims(title: str, claims: Mapping[str, Sequence["ClaimResult"]]) -> None:
-    """A table of claims by experiment. Its sentences wrap: they are longer than a terminal is
-    wide. Experiments are named where there are several."""
-    from orchestrator.report import claim_rows
+    """Claims by experiment, each as a sentence with what is to be said of it below: as columns of
+    a table, sentences would be a few words wide. Experiments are named where there are several."""
+    from orchestrator.report.claims import measured
 
-    rows: list[list[str | Text]] = []
-    headers: list[str] = []
+    lines: list[tuple[str | Text, str | Text]] = []
     for experiment, own in claims.items():
-        headers, cells = claim_rows(own)
-        for verdict, *rest in cells:
-            rows.append([output.styled(verdict), Text(experiment), *map(Text, rest)])
-    headers.insert(1, "experiment")
-    if len(claims) == 1:
-        headers, rows = _without(headers, 1), [_without(row, 1) for row in rows]
+        for claim in own:
+            verdict = output.styled(str(claim.outcome))
+            verdict.stylize_before("not dim")
+            facts = [
+                ("experiment", experiment if len(claims) > 1 else ""),
+                ("measured", measured(claim)),
+                ("why", claim.reason),
+                ("clock", claim.clock),
+                ("source", claim.source),
+            ]
+            told = [(f"  {name}", Text(value)) for name, value in facts if value]
+            lines += [("", "")] if lines else []
+            lines += [(verdict, Text(claim.text)), *told]
     output.out.print(Text(title, style="bold"), soft_wrap=True)
-    output.show(output.table("", headers, rows))
-
-
-def _without[Cell](row: Sequence[Cell], place: int) -> list[Cell]:
-    return [*row[:place], *row[place + 1 :]]
+    output.show_facts(lines)
 
 
 def write(run: RunDirectory) -> Shown:

@@ -50,7 +50,7 @@ def verify(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAMES…]", help="Experiments; without any, all in experiments/ with claims."
+            metavar="NAME...", help="Experiments; without any, all in experiments/ with claims."
         ),
     ] = [],  # noqa: B006  typer reads the default, nothing changes it
     runs: Annotated[
@@ -154,7 +154,7 @@ def _outcome(shown: Shown, failure: str = "") -> "tuple[Judged, ExitCode]":
 def _show(
     all_judged: "Sequence[Judged]", codes: Sequence[ExitCode], runs_dir: Path, as_json: bool
 ) -> ExitCode:
-    """Print one table over all claims, and keep it beside the runs."""
+    """Print all claims, and keep them beside the runs."""
     from orchestrator.report.claims import as_data, tally, write_summary
 
     code = min(codes, key=_GRAVITY.index)

@@ -18,6 +18,7 @@ from orchestrator import __version__
 from orchestrator.analysis import ClaimResult, Estimate, Outcome, Results
 from orchestrator.host import durable
 from orchestrator.report import formats, provenance
+from orchestrator.spec.units import count_of
 
 HERE = Path(__file__).parent
 COLUMNS = ("verdict", "claim", "measured", "clock", "why", "source")
@@ -72,7 +73,7 @@ def tally(all_judged: Sequence[Judged]) -> str:
     """How many claims there are of each verdict, in words."""
     counts = Counter(claim.outcome for one in all_judged for claim in one.claims)
     told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
-    return f"{counts.total()} claims: {', '.join(told)}" if told else "no claims"
+    return f"{count_of(counts.total(), 'claim')}: {', '.join(told)}" if told else "no claims"
 
 
 def write_claims(run_dir: Path, results: Results) -> None:

@@ -124,7 +124,13 @@ def spoken(metric: str, unit: str) -> str:
     if metric in _SPOKEN:
         return _SPOKEN[metric]
     words = metric.replace("_", " ")
-    return words if unit in _PLAIN_UNITS else f"{words} ({unit})"
+    if unit in _PLAIN_UNITS:
+        return words
+    # Some names say their unit, and of what: instructions per request, user.
+    before, rate, of_what = words.partition(unit.replace("/", " per "))
+    if rate:
+        return f"{before}{rate},{of_what}" if of_what else words
+    return f"{words} ({unit})"
 
 
 def lowest_load(summaries: Sequence[Summary]) -> str:

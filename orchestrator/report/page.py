@@ -42,6 +42,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRow:
+    """index: from 1, as in a plan."""
+
     index: int
     id: str
     kind: str
@@ -207,7 +209,7 @@ def trial_rows(records: Sequence[Record]) -> list[TrialRow]:
     """Every trial, in the order of execution."""
     return [
         TrialRow(
-            index=record.trial.index,
+            index=record.trial.index + 1,
             id=record.trial.id,
             kind=record.trial.kind,
             variant=record.trial.subject or "unknown",

@@ -62,7 +62,7 @@ def bisect(
     """The first commit whose value is nearer to BAD's than to GOOD's.
 
     place: an empty directory for worktrees; none is left in it. Both ends are measured first.
-    Raises UsageError when GOOD is no ancestor of BAD or their values differ by no more than the
+    Raises UsageError when GOOD is not older than BAD or their values differ by no more than the
     threshold, and Unmeasurable when one of the two has no value.
     """
     first, last = _ends(good, bad, repository)
@@ -107,8 +107,13 @@ def bisect(
 
 def _ends(good: str, bad: str, repository: Path) -> tuple[Commit, Commit]:
     first, last = resolve(good, repository), resolve(bad, repository)
+    if first == last:
+        raise UsageError(
+            f"{good} and {bad} are the same commit",
+            hint="name one from before the change as GOOD, as in HEAD~3",
+        )
     between = ("merge-base", "--is-ancestor", first.hash, last.hash)
-    if first == last or git(*between, at=repository, check=False).returncode:
+    if git(*between, at=repository, check=False).returncode:
         raise UsageError(
             f"{good} is no ancestor of {bad}",
             hint="name the older, good commit first",

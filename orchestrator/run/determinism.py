@@ -26,6 +26,7 @@ from orchestrator.run.execute import Observer
 from orchestrator.run.plan import Plan, Trial
 from orchestrator.run.sealedbed import SealedTestbed
 from orchestrator.run.supplies import Supplies
+from orchestrator.spec.units import count_of
 
 FOLDER = "determinism"
 FILE = "determinism.json"
@@ -95,7 +96,7 @@ def verify(run: RunDirectory, plan: Plan, supplies: Supplies, observer: Observer
     with OwnedDirectory(new_token()) as state, ExitStack() as stack:
         benches = {}
         for name, condition in conditions.items():
-            with step(f"{len(plan.trials)} trials again: {name}"), condition():
+            with step(f"{count_of(len(plan.trials), 'trial')} again: {name}"), condition():
                 for trial in reversed(plan.trials):
                     if trial.topology not in benches:
                         logs = run.path / FOLDER / "machines"

@@ -28,6 +28,7 @@ SERVER_LOG = "server.log"
 """What a driver calls the log of its server."""
 
 RUNS_DIR = Path("runs")
+SHORTEST_TRIAL = 6
 """Where runs are unless told otherwise."""
 
 # struct flock of fcntl(2): type, whence, start, length, pid; the whole file when all are 0.
@@ -217,7 +218,8 @@ def find(root: Path, wanted: str = "latest") -> RunDirectory:
 
 
 def find_trial(root: Path, wanted: str) -> tuple[RunDirectory, str] | None:
-    """The trial that is meant by RUN/TRIAL, or by TRIAL alone; None when there is none such."""
+    """The trial that is meant by RUN/TRIAL, or by TRIAL alone; None when there is none such. The
+    beginning of its name will do, as reports show it, where it is that of one trial only."""
     run_name, _, trial_id = wanted.rpartition("/")
     if run_name:
         try:
@@ -226,5 +228,13 @@ def find_trial(root: Path, wanted: str) -> tuple[RunDirectory, str] | None:
             return None
     else:
         runs = list(reversed(list_runs(root)))
-    found = (run for run in runs if trial_id and run.trial(trial_id).is_dir())
-    return next(((run, trial_id) for run in found), None)
+    for run in runs if trial_id else ():
+        if run.trial(trial_id).is_dir():
+            return run, trial_id
+    found = [
+        (run, path.name)
+        for run in runs
+        for path in (run.trial("").iterdir() if len(trial_id) >= SHORTEST_TRIAL else ())
+        if path.name.startswith(trial_id)
+    ]
+    return found[0] if len({name for _, name in found}) == 1 else None

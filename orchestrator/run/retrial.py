@@ -58,7 +58,7 @@ def from_run(runs_dir: Path, wanted: str, metric: str) -> Retrial | None:
         experiment=load_experiment(run.experiment, asked.overrides, clock=clock),
         # A file that leaves the clock open must not let each commit choose anew.
         selection=Selection(
-            overrides=(*asked.overrides, f"clock={clock}"),
+            overrides=tuple(dict.fromkeys((*asked.overrides, f"clock={clock}"))),
             only=tuple(only),
             repeat=trial["repetition"],
             seed=asked.seed,

@@ -26,6 +26,7 @@ from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.loading import is_clock_open
 from orchestrator.spec.model import Clock
 from orchestrator.spec.topology import Topology
+from orchestrator.spec.units import count_of
 from orchestrator.vm.sweep import sweep_stale
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class RunFailed(InfrastructureError):
         details = "" if first is None else first.details
         if tally.failed > 1:
             listed = "\n".join(f"  {failure}" for failure in tally.failures[:10])
-            details = f"{details}\n{tally.failed} trials failed:\n{listed}".strip()
+            details = f"{details}\n{count_of(tally.failed, 'trial')} failed:\n{listed}".strip()
         super().__init__(
             tally.failures[0],
             details=details,
@@ -378,7 +379,7 @@ class _Work:
                 stack.callback(bench.close)
             for bench in benches:
                 bench.up()
-            with step(f"{len(trials)} trials"):
+            with step(count_of(len(trials), "trial")):
                 self._loop.run_all(trials, benches)
 
 

@@ -200,6 +200,11 @@ def natural_key(text: str) -> list[tuple[int, float, str]]:
     return [(0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in parts]
 
 
+def count_of(number: int, noun: str) -> str:
+    """A number of things: 1 trial, 1,000 trials."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def readable_times(text: str) -> str:
     """A text with its whole nanoseconds in units that people read, to three digits."""
     return _NANOSECONDS.sub(lambda found: _readable(float(f"{float(found[1]):.3g}")), text)

@@ -82,6 +82,29 @@ def test_a_point_of_one_run_only_is_not_measured() -> None:
     ]
 
 
+def test_a_side_without_a_valid_repetition_is_named_with_its_own_reasons() -> None:
+    assert verdict([], [1.0]).why == "no valid repetition in A: late"
+    assert verdict([1.0], []).why == "no valid repetition in B: late"
+    assert verdict([], []).why == "no valid repetition in A and B: late"
+    (good,), (bad,) = points([1.0]), points([])
+    slow = dataclasses.replace(bad.invalid[0], reason="slow")
+    rows = compare(
+        Points([bad]), Points([dataclasses.replace(good, invalid=(slow,))]), metrics=(good.metric,)
+    )
+    assert rows[0].why == "no valid repetition in A: late"
+
+
+def test_medians_on_the_virtual_clock_are_of_the_seeds_in_common() -> None:
+    virtual = dataclasses.replace(SERIES, clock="virtual")
+    (point,) = points([40.0, 50.0, 60.0], series=virtual)
+    seeded = [dataclasses.replace(one, seed=one.repetition) for one in point.valid]
+    before = dataclasses.replace(point, valid=tuple(seeded[:1]), estimate=median_interval([40.0]))
+    after = dataclasses.replace(point, valid=tuple(seeded))
+    (row,) = compare(Points([before]), Points([after]), metrics=(point.metric,))
+    assert row.before is not None and row.after is not None and row.ratio is not None
+    assert (row.before.value, row.after.value, row.ratio.value) == (40.0, 40.0, 1.0)
+
+
 def test_clocks_are_never_compared() -> None:
     virtual = dataclasses.replace(SERIES, clock="virtual")
     with pytest.raises(UsageError, match="wall clock against virtual clock"):

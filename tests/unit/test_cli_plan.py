@@ -84,6 +84,17 @@ def test_it_says_where_trials_would_run(home: Path) -> None:
     assert any("share a host's cores" in warning for warning in data["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("clock", "needs"),
+    [
+        ("virtual", "guests need  1 core (all vCPUs take turns on it), "),
+        ("wall", "need  3 vCPUs, "),
+    ],
+)
+def test_what_guests_need_is_of_their_clock(home: Path, clock: str, needs: str) -> None:
+    assert needs in plan(home, "quickstart", "--set", f"clock={clock}").stdout
+
+
 def test_a_place_that_cannot_be_is_refused(home: Path) -> None:
     elsewhere = ("--connect", "qemu+ssh://a/system", "--connect", "qemu+ssh://b/system")
     virtual = plan(home, "message-size", "--set", "clock=virtual", *elsewhere)

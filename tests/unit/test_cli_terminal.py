@@ -62,6 +62,17 @@ def test_a_table_loses_no_header_and_no_cell(
     assert (width >= 80) == (len(lines) == 3)
 
 
+def test_a_long_label_stays_whole_beside_a_long_reason(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output.out, "_width", 60)
+    label, reason = "quickstart/linux/4000/instructions_per_request", "identical in 5 seeds " * 3
+    output.show_table("", ["cell", "verdict", "why"], [[label, "same", reason.strip()]])
+    text, _ = capfd.readouterr()
+    assert text.count(label) == text.count("cell") == 2
+    assert "".join(text.split()).count("seeds") == 3
+
+
 @pytest.mark.parametrize("words", [["run"], ["plan"], ["status"], ["vm", "down"], ["clean"]])
 def test_help_names_no_type_that_says_nothing(
     words: list[str], capfd: pytest.CaptureFixture[str]

@@ -120,6 +120,18 @@ def test_verify_says_the_worst_of_several(
     assert main.invoke([*words, "--only", "x"]) == ExitCode.USAGE
 
 
+def test_a_claim_on_the_terminal_has_whole_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = small_run(tmp_path / "one", "linux-echo-single.achieved_rps > 1")
+    words = ["verify", "--run", str(run), "--runs-dir", str(tmp_path)]
+    assert main.invoke(["-q", *words]) == ExitCode.OK
+    out = capfd.readouterr().out
+    assert "1 claim: 1 reproduced\n" in out
+    assert "  linux-echo-single.achieved_rps = " in out
+    assert "experiment" not in out
+
+
 def test_verify_takes_the_experiments_that_make_claims() -> None:
     chosen = verify._with_claims([], Selection())
     names = {path.parent.name for path in chosen}

@@ -142,6 +142,18 @@ def test_the_page_says_what_must_be_known(html: str) -> None:
         assert expected in text, expected
 
 
+def test_trials_are_numbered_as_in_a_plan(results: Results) -> None:
+    assert page.trial_rows(results.records)[0].index == 1
+
+
+def test_sentences_of_the_page_are_apart(tmp_path: Path) -> None:
+    run = RunBuilder(tmp_path / "once")
+    run.trial(QUICKSTART[0], LOADS[0], 1)
+    root = run.finish()
+    html = report.write_report(root, build_results(root)).read_text()
+    assert "measured once has no interval. “At" in html
+
+
 def test_no_banner_where_the_processor_is_real(tmp_path: Path) -> None:
     run = RunBuilder(tmp_path)
     run.trial(QUICKSTART[0], 500.0, 0)

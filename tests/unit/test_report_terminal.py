@@ -4,10 +4,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from simulated_run import connections, quickstart
 
 from orchestrator.analysis import Estimate, Row, Verdict, build_results
 from orchestrator.report import comparisons, summary_notes, summary_rows
+from orchestrator.report.columns import spoken
 from orchestrator.report.formats import time_us
 
 
@@ -51,7 +53,7 @@ def test_the_summary_shows_the_metrics_of_the_experiment_at_the_lowest_load(tmp_
         "max load, p99 ≤ 20 ms>",
         "p50 at 500/s>",
         "goodput (Mbit/s) at 500/s>",
-        "syscalls per request read (calls/request)>",
+        "syscalls per request, read>",
         "Jain's index of accepts at 500/s>",
         "system calls per request>",
         "packets per NAPI poll>",
@@ -103,3 +105,16 @@ def test_comparisons_of_a_sweep_are_titled_and_sorted_by_its_value() -> None:
     names = ["echo, 16 connections", "echo, 8 connections"]
     found = comparisons([row(name, Verdict.SAME, "") for name in names])
     assert [part.title for part in found] == [f"linux-echo, {name}" for name in reversed(names)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "heading"),
+    [
+        ("instructions_per_request", "instructions/request", "instructions per request"),
+        ("instructions_per_request_user", "instructions/request", "instructions per request, user"),
+        ("goodput", "Mbit/s", "goodput (Mbit/s)"),
+        ("latency_p99", "us", "p99"),
+    ],
+)
+def test_a_heading_tells_a_unit_once(metric: str, unit: str, heading: str) -> None:
+    assert spoken(metric, unit) == heading

@@ -132,6 +132,8 @@ def test_what_cannot_be_bisected_is_refused(repository: Repository, place: Path)
     first, same, broken = repository.hashes
     with pytest.raises(UsageError, match="are the same"):
         search(repository, place, bad=same)
+    with pytest.raises(UsageError, match="the same commit"):
+        search(repository, place, good=same, bad=same)
     with pytest.raises(UsageError, match="no ancestor"):
         search(repository, place, good=same, bad=first)
     with pytest.raises(UsageError, match="no commit"):

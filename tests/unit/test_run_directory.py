@@ -29,5 +29,10 @@ def test_a_trial_is_found_by_its_run_and_by_itself(tmp_path: Path) -> None:
     found = directory.find_trial(tmp_path, "a-1/aa")
     assert found is not None and (found[0].name, found[1]) == ("20260101T000000Z-a-1", "aa")
     assert directory.find_trial(tmp_path, "bb") is not None
-    for wrong in ("a-1/bb", "nosuch/aa", "cc", "a-1/"):
+    for name, trial in (("20260101T000000Z-a-1", "c475ce3a"), ("20260102T000000Z-a-2", "c475ce4b")):
+        (tmp_path / name / "trials" / trial).mkdir()
+    for wanted in ("c475ce3", "a-1/c475ce"):
+        short = directory.find_trial(tmp_path, wanted)
+        assert short is not None and short[1] == "c475ce3a"
+    for wrong in ("c475", "c475ce", "a-2/c475ce3", "a-1/bb", "nosuch/aa", "cc", "a-1/"):
         assert directory.find_trial(tmp_path, wrong) is None

@@ -17,6 +17,7 @@ from orchestrator.report.claims import claim_rows, markdown_table
 from orchestrator.report.terminal import summary_rows
 from orchestrator.run import journal, stored
 from orchestrator.run.directory import RunDirectory
+from orchestrator.spec.units import count_of
 
 MIB = 2**20
 # Measured with all caches empty: docs/artifact-evaluation.md, "What it takes".
@@ -77,7 +78,7 @@ def render(results: Results, run: RunDirectory, entries: Sequence[Entry], need: 
         again=process.shell_form(["./ringbed", "run", "EXPERIMENT", *selection_words(run)]),
         time_trials=f"{sum(took.values()):.0f} s",
         time_builds=BUILDS,
-        trials=len(took),
+        trials=count_of(len(took), "trial"),
         disk=_size(need.disk),
         size=_size(sum(entry.path.stat().st_size for entry in entries)),
         memory=_size(need.memory),
