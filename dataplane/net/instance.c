@@ -70,6 +70,8 @@ void rb_net_flush(struct rb_net *net)
 	for (uint32_t turns = tcp->pending.count; turns > 0; turns--) {
 		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->pending));
 		tcb->flags &= ~(uint32_t)TCP_PENDING;
+		if (__builtin_expect(tcp_output_short(net, tcb), 1))
+			continue;
 		if (__builtin_expect(!tcp_output(net, tcb), 0))
 			tcp_pend(net, tcb); /* no header memory now: with the next flush */
 		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))

@@ -159,7 +159,7 @@ struct rb_net_config {
 	uint32_t initial_window;  /* segments, RFC 6928: 10 */
 	uint32_t delayed_ack_us;  /* RFC 9293 3.8.6.3: below 500 ms */
 	uint32_t rto_initial_us;  /* RFC 6298 2.1: 1 s */
-	uint32_t rto_min_us;	  /* RFC 6298 2.4 says 1 s; Linux 200 ms, the default here */
+	uint32_t rto_min_us;	  /* added to SRTT at least; RFC 6298 2.4 says 1 s; Linux 200 ms, the default here */
 	uint32_t rto_max_us;	  /* RFC 6298 2.5: at least 60 s */
 	uint32_t time_wait_us;	  /* 2 MSL */
 	uint32_t user_timeout_us; /* without acknowledgement for so long a connection ends: RFC 9293 3.8.3 R2 */
@@ -286,9 +286,15 @@ enum rb_net_option {
 	RB_NET_OPTION_KEEPALIVE,    /* 1: probes after keepalive_us; off at first (RFC 9293 3.8.4) */
 	RB_NET_OPTION_CONGESTION,   /* enum rb_net_congestion */
 	RB_NET_OPTION_USER_TIMEOUT, /* us; 0: the configuration's (RFC 5482) */
+	/* What a SYN tells, hence not for connections; SYN cookies tell the configuration's. 0: the configuration's. */
+	RB_NET_OPTION_MSS,	      /* bytes, 64 .. 8960; not above what the MTU permits */
+	RB_NET_OPTION_RECEIVE_WINDOW, /* bytes, two full segments of the MTU .. the configuration's */
 };
 
-/* For a listener: for the connections it will have. -EINVAL: no such option or value. */
+/*
+ * For a listener: for the connections it will have. Handle 0, MSS and RECEIVE_WINDOW only: for the connections that
+ * rb_net_connect() opens from now on. -EINVAL: no such option or value, or not for that handle.
+ */
 int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option option, uint64_t value);
 
 /* What a connection is and has been, for tests, tools and sockets. Sequence numbers as in RFC 9293 3.3.1. */

@@ -135,7 +135,7 @@ struct tcp_range {
 
 /* Room for a congestion control's own variables. */
 struct tcp_congestion_state {
-	uint64_t words[6];
+	uint64_t words[4];
 };
 
 /* The cold part. */
@@ -162,14 +162,17 @@ struct tcb_cold {
 	uint32_t ssthresh;
 	uint32_t bytes_acked;	       /* RFC 5681 3.1, RFC 3465 */
 	uint32_t recover;	       /* RFC 6582 3.2: snd_nxt when the loss was seen */
+	uint32_t scoreboard_end;       /* snd_nxt when the scoreboard was begun */
 	uint32_t sacked, lost;	       /* bytes of pieces so marked: pipe (RFC 6675 4) */
 	uint32_t resent;	       /* pieces so marked */
-	uint32_t time_head, time_tail; /* sent pieces in order of their last transmission */
-	uint32_t high_sacked;	       /* RFC 6675 HighACK's counterpart: the highest sacked number */
-	uint16_t peer_mss;
-	uint8_t duplicate_acks;
-	uint8_t sack_count;   /* of `reported` */
-	uint32_t ecn_recover; /* one reduction per window of data (RFC 3168 6.1.2) */
+	uint32_t time_head, time_tail; /* pieces under way, in order of their last transmission */
+	uint32_t lost_from;	       /* a piece that no lost one is before, TCP_NONE: the head */
+	uint32_t sack_from; /* where the next block is looked for, if it is not before it; TCP_NONE: the head */
+	struct tcp_range sacks_seen[TCP_SACK_BLOCKS_MAX]; /* what was marked already: the last ACK's blocks */
+	uint16_t peer_mss, own_mss;
+	uint8_t duplicate_acks; /* RFC 5681 2; with SACK those of RFC 6675 2 (DupAcks): that sack something new */
+	uint8_t sack_count;	/* of `reported` */
+	uint32_t ecn_recover;	/* one reduction per window of data (RFC 3168 6.1.2) */
 	uint32_t retransmissions;
 
 	/* RACK-TLP, RFC 8985 5 */
@@ -179,12 +182,14 @@ struct tcb_cold {
 	uint32_t rack_dsack_round;
 	uint32_t tlp_end_seq;
 	uint8_t rack_reo_wnd_mult, rack_reo_wnd_persist;
-	bool scaling; /* agreed: RFC 7323 2 */
+	bool scaling;	/* agreed: RFC 7323 2 */
+	bool fin_early; /* fin_at is valid */
 	bool rack_reordering_seen, rack_dsack_seen, tlp_is_retrans;
 
 	/* segment delivery: reassembly */
 	uint32_t ooo_head; /* parts beyond a gap, by sequence number */
 	uint32_t ooo_bytes;
+	uint32_t fin_at;				/* where a FIN lies that came before what precedes it */
 	struct tcp_range reported[TCP_SACK_BLOCKS_MAX]; /* SACK blocks, the most recent first (RFC 2018 4) */
 	struct tcp_range duplicate;			/* D-SACK to report (RFC 2883); left == right: none */
 
@@ -214,6 +219,12 @@ enum tcp_piece_flags {
 };
 
 RB_BUILD_ASSERT(sizeof(struct tcp_piece) == 40, "five words");
+
+/* Is it in the order of transmissions? Where there is a scoreboard, all are that may still be under way. */
+static inline bool tcp_piece_timed(const struct tcp_piece *piece)
+{
+	return (piece->flags & (TCP_PIECE_SENT | TCP_PIECE_SACKED | TCP_PIECE_LOST)) == TCP_PIECE_SENT;
+}
 
 static inline uint32_t tcp_piece_length(const struct tcp_piece *piece)
 {

@@ -43,6 +43,12 @@ struct tcp_order {
 	uint32_t head, tail, count;
 };
 
+/* What SYNs tell instead of the configuration's; 0: that. */
+struct tcp_offer {
+	uint32_t receive_window; /* bytes */
+	uint16_t mss;
+};
+
 struct tcp_listener {
 	struct rb_endpoint local;
 	uint64_t cookie;
@@ -52,6 +58,7 @@ struct tcp_listener {
 	uint8_t congestion;
 	uint32_t options; /* TCP_NODELAY, TCP_KEEPALIVE for its connections */
 	uint32_t user_timeout_us;
+	struct tcp_offer offer;
 	struct tcp_order half_open; /* SYN-RECEIVED, and established ones that nobody has accepted */
 	uint32_t syn_received;	    /* those of them in SYN-RECEIVED: the backlog */
 	uint64_t cookies_until_ns;  /* until then, cookies that it has sent may come back */
@@ -85,7 +92,8 @@ struct tcp {
 	bool starved;		 /* somebody was refused for want of pieces */
 	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
 	struct tcp_order time_wait;
-	uint32_t port_next; /* RFC 6056 3.3.3 */
+	uint32_t port_next;	/* RFC 6056 3.3.3 */
+	struct tcp_offer offer; /* of rb_net_connect() */
 
 	uint8_t iss_key[16], port_key[16], cookie_key[16], ts_key[16];
 	/* RFC 5961 7: at most so many challenge ACKs per second, the number drawn anew each time (RFC 5961 is silent,

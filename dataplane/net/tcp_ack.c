@@ -4,7 +4,10 @@
 #include "net/tcp_congestion.h"
 #include "net/tcp_parts.h"
 
-enum { RTT_MAX_US = 1 << 26 }; /* 67 s, more than any RTO: keeps the arithmetic below 2^32 */
+enum {
+	RTT_MAX_US = 1 << 26, /* 67 s: keeps the arithmetic below 2^32 */
+	RTO_SYN_LOST_US = 3000000,
+};
 
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 {
@@ -12,6 +15,8 @@ void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 		rtt_us = 1;
 	if (rtt_us > RTT_MAX_US)
 		rtt_us = RTT_MAX_US;
+	if (MECHANISM(rto_collapse))
+		tcb->backoff = 0; /* RFC 6298 5: not before there is a new measurement */
 	/* a new minimum is below any average; most samples need not look at the cold part */
 	if (rtt_us < tcb->srtt_us || tcb->srtt_us == 0) {
 		struct tcb_cold *cold = tcp_cold(net, tcb);
@@ -36,20 +41,24 @@ uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb)
 	const struct rb_net_config *config = &net->config;
 	uint64_t rto = config->rto_initial_us;
 	if (tcb->srtt_us != 0) {
-		uint32_t variation = 4 * tcb->rttvar_us, granularity = TCP_TICK_NS / 1000;
-		rto = (uint64_t)tcb->srtt_us + (variation > granularity ? variation : granularity); /* 2.3 */
+		/* 2.3, with the least RTO of 2.4 as the least that is added to the round trip: however steady that is,
+		 * the peer may delay an acknowledgement */
+		uint32_t variation = MECHANISM(rto_variation) ? 4 * tcb->rttvar_us : 0;
+		rto = (uint64_t)tcb->srtt_us + (variation > config->rto_min_us ? variation : config->rto_min_us);
+	} else if (MECHANISM(rto_syn_lost) && tcb->state >= TCP_ESTABLISHED && rto < RTO_SYN_LOST_US &&
+		   net->tcp.colds[tcp_index(net, tcb)].syns > 0) {
+		rto = RTO_SYN_LOST_US; /* 5.7 */
 	}
-	if (rto < config->rto_min_us)
-		rto = config->rto_min_us; /* 2.4 */
-	rto <<= tcb->backoff;		  /* 5.5 */
+	if (MECHANISM(rto_backoff))
+		rto <<= tcb->backoff; /* 5.5 */
 	return (uint32_t)(rto > config->rto_max_us ? config->rto_max_us : rto);
 }
 
 /*
  * Karn's algorithm (RFC 6298 3): only pieces that were sent once measure, and none when the acknowledgement also covers
- * one that was sent again, for which it may have waited.
+ * one that was sent again, for which it may have waited. Those that were sacked have arrived earlier.
  */
-uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack, uint32_t echo_age_us)
 {
 	uint32_t released = 0, sent_us = 0;
 	bool measured = false, again = false;
@@ -72,14 +81,14 @@ uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 			}
 			break;
 		}
-		if (piece->transmissions == 1) {
+		if (piece->transmissions > 1 && MECHANISM(karn)) {
+			again = true;
+		} else if (!(piece->flags & TCP_PIECE_SACKED)) {
 			sent_us = piece->sent_us;
 			measured = true;
-		} else {
-			again = true;
 		}
 		if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0))
-			tcp_scoreboard_leave(net, tcb, index);
+			tcp_scoreboard_leave(net, tcb, index, echo_age_us);
 		released += piece->length;
 		tcb->tx_head = piece->next;
 		pool_put(&net->tcp.piece_pool, index);
@@ -106,16 +115,40 @@ void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
 {
 	if (seq_le(tcb->snd_wl1, segment->seq)) {
 		struct tcb_cold *cold = tcp_cold(net, tcb);
+		bool was_closed = tcb->snd_wnd == 0;
 		tcb->snd_wnd = (uint32_t)segment->window << tcp_snd_scale(tcb);
 		tcb->snd_wl1 = segment->seq;
 		if (tcb->snd_wnd > cold->snd_max_wnd)
 			cold->snd_max_wnd = tcb->snd_wnd;
 		/* RFC 9293 3.8.6.1: the window is open again */
-		if (tcb->timer == TCP_TIMER_PERSIST && tcb->snd_wnd > 0 && (tcb->flags & TCP_REXMT_ARMED)) {
+		if (was_closed && tcb->timer == TCP_TIMER_PERSIST && tcb->snd_wnd > 0 &&
+		    (tcb->flags & TCP_REXMT_ARMED)) {
 			tcp_timer_stop(tcb);
 			tcb->backoff = 0;
 		}
 	}
+	/* 3.8.6.1: who answers with a closed window lives, and may keep it closed for ever (MUST-37); the next probe is
+	 * what it has to answer */
+	bool closed = tcb->snd_wnd == 0 || tcb->timer == TCP_TIMER_PERSIST;
+	if (MECHANISM(persist_alive) && closed && (tcb->flags & TCP_REXMT_ARMED))
+		tcp_cold(net, tcb)->stalled_at = tcb->rexmt_at;
+}
+
+/* What an acknowledgement of new data releases and measures. */
+static void ack_new(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment, struct tcp_acked *acked)
+{
+	uint32_t age_ms = RTT_MAX_US / 1000; /* of the echoed timestamp; this much: there is none */
+	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) && segment->tsecr != 0)
+		age_ms = tcp_ts_now(net, tcb) - segment->tsecr;
+	bool echoed = age_ms < RTT_MAX_US / 1000;
+
+	/* the clocks' milliseconds may have begun and ended anywhere in them */
+	acked->rtt_us = tcp_ack_release(net, tcb, segment->ack, echoed && age_ms > 1 ? (age_ms - 1) * 1000 : 0);
+	if (acked->rtt_us != 0)
+		tcp_rtt_sample(net, tcb, acked->rtt_us);
+	else if (echoed && MECHANISM(rtt_timestamps)) /* RFC 7323 4.1: what was sent again measures, too */
+		tcp_rtt_sample(net, tcb, (age_ms + 1) * 1000);
+	neighbour_confirm(net, tcb->neighbour);
 }
 
 /*
@@ -126,37 +159,34 @@ bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segm
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 
-	if (seq_lt(tcb->snd_nxt, segment->ack) || seq_lt(segment->ack, tcb->snd_una - cold->snd_max_wnd)) {
+	if (MECHANISM(ack_range) &&
+	    (seq_lt(tcb->snd_nxt, segment->ack) || seq_lt(segment->ack, tcb->snd_una - cold->snd_max_wnd))) {
 		tcp_challenge_ack(net, tcb);
 		return false;
 	}
-	struct tcp_sacked sacked = {0};
 	uint32_t window = tcb->snd_wnd;
 	if (seq_le(tcb->snd_una, segment->ack))
 		tcp_ack_window(net, tcb, segment);
+
+	bool repeats = segment->ack == tcb->snd_una && segment->length == 0 &&
+		       !(segment->flags & (TCP_SYN | TCP_FIN)) && window == tcb->snd_wnd;
+	struct tcp_acked acked = {
+		.repeats = repeats,
+		.duplicate = repeats && tcb->snd_nxt != tcb->snd_una,
+		.sacks = segment->sack_count > 0,
+		.echo = (tcb->flags & TCP_HAS_ECN) && (segment->flags & TCP_ECE),
+	};
+	struct tcp_sacked sacked = {0};
+	if (seq_lt(tcb->snd_una, segment->ack)) {
+		acked.bytes = segment->ack - tcb->snd_una;
+		ack_new(net, tcb, segment, &acked);
+		cold->stalled_at = (uint32_t)net->tcp.tick;
+	}
+	/* after the cumulative part, which is before it in sequence: else that would look reordered (RFC 8985 6.2) */
 	if ((tcb->flags & TCP_HAS_SACK) && segment->sack_count > 0)
 		tcp_scoreboard_sack(net, tcb, segment, &sacked);
 	if (seq_lt(segment->ack, tcb->snd_una))
 		return true; /* an old duplicate: its payload may still be of use */
-
-	struct tcp_acked acked = {
-		.bytes = segment->ack - tcb->snd_una,
-		.echo = segment->flags & TCP_ECE,
-		/* RFC 5681 2 */
-		.duplicate = segment->ack == tcb->snd_una && segment->length == 0 && tcb->snd_nxt != tcb->snd_una &&
-			     !(segment->flags & (TCP_SYN | TCP_FIN)) && window == tcb->snd_wnd,
-	};
-	if (acked.bytes > 0) {
-		acked.rtt_us = tcp_ack_release(net, tcb, segment->ack);
-		/* RFC 7323 4.1: with timestamps, what was sent again measures too, by the millisecond */
-		if (acked.rtt_us == 0 && segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) &&
-		    segment->tsecr != 0 && (int32_t)(tcp_ts_now(net, tcb) - segment->tsecr) >= 0)
-			tcp_rtt_sample(net, tcb, (tcp_ts_now(net, tcb) - segment->tsecr + 1) * 1000);
-		else if (acked.rtt_us != 0)
-			tcp_rtt_sample(net, tcb, acked.rtt_us);
-		tcb->backoff = 0;
-		neighbour_confirm(net, tcb->neighbour);
-	}
 	tcp_recovery_ack(net, tcb, &acked, &sacked);
 	if (tcb->tx_next != TCP_NONE || (tcb->flags & TCP_SCOREBOARD))
 		tcp_pend(net, tcb);

@@ -19,11 +19,11 @@ void tcp_challenge_ack(struct rb_net *net, struct tcb *tcb)
 		tcp->challenges_left =
 			CHALLENGES_PER_SECOND / 2 + (uint32_t)(net->ops->random(net->context) % CHALLENGES_PER_SECOND);
 	}
-	if (tcp->challenges_left == 0) {
+	if (MECHANISM(challenge_limit) && tcp->challenges_left == 0) {
 		net->counters.tcp_challenge_limited++;
 		return;
 	}
-	tcp->challenges_left--;
+	tcp->challenges_left -= tcp->challenges_left > 0;
 	net->counters.tcp_challenge_acks++;
 	tcp_ack_now(net, tcb);
 }
@@ -34,7 +34,9 @@ void tcp_challenge_ack(struct rb_net *net, struct tcb *tcb)
 
 static bool ack_to_listener(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment)
 {
-	struct tcb *tcb = net->config.cookies ? tcp_cookie_take(net, listener, segment) : NULL;
+	/* a SYN-ACK brings no cookie back, and would leave a connection that nothing goes on with */
+	bool may = net->config.cookies && !(segment->flags & TCP_SYN);
+	struct tcb *tcb = may ? tcp_cookie_take(net, listener, segment) : NULL;
 	if (tcb != NULL)
 		return tcp_arrives(net, tcb, segment);
 	/* after a cookie, the segment that brings it back may have been lost, and this is a later one of that connection:
@@ -44,12 +46,13 @@ static bool ack_to_listener(struct rb_net *net, struct tcp_listener *listener, s
 	return false;
 }
 
-/* Third: a SYN. Its data is not kept (the RFC lets us): the peer sends it again. */
-static void arrives_syn(struct rb_net *net, struct tcp_listener *listener, const struct tcp_segment *segment)
+/* `before`: the last number that a connection of this 4-tuple used, whose end this SYN is; or NULL. */
+static void syn_to_listener(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment,
+			    const uint32_t *before)
 {
 	net->counters.tcp_syns++;
 	if (listener->syn_received >= net->config.backlog) {
-		if (net->config.cookies)
+		if (MECHANISM(cookies) && net->config.cookies)
 			tcp_cookie_send(net, listener, segment);
 		else
 			net->counters.tcp_syns_dropped++;
@@ -58,6 +61,9 @@ static void arrives_syn(struct rb_net *net, struct tcp_listener *listener, const
 	struct tcb *tcb = tcp_make_passive(net, listener, segment);
 	if (tcb == NULL)
 		return;
+	if (before != NULL)
+		tcp_iss_after(net, tcb, *before);
+	/* data of a SYN is not kept (RFC 9293 3.10.7.2 lets us): the peer sends it again */
 	tcp_agree(net, tcb, segment);
 	tcp_output_syn(net, tcb);
 	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
@@ -65,23 +71,68 @@ static void arrives_syn(struct rb_net *net, struct tcp_listener *listener, const
 
 bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment)
 {
-	if (segment->flags & TCP_RST) /* first */
+	if (segment->flags & TCP_RST)
 		return false;
-	if (segment->flags & TCP_ACK) /* second */
+	if (segment->flags & TCP_ACK)
 		return ack_to_listener(net, listener, segment);
-	if ((segment->flags & (TCP_SYN | TCP_FIN)) == TCP_SYN)
-		arrives_syn(net, listener, segment);
+	if ((segment->flags & TCP_SYN) && !(segment->flags & TCP_FIN))
+		syn_to_listener(net, listener, segment, NULL);
 	return false;
+}
+
+/*
+ * 3.10.7.3: SYN-SENT
+ */
+
+static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	bool ack = segment->flags & TCP_ACK;
+
+	if (ack && segment->ack != tcb->snd_nxt) { /* first; only the SYN is outstanding */
+		tcp_output_refuse(net, segment);
+		return false;
+	}
+	if (segment->flags & TCP_RST) { /* second */
+		if (ack) {
+			net->counters.tcp_resets_in++;
+			tcp_end(net, tcb, -ECONNREFUSED);
+		}
+		return false;
+	}
+	if (!(segment->flags & TCP_SYN)) /* fifth */
+		return false;
+	tcp_agree(net, tcb, segment);		    /* fourth */
+	if (MECHANISM(simultaneous_open) && !ack) { /* both sides open at once (3.5) */
+		tcb->state = TCP_SYN_RECEIVED;
+		tcp_output_syn(net, tcb);
+		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+		return false;
+	}
+	if (cold->syns == 0) /* Karn */
+		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
+	tcb->snd_una = segment->ack;
+	tcp_established(net, tcb);
+	tcp_ack_now(net, tcb);
+	/* a payload or FIN with it is next in order */
+	segment->seq++;
+	segment->flags &= (uint8_t)~TCP_SYN;
+	if (segment->length == 0 && !(segment->flags & TCP_FIN))
+		return false;
+	return tcp_arrives(net, tcb, segment);
 }
 
 /*
  * 3.10.7.4: the other states
  */
 
-/* First: is the segment in the window? (3.4, table 6) */
+/* First: is the segment in the window? (3.4, table 6) Of a RST only the number counts (3.10.7.4, second). */
 static bool is_acceptable(const struct tcb *tcb, const struct tcp_segment *segment)
 {
-	uint32_t length = tcp_segment_length(segment), left = tcb->rcv_nxt, window = tcb->rcv_adv - tcb->rcv_nxt;
+	uint32_t length = segment->flags & TCP_RST ? 0 : tcp_segment_length(segment);
+	uint32_t left = tcb->rcv_nxt, window = tcb->rcv_adv - tcb->rcv_nxt;
+	if (!MECHANISM(acceptance))
+		return true;
 	if ((int32_t)window < 0)
 		window = 0;
 	if (length == 0)
@@ -100,7 +151,7 @@ static bool is_old(struct rb_net *net, const struct tcb *tcb, const struct tcp_s
 {
 	if (!(tcb->flags & TCP_HAS_TIMESTAMPS) || !segment->has_timestamps || (segment->flags & TCP_RST))
 		return false;
-	if (seq_le(tcb->ts_recent, segment->tsval))
+	if (!MECHANISM(paws) || seq_le(tcb->ts_recent, segment->tsval))
 		return false;
 	net->counters.tcp_paws++;
 	return true;
@@ -109,7 +160,8 @@ static bool is_old(struct rb_net *net, const struct tcb *tcb, const struct tcp_s
 /* RFC 9293 3.10.7.4, TIME-WAIT, with RFC 6191 2: a SYN that must be of a new connection. */
 static bool is_reopening(const struct tcb *tcb, const struct tcp_segment *segment)
 {
-	if (tcb->state != TCP_TIME_WAIT || (segment->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+	if (!MECHANISM(time_wait_reuse) || tcb->state != TCP_TIME_WAIT ||
+	    (segment->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
 		return false;
 	if ((tcb->flags & TCP_HAS_TIMESTAMPS) && segment->has_timestamps)
 		return seq_lt(tcb->ts_recent, segment->tsval) ||
@@ -124,23 +176,22 @@ static bool reopen(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segm
 	if (listener == TCP_NONE)
 		return false;
 	net->counters.tcp_time_wait_reused++;
+	uint32_t before = tcb->snd_nxt;
 	tcp_end(net, tcb, 0);
-	arrives_syn(net, &net->tcp.listeners[listener], segment);
+	syn_to_listener(net, &net->tcp.listeners[listener], segment, &before);
 	return false;
 }
 
 /* Second: RFC 5961 3.2: only a RST exactly at the next expected number is believed. */
 static void arrives_rst(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
-	if (segment->seq != tcb->rcv_nxt) {
+	if (MECHANISM(rst_exact) && segment->seq != tcb->rcv_nxt) {
 		tcp_challenge_ack(net, tcb);
 		return;
 	}
 	net->counters.tcp_resets_in++;
-	if (tcb->state == TCP_TIME_WAIT) {
-		/* RFC 1337 (fix F1): not to be killed before its time */
-		return;
-	}
+	if (MECHANISM(time_wait_reset) && tcb->state == TCP_TIME_WAIT)
+		return; /* RFC 1337 (fix F1): not to be killed before its time */
 	tcp_end(net, tcb, tcb->flags & TCP_OPENING ? -ECONNREFUSED : -ECONNRESET);
 }
 
@@ -211,7 +262,10 @@ static void arrives_fin(struct rb_net *net, struct tcb *tcb)
 /* RFC 3168 6.1.3; RFC 8257 3.2: DCTCP's echo says exactly which segments were marked. */
 static void arrives_ecn(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
-	bool marked = segment->ip->ecn == IP_ECN_CE, echoing = tcb->flags & TCP_ECN_ECHO;
+	bool marked = segment->ip->ecn == IP_ECN_CE && MECHANISM(ecn_echo), echoing = tcb->flags & TCP_ECN_ECHO;
+	/* what says nothing about the way of data is not echoed: a mark on an acknowledgement alone */
+	if (segment->length == 0)
+		return;
 	if (marked)
 		net->counters.tcp_ecn_marked++;
 	if (tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn) {
@@ -232,22 +286,26 @@ static void arrives_ecn(struct rb_net *net, struct tcb *tcb, const struct tcp_se
 static void trim(const struct tcb *tcb, struct tcp_segment *segment)
 {
 	uint32_t room = tcb->rcv_adv - segment->seq;
-	if ((int32_t)(segment->length - room) > 0) {
+	if (MECHANISM(trim) && (int32_t)(segment->length - room) > 0) {
 		segment->length = (int32_t)room > 0 ? room : 0;
 		segment->flags &= (uint8_t)~TCP_FIN;
 	}
 }
 
-static bool arrives_unacceptable(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
+/* `old`: by its timestamp; then nothing in it counts. */
+static bool arrives_unacceptable(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment, bool old)
 {
 	net->counters.tcp_unacceptable++;
 	if (segment->flags & TCP_RST)
 		return false;
 	/* a zero window still takes acknowledgements and window updates (3.10.7.4; 3.8.6: MUST process) */
-	if ((segment->flags & TCP_ACK) && tcb->state >= TCP_ESTABLISHED && seq_le(tcb->snd_una, segment->ack) &&
-	    seq_le(segment->ack, tcb->snd_nxt) && segment->seq == tcb->rcv_nxt && !(segment->flags & TCP_SYN))
-		(void)tcp_ack(net, tcb, segment);
-	if (tcb->state == TCP_TIME_WAIT)
+	if (MECHANISM(zero_window_ack) && !old && (segment->flags & TCP_ACK) && tcb->state >= TCP_ESTABLISHED &&
+	    seq_le(tcb->snd_una, segment->ack) && seq_le(segment->ack, tcb->snd_nxt) && segment->seq == tcb->rcv_nxt &&
+	    !(segment->flags & TCP_SYN) && (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb)))
+		return false;
+	/* 3.10.7.4, eighth: the peer's FIN again, its ACK was lost; nothing else makes this state longer */
+	if (MECHANISM(time_wait_again) && tcb->state == TCP_TIME_WAIT && (segment->flags & TCP_FIN) &&
+	    segment->seq + tcp_segment_length(segment) == tcb->rcv_nxt)
 		tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
 	/* RFC 2883 4: an old segment, whole, is a duplicate */
 	if ((tcb->flags & TCP_HAS_SACK) && segment->length > 0 &&
@@ -266,11 +324,8 @@ static bool arrives_text(struct rb_net *net, struct tcb *tcb, struct tcp_segment
 		arrives_ecn(net, tcb, segment);
 	/* the urgent pointer is ignored: see docs/tcp.md */
 	if (tcb->state > TCP_ESTABLISHED && tcb->state != TCP_FIN_WAIT_1 && tcb->state != TCP_FIN_WAIT_2) {
-		if (segment->length > 0 || (segment->flags & TCP_FIN)) {
+		if (segment->length > 0 || (segment->flags & TCP_FIN))
 			tcp_ack_now(net, tcb); /* nothing can follow a FIN */
-			if (tcb->state == TCP_TIME_WAIT)
-				tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
-		}
 		return false;
 	}
 	trim(tcb, segment);
@@ -278,46 +333,6 @@ static bool arrives_text(struct rb_net *net, struct tcb *tcb, struct tcp_segment
 	if (delivery & TCP_DELIVERY_FIN)
 		arrives_fin(net, tcb);
 	return delivery & TCP_DELIVERY_KEPT;
-}
-
-/*
- * 3.10.7.3: SYN-SENT
- */
-
-static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	bool ack = segment->flags & TCP_ACK;
-
-	if (ack && segment->ack != tcb->snd_nxt) { /* first; only the SYN is outstanding */
-		tcp_output_refuse(net, segment);
-		return false;
-	}
-	if (segment->flags & TCP_RST) { /* second */
-		if (ack) {
-			net->counters.tcp_resets_in++;
-			tcp_end(net, tcb, -ECONNREFUSED);
-		}
-		return false;
-	}
-	if (!(segment->flags & TCP_SYN)) /* fifth */
-		return false;
-	tcp_agree(net, tcb, segment); /* fourth */
-	if (!ack) {		      /* both sides open at once (3.5) */
-		tcb->state = TCP_SYN_RECEIVED;
-		tcp_output_syn(net, tcb);
-		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
-		return false;
-	}
-	if (cold->syns == 0) /* Karn */
-		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
-	tcb->snd_una = segment->ack;
-	tcp_established(net, tcb);
-	tcp_ack_now(net, tcb);
-	/* a payload or FIN with it is next in order */
-	segment->seq++;
-	segment->flags &= (uint8_t)~TCP_SYN;
-	return arrives_text(net, tcb, segment);
 }
 
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
@@ -339,18 +354,16 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 			tcp_output_syn(net, tcb); /* ours was lost */
 			return false;
 		}
-		return arrives_unacceptable(net, tcb, segment);
+		return arrives_unacceptable(net, tcb, segment, old);
 	}
-	if (tcb->flags & TCP_KEEPALIVE) {
-		tcp_cold(net, tcb)->heard_at = (uint32_t)net->tcp.tick;
-		tcp_cold(net, tcb)->probes = 0;
-	}
+	if (tcb->flags & TCP_KEEPALIVE)
+		tcp_heard(net, tcb);
 	if (segment->flags & TCP_RST) {
 		arrives_rst(net, tcb, segment);
 		return false;
 	}
 	/* fourth, RFC 5961 4.2: a SYN is answered, whatever its number */
-	if (segment->flags & TCP_SYN) {
+	if (MECHANISM(syn_challenge) && (segment->flags & TCP_SYN)) {
 		tcp_challenge_ack(net, tcb);
 		return false;
 	}
@@ -358,9 +371,10 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 	if (!(segment->flags & TCP_ACK))
 		return false;
 	/* RFC 7323 3.2: once agreed, every segment has it */
-	if ((tcb->flags & TCP_HAS_TIMESTAMPS) && !segment->has_timestamps)
+	if (MECHANISM(timestamps_always) && (tcb->flags & TCP_HAS_TIMESTAMPS) && !segment->has_timestamps)
 		return false;
-	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) && seq_le(segment->seq, tcb->last_ack_sent))
+	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) &&
+	    (seq_le(segment->seq, tcb->last_ack_sent) || !MECHANISM(ts_recent)))
 		tcb->ts_recent = segment->tsval; /* RFC 7323 4.3 (2); not older, or PAWS had refused it */
 	if (tcb->state == TCP_SYN_RECEIVED && !arrives_ack_of_syn(net, tcb, segment))
 		return false;
@@ -381,14 +395,15 @@ void tcp_icmp(struct rb_net *net, const struct tcp_icmp *error)
 	struct tcb *tcb = tcp_tcb(net, index);
 	/* RFC 5927 4.1: only about what is outstanding */
 	if (tcb->state < TCP_SYN_SENT || tcb->state == TCP_TIME_WAIT ||
-	    !seq_within(error->sequence, tcb->snd_una, tcb->snd_nxt))
+	    (MECHANISM(icmp_sequence) && !seq_within(error->sequence, tcb->snd_una, tcb->snd_nxt)))
 		return;
-	if (error->kind == TCP_ICMP_TOO_BIG) {
+	if (MECHANISM(path_mtu) && error->kind == TCP_ICMP_TOO_BIG) {
 		tcp_path_mtu(net, tcb, error->mtu);
 		return;
 	}
 	/* RFC 5461: a connection being opened ends; one that works is left to its timers */
-	if (tcb->state == TCP_SYN_SENT && error->kind == TCP_ICMP_HARD)
+	if ((tcb->state == TCP_SYN_SENT || !MECHANISM(icmp_soft)) && error->kind == TCP_ICMP_HARD &&
+	    MECHANISM(icmp_hard))
 		tcp_end(net, tcb, error->status);
 	else
 		tcp_cold(net, tcb)->status = error->status;

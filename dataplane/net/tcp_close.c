@@ -78,6 +78,10 @@ void tcp_end(struct rb_net *net, struct tcb *tcb, int status)
 
 void tcp_time_wait(struct rb_net *net, struct tcb *tcb)
 {
+	if (!MECHANISM(time_wait)) {
+		tcp_end(net, tcb, 0);
+		return;
+	}
 	tcp_listener_leave(net, tcb);
 	tcb->state = TCP_TIME_WAIT;
 	tcp_order_append(net, &net->tcp.time_wait, tcb);

@@ -27,6 +27,8 @@ uint32_t tcp_slow_start(struct tcb *tcb, const struct tcb_cold *cold, uint32_t b
 		return bytes;
 	/* RFC 3465 2.2 with L = 2; after a timeout L = 1 (2.3), as an ACK may then stand for old segments */
 	uint32_t limit = (tcb->flags & TCP_LOSS ? 1U : 2U) * tcb->mss;
+	if (!MECHANISM(byte_counting))
+		bytes = limit;
 	uint32_t grow = bytes < limit ? bytes : limit, room = cold->ssthresh - tcb->cwnd;
 	if (grow > room)
 		grow = room;

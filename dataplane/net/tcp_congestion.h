@@ -7,6 +7,12 @@
 
 #include "net/tcp_parts.h"
 
+enum tcp_congestion_event {
+	TCP_CONGESTION_LOSS,	/* seen by acknowledgements */
+	TCP_CONGESTION_MARK,	/* an ECN echo */
+	TCP_CONGESTION_TIMEOUT, /* slow start follows */
+};
+
 struct tcp_congestion_ops {
 	const char *name;
 
@@ -20,10 +26,10 @@ struct tcp_congestion_ops {
 	void (*acked)(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t bytes, uint32_t rtt_us);
 
 	/*
-	 * A congestion event with `flight` bytes outstanding, a loss or (`marked`) an ECN echo: returns the new
-	 * ssthresh, at least two segments.
+	 * A congestion event with `flight` bytes outstanding: returns the new ssthresh, at least two segments.
 	 */
-	uint32_t (*reduce)(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight, bool marked);
+	uint32_t (*reduce)(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight,
+			   enum tcp_congestion_event event);
 
 	/* Each acknowledgement of new data, in recovery too; `echo`: it carried ECE. May be NULL. */
 	void (*feedback)(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t bytes, bool echo);

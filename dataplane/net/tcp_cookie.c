@@ -88,7 +88,8 @@ static int check(const struct rb_net *net, const struct tcp_segment *segment)
 	uint32_t cookie = segment->ack - 1, irs = segment->seq - 1;
 	uint64_t now = net->now_ns >> SLOT_NS_SHIFT, age = (now - (cookie >> 3)) & SLOT_MASK;
 	unsigned mss = cookie & 7;
-	if (age >= SLOTS_VALID || age > now || hash_of(net, segment, irs, now - age, mss) != (cookie & ~0xffU))
+	if ((MECHANISM(cookie_age) && age >= SLOTS_VALID) || age > now ||
+	    (MECHANISM(cookie_hash) && hash_of(net, segment, irs, now - age, mss) != (cookie & ~0xffU)))
 		return -1;
 	return (int)mss;
 }
@@ -111,15 +112,18 @@ struct tcb *tcp_cookie_take(struct rb_net *net, struct tcp_listener *listener, c
 	syn.mss = mss_table[segment->ip->is6][mss];
 	syn.scale = TCP_SCALE_NONE;
 	syn.sack_permitted = false;
-	if (segment->has_timestamps) {
+	if (MECHANISM(cookie_options) && segment->has_timestamps) {
 		uint32_t options = segment->tsecr & OPTIONS_MASK;
 		if ((options & 15) != SCALE_NONE)
 			syn.scale = (uint8_t)(options & 15);
 		syn.sack_permitted = options & OPTION_SACK;
 		syn.flags |= options & OPTION_ECN ? TCP_ECE | TCP_CWR : 0;
 	}
-	tcp_agree(net, tcb, &syn);
+	/* the SYN-ACK told the configuration's */
 	struct tcb_cold *cold = tcp_cold(net, tcb);
+	cold->own_mss = tcp_own_mss(net, segment->ip->is6);
+	tcb->rcv_space = cold->rcv_window = net->config.receive_window;
+	tcp_agree(net, tcb, &syn);
 	cold->iss = segment->ack - 1;
 	cold->recover = cold->ecn_recover = cold->iss;
 	tcb->snd_una = cold->iss;

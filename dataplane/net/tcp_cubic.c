@@ -8,8 +8,8 @@
 #include "net/tcp_congestion.h"
 
 struct cubic {
-	uint64_t epoch_ms;   /* when this congestion avoidance began; 0: it has not */
-	uint64_t last_ms;    /* of the last growth */
+	uint32_t epoch_ms;   /* when this congestion avoidance began; 0: it has not */
+	uint32_t last_ms;    /* of the last growth */
 	uint32_t w_max;	     /* bytes */
 	uint32_t cwnd_prior; /* bytes: cwnd before the last reduction */
 	uint32_t k_ms;
@@ -40,9 +40,11 @@ static uint32_t cube_root(uint64_t n)
 	return (uint32_t)root;
 }
 
-static uint64_t now_ms(const struct rb_net *net)
+/* Wraps after 49 days, in which a connection that grows has long had its next loss. */
+static uint32_t now_ms(const struct rb_net *net)
 {
-	return net->now_ns / 1000000 + 1; /* 0 means none */
+	uint32_t ms = (uint32_t)(net->now_ns / 1000000);
+	return ms == 0 ? 1 : ms; /* 0 means none */
 }
 
 static void start(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
@@ -53,7 +55,7 @@ static void start(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
 }
 
 /* 4.2: K = cbrt((W_max - cwnd_epoch) / C) */
-static void epoch_begin(struct cubic *cubic, const struct tcb *tcb, uint64_t now)
+static void epoch_begin(struct cubic *cubic, const struct tcb *tcb, uint32_t now)
 {
 	cubic->epoch_ms = now;
 	cubic->w_est = tcb->cwnd;
@@ -69,7 +71,7 @@ static void epoch_begin(struct cubic *cubic, const struct tcb *tcb, uint64_t now
 }
 
 /* W_cubic at `ms` after the beginning of the epoch. */
-static uint32_t w_cubic(const struct cubic *cubic, const struct tcb *tcb, uint64_t ms)
+static uint32_t w_cubic(const struct cubic *cubic, const struct tcb *tcb, uint32_t ms)
 {
 	int64_t distance = (int64_t)ms - cubic->k_ms;
 	if (distance > DISTANCE_MAX_MS)
@@ -96,7 +98,7 @@ static void grow_reno(struct cubic *cubic, const struct tcb *tcb, uint32_t bytes
 static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t bytes, uint32_t rtt_us)
 {
 	struct cubic *cubic = cubic_of(cold);
-	uint64_t now = now_ms(net);
+	uint32_t now = now_ms(net);
 	(void)rtt_us;
 
 	bytes = tcp_slow_start(tcb, cold, bytes);
@@ -104,13 +106,13 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 		return;
 	if (cubic->epoch_ms == 0)
 		epoch_begin(cubic, tcb, now);
-	else if (now - cubic->last_ms > tcp_rto_us(net, tcb) / 1000)
-		cubic->epoch_ms += now - cubic->last_ms; /* 4.2: time without data to send does not count */
+	else if (now - cubic->last_ms > (tcb->srtt_us + 4 * tcb->rttvar_us) / 1000 + 1)
+		cubic->epoch_ms += now - cubic->last_ms; /* 4.2, 5.8: time without data to send does not count */
 	cubic->last_ms = now;
 
-	uint64_t t = now - cubic->epoch_ms;
+	uint32_t t = now - cubic->epoch_ms;
 	grow_reno(cubic, tcb, bytes);
-	if (w_cubic(cubic, tcb, t) < cubic->w_est) { /* 4.3: Reno-friendly */
+	if (MECHANISM(cubic_friendly) && w_cubic(cubic, tcb, t) < cubic->w_est) { /* 4.3: Reno-friendly */
 		if (cubic->w_est > tcb->cwnd)
 			tcb->cwnd = cubic->w_est;
 		return;
@@ -122,21 +124,26 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 	if (target <= tcb->cwnd)
 		return;
 	uint64_t grown = (uint64_t)(target - tcb->cwnd) * bytes + cold->bytes_acked;
-	tcb->cwnd += (uint32_t)(grown / tcb->cwnd);
 	cold->bytes_acked = (uint32_t)(grown % tcb->cwnd); /* what is left over, for the next one */
+	tcb->cwnd += (uint32_t)(grown / tcb->cwnd);
 }
 
-/* 4.6, 4.7 */
-static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight, bool marked)
+/* 4.6 to 4.8 */
+static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight,
+		       enum tcp_congestion_event event)
 {
 	struct cubic *cubic = cubic_of(cold);
-	uint32_t least = 2U * tcb->mss, ssthresh = (uint32_t)((uint64_t)flight * 7 / 10);
+	uint32_t w_max = cubic->w_max, least = 2U * tcb->mss, ssthresh = (uint32_t)((uint64_t)flight * 7 / 10);
 	(void)net;
-	(void)marked;
 	cubic->epoch_ms = 0;
 	cubic->cwnd_prior = tcb->cwnd;
 	/* fast convergence: who has not got back what it had leaves room for others: (1 + beta) / 2 */
-	cubic->w_max = tcb->cwnd < cubic->w_max ? (uint32_t)((uint64_t)tcb->cwnd * 17 / 20) : tcb->cwnd;
+	cubic->w_max = tcb->cwnd;
+	if (MECHANISM(cubic_convergence) && tcb->cwnd < w_max)
+		cubic->w_max = (uint32_t)((uint64_t)tcb->cwnd * 17 / 20);
+	/* 4.8: after a timeout W_max is where slow start ends, and K is 0 */
+	if (event == TCP_CONGESTION_TIMEOUT)
+		cubic->w_max = 0;
 	return ssthresh > least ? ssthresh : least;
 }
 

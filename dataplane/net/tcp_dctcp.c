@@ -47,11 +47,12 @@ static void feedback(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold,
 }
 
 /* 3.3: cwnd = cwnd * (1 - DCTCP.Alpha / 2) for marks; 3.5: a loss is answered as ever. */
-static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight, bool marked)
+static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight,
+		       enum tcp_congestion_event event)
 {
 	uint32_t least = 2U * tcb->mss, cut = flight / 2, from = flight;
 	(void)net;
-	if (marked) {
+	if (event == TCP_CONGESTION_MARK && MECHANISM(dctcp_alpha)) {
 		from = tcb->cwnd;
 		cut = (uint32_t)(((uint64_t)tcb->cwnd * dctcp_of(cold)->alpha) >> (SHIFT + 1));
 	}

@@ -122,48 +122,90 @@ static uint32_t *place_link(struct rb_net *net, struct tcb_cold *cold, uint32_t 
 	return before == TCP_NONE ? &cold->ooo_head : &tcp_part(net, before)->next;
 }
 
+/* RFC 2883 4: reports what came twice. */
+static void report_duplicate(struct tcb *tcb, struct tcb_cold *cold, struct tcp_range twice)
+{
+	if (MECHANISM(dsack) && (tcb->flags & TCP_HAS_SACK) && twice.left != twice.right)
+		cold->duplicate = twice;
+}
+
+/* Of several ranges that came twice in a segment the first one counts, as far as it reaches. */
+static void range_extend(struct tcp_range *range, uint32_t left, uint32_t right)
+{
+	if (range->left == range->right)
+		range->left = left;
+	else if (range->right != left)
+		return;
+	range->right = right;
+}
+
+/*
+ * Makes room in the list after `link` for `range`: parts that it covers whole go, and it ends where one begins that
+ * reaches farther.
+ */
+static void later_clear(struct rb_net *net, struct tcb_cold *cold, uint32_t *link, struct tcp_range *range,
+			struct tcp_range *twice)
+{
+	while (*link != TCP_NONE) {
+		uint32_t index = *link;
+		struct tcp_part *part = tcp_part(net, index);
+		uint32_t end = part->seq + part->length;
+		if (seq_le(range->right, part->seq))
+			return;
+		range_extend(twice, part->seq, seq_min(range->right, end));
+		if (seq_lt(range->right, end)) {
+			range->right = part->seq;
+			return;
+		}
+		*link = part->next;
+		cold->ooo_bytes -= part->length;
+		part_free(net, index);
+	}
+}
+
+/* A quarter of the parts is for what comes in order, or gaps could fill the pool and never close. */
+static bool later_has_room(struct rb_net *net)
+{
+	const struct pool *pool = &net->tcp.part_pool;
+	if (!MECHANISM(part_reserve) || pool->used < pool->count - pool->count / 4)
+		return true;
+	net->counters.tcp_parts_full++;
+	return false;
+}
+
 /* Keeps a segment that lies beyond a gap. Returns whether its buffer is kept. */
 static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold,
 			   const struct tcp_segment *segment)
 {
-	uint32_t left = segment->seq, right = segment->seq + segment->length;
-	struct place place = place_find(net, cold, left);
-
+	struct tcp_range range = {segment->seq, segment->seq + segment->length}, twice = {0};
+	struct place place = place_find(net, cold, range.left);
+	if (!later_has_room(net))
+		return false;
 	if (place.before != TCP_NONE) {
 		const struct tcp_part *before = tcp_part(net, place.before);
 		uint32_t end = before->seq + before->length;
-		if (seq_le(right, end)) {
-			/* RFC 2883 4: nothing of it is new */
-			cold->duplicate = (struct tcp_range){left, right};
-			net->counters.tcp_duplicates++;
-			return false;
+		if (seq_lt(end, range.left))
+			place.run_left = range.left;
+		if (seq_lt(range.left, end)) {
+			twice = (struct tcp_range){range.left, seq_min(range.right, end)};
+			range.left = twice.right;
 		}
-		if (seq_lt(left, end))
-			left = end;
-		if (end != left)
-			place.run_left = left;
 	}
-	/* parts that it covers whole go; one that it covers in part keeps its bytes */
 	uint32_t *link = place_link(net, cold, place.before);
-	while (*link != TCP_NONE) {
-		uint32_t index = *link;
-		struct tcp_part *after = tcp_part(net, index);
-		if (seq_le(right, after->seq))
-			break;
-		if (seq_lt(right, after->seq + after->length)) {
-			right = after->seq;
-			break;
-		}
-		*link = after->next;
-		cold->ooo_bytes -= after->length;
-		part_free(net, index);
+	if (range.left != range.right)
+		later_clear(net, cold, link, &range, &twice);
+	report_duplicate(tcb, cold, twice);
+	if (range.left == range.right) {
+		net->counters.tcp_duplicates++;
+		sack_remember(cold, run_around(net, place.before, place.run_left));
+		return false;
 	}
-	uint32_t index = part_make(net, segment, left, right - left);
+	uint32_t index = part_make(net, segment, range.left, range.right - range.left);
 	if (index == TCP_NONE)
 		return false;
 	tcp_part(net, index)->next = *link;
 	*link = index;
-	cold->ooo_bytes += right - left;
+	cold->ooo_bytes += range.right - range.left;
 	tcb->flags |= TCP_OUT_OF_ORDER;
 	sack_remember(cold, run_around(net, index, place.run_left));
 	net->counters.tcp_out_of_order++;
@@ -197,15 +239,20 @@ static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 			cold->reported[count++] = cold->reported[i];
 	}
 	cold->sack_count = (uint8_t)count;
-	if (cold->ooo_head == TCP_NONE)
+	if (cold->ooo_head == TCP_NONE && !cold->fin_early)
 		tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
 }
 
-/* RFC 2883 4: reports what came twice. */
-static void report_duplicate(struct tcb *tcb, struct tcb_cold *cold, uint32_t left, uint32_t right)
+static void later_drop(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
 {
-	if ((tcb->flags & TCP_HAS_SACK) && seq_lt(left, right))
-		cold->duplicate = (struct tcp_range){left, right};
+	while (cold->ooo_head != TCP_NONE) {
+		uint32_t index = cold->ooo_head;
+		cold->ooo_head = tcp_part(net, index)->next;
+		part_free(net, index);
+	}
+	cold->ooo_bytes = 0;
+	cold->sack_count = 0;
+	tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
 }
 
 /* Takes bytes that nobody will read, in order (RFC 9293 3.6.1: a full close of the application). */
@@ -225,32 +272,57 @@ static bool deliver_in_order(struct rb_net *net, struct tcb *tcb, struct tcb_col
 	if (cold->ooo_head != TCP_NONE) {
 		close_gap(net, tcb, cold);
 		/* RFC 5681 4.2: a segment that fills a gap is acknowledged at once */
-		tcb->flags |= TCP_ACK_NOW;
+		if (MECHANISM(gap_ack))
+			tcb->flags |= TCP_ACK_NOW;
 	}
+	return true;
+}
+
+/* Cuts what was delivered before. */
+static void cut_old(struct tcb *tcb, struct tcb_cold *cold, struct tcp_segment *segment)
+{
+	uint32_t old = tcb->rcv_nxt - segment->seq, cut = old < segment->length ? old : segment->length;
+	report_duplicate(tcb, cold, (struct tcp_range){segment->seq, segment->seq + cut});
+	segment->seq += cut;
+	segment->data += cut;
+	segment->length -= cut;
+	tcb->flags |= TCP_ACK_NOW;
+}
+
+/* Has the peer's stream come to its end? `fin`: this segment says that it ends at `end`; a gap may be before it. */
+static bool deliver_fin(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, bool fin, uint32_t end)
+{
+	if (tcb->flags & TCP_FIN_RECEIVED)
+		return false;
+	if (MECHANISM(early_fin) && fin && seq_lt(tcb->rcv_nxt, end)) {
+		cold->fin_early = true;
+		cold->fin_at = end;
+		tcb->flags |= TCP_OUT_OF_ORDER; /* keeps what closes the gap from the short way */
+	}
+	if (!(fin && end == tcb->rcv_nxt) && !(cold->fin_early && cold->fin_at == tcb->rcv_nxt))
+		return false;
+	tcb->rcv_nxt++;
+	tcb->flags |= TCP_FIN_RECEIVED | TCP_ACK_NOW | TCP_SLOW;
+	cold->fin_early = false;
+	later_drop(net, tcb, cold); /* what lies beyond a FIN is nothing */
 	return true;
 }
 
 unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	uint32_t old = tcb->rcv_nxt - segment->seq, rcv_nxt = tcb->rcv_nxt;
+	uint32_t rcv_nxt = tcb->rcv_nxt;
 	bool kept = false, fin = segment->flags & TCP_FIN;
 	uint32_t end = segment->seq + segment->length; /* before the FIN */
 
 	if (segment->length == 0 && !fin)
 		return TCP_DELIVERY_DROPPED;
 	tcp_pend(net, tcb);
-	if (seq_lt(segment->seq, tcb->rcv_nxt)) {
-		uint32_t cut = old < segment->length ? old : segment->length;
-		report_duplicate(tcb, cold, segment->seq, segment->seq + cut);
-		segment->seq += cut;
-		segment->data += cut;
-		segment->length -= cut;
-		tcb->flags |= TCP_ACK_NOW;
-	}
+	if (seq_lt(segment->seq, tcb->rcv_nxt))
+		cut_old(tcb, cold, segment);
 	if (segment->length > 0 && segment->seq == tcb->rcv_nxt)
 		kept = deliver_in_order(net, tcb, cold, segment);
-	else if (segment->length > 0 && !(tcb->flags & TCP_DISCARD))
+	else if (MECHANISM(reassembly) && segment->length > 0 && !(tcb->flags & TCP_DISCARD))
 		kept = keep_for_later(net, tcb, cold, segment);
 	if (tcb->rcv_nxt == rcv_nxt || segment->length == 0) {
 		/* RFC 5681 4.2: out of order, or a duplicate: at once */
@@ -260,11 +332,8 @@ unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *se
 		if (tcb->unacknowledged < 2)
 			tcb->unacknowledged++;
 	}
-	if (fin && end == tcb->rcv_nxt && !(tcb->flags & TCP_FIN_RECEIVED)) {
-		tcb->rcv_nxt++;
-		tcb->flags |= TCP_FIN_RECEIVED | TCP_ACK_NOW | TCP_SLOW;
+	if (deliver_fin(net, tcb, cold, fin, end))
 		return TCP_DELIVERY_FIN | (kept ? TCP_DELIVERY_KEPT : 0U);
-	}
 	return kept ? TCP_DELIVERY_KEPT : TCP_DELIVERY_DROPPED;
 }
 
@@ -280,7 +349,7 @@ unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *
 		blocks[count++] = cold->duplicate;
 		cold->duplicate.right = cold->duplicate.left;
 	}
-	for (unsigned i = 0; i < cold->sack_count && count < max; i++)
+	for (unsigned i = 0; MECHANISM(sack_blocks) && i < cold->sack_count && count < max; i++)
 		blocks[count++] = cold->reported[i];
 	return count;
 }
@@ -289,6 +358,8 @@ unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *
 static inline bool worth_offering(const struct rb_net *net, const struct tcb *tcb, uint32_t more)
 {
 	uint32_t half = net->config.receive_window / 2;
+	if (!MECHANISM(receiver_sws))
+		return true;
 	return more >= (half < tcb->mss ? half : tcb->mss);
 }
 
@@ -320,11 +391,7 @@ bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb)
 void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	while (cold->ooo_head != TCP_NONE) {
-		uint32_t index = cold->ooo_head;
-		cold->ooo_head = tcp_part(net, index)->next;
-		part_free(net, index);
-	}
+	later_drop(net, tcb, cold);
 	while (tcb->rx_tail != TCP_NONE) {
 		uint32_t index = tcp_part(net, tcb->rx_tail)->next;
 		tcp_part(net, tcb->rx_tail)->next = tcp_part(net, index)->next;
@@ -333,9 +400,6 @@ void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
 		part_free(net, index);
 	}
 	tcb->rx_event = TCP_NONE;
-	cold->ooo_bytes = 0;
-	cold->sack_count = 0;
-	tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
 }
 
 /* Gives back `bytes` of the oldest part; the part goes when these are its last. */
@@ -379,6 +443,18 @@ int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
 	struct tcb *tcb = tcp_of_handle(net, handle);
 	if (tcb == NULL)
 		return -EBADF;
+	uint32_t tail = tcb->rx_tail;
+	if (__builtin_expect(tail != TCP_NONE && tcp_part(net, tail)->next == tail && tcb->rx_event == TCP_NONE &&
+				     tcp_part(net, tail)->length == bytes && !(tcb->flags & TCP_FINISHED),
+			     1)) {
+		/* nearly always: all there is, which is one part */
+		tcb->rx_tail = TCP_NONE;
+		part_free(net, tail);
+		tcb->rcv_space += bytes;
+		if (tcp_window_opened(net, tcb))
+			tcp_pend(net, tcb);
+		return 0;
+	}
 	if (!were_told(net, tcb, bytes))
 		return -EINVAL;
 	tcb->rcv_space += bytes;

@@ -12,21 +12,30 @@ static inline uint32_t ports_of(uint16_t local, uint16_t remote)
 	return (uint32_t)local << 16 | remote;
 }
 
-static uint32_t find4(const struct rb_net *net, uint32_t local_ip, uint32_t remote_ip, uint16_t local_port,
-		      uint16_t remote_port)
+static inline bool is4(const struct tcb *tcb, uint32_t local_ip, uint32_t remote_ip, uint32_t ports)
+{
+	return tcb->local_ip == local_ip && tcb->remote_ip == remote_ip &&
+	       ports_of(tcb->local_port, tcb->remote_port) == ports && !(tcb->flags & TCP_IS_6);
+}
+
+static uint32_t find4_on(const struct rb_net *net, struct flow_cursor *cursor, uint32_t local_ip, uint32_t remote_ip,
+			 uint32_t ports)
+{
+	uint32_t at;
+	while ((at = flow_next(cursor)) != FLOW_NONE && !is4(&net->tcp.tcbs[at], local_ip, remote_ip, ports))
+		continue;
+	return at;
+}
+
+static inline uint32_t find4(const struct rb_net *net, uint32_t local_ip, uint32_t remote_ip, uint32_t ports)
 {
 	const struct tcp *tcp = &net->tcp;
 	struct flow_cursor cursor;
-	uint32_t hash = flow_hash4(&tcp->flow_secret, local_ip, remote_ip, ports_of(local_port, remote_port));
-	for (uint32_t at = flow_first(&cursor, &tcp->flows, hash); at != FLOW_NONE; at = flow_next(&cursor)) {
-		const struct tcb *tcb = &tcp->tcbs[at];
-		if (__builtin_expect(tcb->local_ip == local_ip && tcb->remote_ip == remote_ip &&
-					     tcb->local_port == local_port && tcb->remote_port == remote_port &&
-					     !(tcb->flags & TCP_IS_6),
-				     1))
-			return at;
-	}
-	return TCP_NONE;
+	uint32_t hash = flow_hash4(&tcp->flow_secret, local_ip, remote_ip, ports);
+	uint32_t at = flow_first(&cursor, &tcp->flows, hash);
+	if (__builtin_expect(at == FLOW_NONE || is4(&tcp->tcbs[at], local_ip, remote_ip, ports), 1))
+		return at; /* the first candidate is nearly always the one */
+	return find4_on(net, &cursor, local_ip, remote_ip, ports);
 }
 
 static uint32_t find6(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote,
@@ -47,7 +56,7 @@ static uint32_t find6(const struct rb_net *net, const struct rb_ip *local, const
 uint32_t tcp_find(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote)
 {
 	if (ip_is4(&remote->ip))
-		return find4(net, ip_to4(&local->ip), ip_to4(&remote->ip), local->port, remote->port);
+		return find4(net, ip_to4(&local->ip), ip_to4(&remote->ip), ports_of(local->port, remote->port));
 	return find6(net, &local->ip, &remote->ip, local->port, remote->port);
 }
 
@@ -86,10 +95,9 @@ static inline bool is_expected(const struct tcb *tcb, struct tcp_segment *segmen
 
 static inline void take_ack(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 {
-	uint32_t bytes = ack - tcb->snd_una, rtt_us = tcp_ack_release(net, tcb, ack);
+	uint32_t bytes = ack - tcb->snd_una, rtt_us = tcp_ack_release(net, tcb, ack, 0);
 	if (rtt_us != 0)
 		tcp_rtt_sample(net, tcb, rtt_us);
-	tcb->backoff = 0;
 	if (__builtin_expect((tcb->flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) != 0 || tcb->probed, 0)) {
 		/* the short way has no duplicates and no losses: what is left is the window's growth */
 		struct tcp_acked acked = {.bytes = bytes, .rtt_us = rtt_us};
@@ -113,8 +121,13 @@ static bool take_expected(struct rb_net *net, struct tcb *tcb, const struct tcp_
 	if (segment->ack != tcb->snd_una)
 		take_ack(net, tcb, segment->ack);
 	/* in order and inside the window: never older than the last update */
-	tcb->snd_wnd = (uint32_t)segment->window << tcp_snd_scale(tcb);
+	uint32_t snd_wnd = (uint32_t)segment->window << tcp_snd_scale(tcb);
+	if (__builtin_expect(snd_wnd > tcb->snd_wnd, 0) && snd_wnd > tcp_cold(net, tcb)->snd_max_wnd)
+		tcp_cold(net, tcb)->snd_max_wnd = snd_wnd;
+	tcb->snd_wnd = snd_wnd;
 	tcb->snd_wl1 = segment->seq;
+	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
+		tcp_heard(net, tcb);
 	if (kept) {
 		tcb->flags |= TCP_ACK_DELAYED;
 		if (tcb->unacknowledged < 2)
@@ -151,7 +164,7 @@ bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 	net->counters.tcp_in++;
 	segment.tsval = 0; /* where there are none */
 	if (__builtin_expect(!ip->is6, 1))
-		index = find4(net, ip->dst4, ip->src4, segment.local_port, segment.remote_port);
+		index = find4(net, ip->dst4, ip->src4, ports_of(segment.local_port, segment.remote_port));
 	else
 		index = find6(net, &ip->dst6, &ip->src6, segment.local_port, segment.remote_port);
 	if (__builtin_expect(index == TCP_NONE, 0))

@@ -108,6 +108,7 @@ struct tcb *tcp_make_passive(struct rb_net *net, struct tcp_listener *listener, 
 		return NULL;
 	}
 	struct tcb_cold *cold = tcp_cold(net, tcb);
+	tcp_offer(net, tcb, &listener->offer);
 	tcb->state = TCP_SYN_RECEIVED;
 	tcb->flags |= listener->options | TCP_SLOW;
 	tcb->cookie = listener->cookie;

@@ -25,12 +25,13 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 }
 
 /* RFC 5681 3.1, equation 4 */
-static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight, bool marked)
+static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t flight,
+		       enum tcp_congestion_event event)
 {
 	uint32_t least = 2U * tcb->mss;
 	(void)net;
 	(void)cold;
-	(void)marked;
+	(void)event;
 	return flight / 2 > least ? flight / 2 : least;
 }
 

@@ -30,7 +30,8 @@ static uint64_t keyed_hash(const uint8_t key[16], const struct rb_endpoint *loca
 /* RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M by a 4 us clock. */
 uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote)
 {
-	return (uint32_t)(net->now_ns / 4000) + (uint32_t)keyed_hash(net->tcp.iss_key, local, remote);
+	uint32_t m = MECHANISM(iss_clock) ? (uint32_t)(net->now_ns / 4000) : 0;
+	return m + (MECHANISM(iss_hash) ? (uint32_t)keyed_hash(net->tcp.iss_key, local, remote) : 0);
 }
 
 uint32_t tcp_ts_offset(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote)
@@ -66,7 +67,7 @@ static uint32_t tcb_get(struct rb_net *net)
 	uint32_t index = pool_get(&tcp->tcb_pool);
 	if (index != POOL_NONE)
 		return index;
-	if (tcp->time_wait.head != TCP_NONE) {
+	if (MECHANISM(time_wait_gives_way) && tcp->time_wait.head != TCP_NONE) {
 		struct tcb *oldest = tcp_tcb(net, tcp->time_wait.head);
 		if ((oldest->flags & (uint32_t)TCP_ORPHAN) &&
 		    !(oldest->flags & (TCP_READY | TCP_PENDING | TCP_FINISHED))) {
@@ -82,6 +83,21 @@ static uint32_t tcb_get(struct rb_net *net)
 static uint32_t fold(const struct rb_ip *ip)
 {
 	return load32(ip->bytes) ^ load32(ip->bytes + 4) ^ load32(ip->bytes + 8) ^ load32(ip->bytes + 12);
+}
+
+static void begin_at(struct tcb *tcb, struct tcb_cold *cold, uint32_t iss)
+{
+	cold->iss = cold->recover = cold->ecn_recover = iss;
+	tcb->snd_una = iss;
+	tcb->snd_nxt = tcb->snd_end = iss + 1; /* the SYN */
+}
+
+void tcp_iss_after(struct rb_net *net, struct tcb *tcb, uint32_t before)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	/* 250 kB/s of the ISS clock may be less than the earlier connection has sent */
+	if (MECHANISM(iss_after) && seq_le(cold->iss, before))
+		begin_at(tcb, cold, before + UINT16_MAX);
 }
 
 struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote, int *error)
@@ -122,20 +138,27 @@ struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const 
 	memset(cold, 0, sizeof(*cold)); /* the padding, too: records are compared */
 	cold->local_ip6 = route.local;
 	cold->remote_ip6 = remote->ip;
-	cold->iss = tcp_iss(net, &bound, remote);
 	cold->rcv_window = net->config.receive_window;
+	cold->own_mss = tcp_own_mss(net, is6);
 	cold->listener = TCP_NONE;
 	cold->congestion = (uint8_t)net->config.congestion;
 	cold->ssthresh = UINT32_MAX; /* RFC 5681 3.1: arbitrarily high */
 	cold->peer_mss = is6 ? TCP_MSS_DEFAULT6 : TCP_MSS_DEFAULT;
 	cold->rack_reo_wnd_mult = 1;
 	cold->ooo_head = cold->time_head = cold->time_tail = TCP_NONE;
-	cold->recover = cold->ecn_recover = cold->iss;
-	tcb->snd_una = cold->iss;
-	tcb->snd_nxt = tcb->snd_end = cold->iss + 1; /* the SYN */
+	begin_at(tcb, cold, tcp_iss(net, &bound, remote));
 	tcb->mss = cold->peer_mss;
 	flow_insert(&tcp->flows, tcp_hash(net, tcb), index);
 	return tcb;
+}
+
+void tcp_offer(struct rb_net *net, struct tcb *tcb, const struct tcp_offer *offer)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (offer->mss != 0 && offer->mss < cold->own_mss)
+		cold->own_mss = offer->mss;
+	if (offer->receive_window != 0)
+		tcb->rcv_space = cold->rcv_window = offer->receive_window;
 }
 
 /*
@@ -146,9 +169,9 @@ static void agree_mss(struct rb_net *net, struct tcb *tcb, const struct tcp_segm
 {
 	enum { MSS_LEAST = 64 }; /* less is an attack on the cost of a segment */
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (segment->mss != 0)
+	if (MECHANISM(mss) && segment->mss != 0)
 		cold->peer_mss = segment->mss < MSS_LEAST ? MSS_LEAST : segment->mss;
-	unsigned own = tcp_own_mss(net, tcb->flags & TCP_IS_6), mss = cold->peer_mss < own ? cold->peer_mss : own;
+	unsigned mss = cold->peer_mss < cold->own_mss ? cold->peer_mss : cold->own_mss;
 	if (tcb->flags & TCP_HAS_TIMESTAMPS)
 		mss -= TCP_TIMESTAMPS;
 	tcb->mss = (uint16_t)mss;
@@ -159,9 +182,11 @@ void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *se
 	const struct rb_net_config *config = &net->config;
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 
+	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt; /* by our SYN, if there was one: a SYN-ACK may carry data */
+
 	cold->irs = segment->seq;
 	tcb->rcv_nxt = segment->seq + 1;
-	tcb->rcv_adv = tcb->rcv_nxt;
+	tcb->rcv_adv = tcb->rcv_nxt + offered;
 	if (config->timestamps && segment->has_timestamps) {
 		tcb->flags |= TCP_HAS_TIMESTAMPS;
 		tcb->ts_recent = segment->tsval;
@@ -169,7 +194,7 @@ void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *se
 	if (config->sack && segment->sack_permitted)
 		tcb->flags |= TCP_HAS_SACK;
 	/* RFC 7323 2.2: both or none */
-	cold->scaling = config->window_scaling && segment->scale != TCP_SCALE_NONE;
+	cold->scaling = MECHANISM(window_scale) && config->window_scaling && segment->scale != TCP_SCALE_NONE;
 	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | tcp_own_scale(net) << 4) : 0;
 	/* more than can be told is not there */
 	uint32_t most = (uint32_t)UINT16_MAX << tcp_rcv_scale(tcb);
@@ -215,7 +240,7 @@ void tcp_established(struct rb_net *net, struct tcb *tcb)
 /* RFC 6056 3.3.3, algorithm 3: ports follow each other per peer, from a start that only we know. */
 static int choose_port(struct rb_net *net, struct rb_endpoint *local, const struct rb_endpoint *remote)
 {
-	uint32_t offset = (uint32_t)keyed_hash(net->tcp.port_key, local, remote);
+	uint32_t offset = MECHANISM(port_hash) ? (uint32_t)keyed_hash(net->tcp.port_key, local, remote) : 0;
 	for (uint32_t i = 0; i < PORTS; i++) {
 		local->port = (uint16_t)(PORT_FIRST + (offset + net->tcp.port_next++) % PORTS);
 		if (tcp_find(net, local, remote) == TCP_NONE &&
@@ -226,18 +251,20 @@ static int choose_port(struct rb_net *net, struct rb_endpoint *local, const stru
 }
 
 /* A connection in TIME-WAIT gives way to a new one of ours when timestamps tell them apart (RFC 6191 2). */
-static int reuse_time_wait(struct rb_net *net, uint32_t index)
+static int reuse_time_wait(struct rb_net *net, uint32_t index, uint32_t *before)
 {
 	struct tcb *old = tcp_tcb(net, index);
 	if (old->state != TCP_TIME_WAIT || !(old->flags & TCP_HAS_TIMESTAMPS) || !net->config.timestamps)
 		return -EADDRINUSE;
 	net->counters.tcp_time_wait_reused++;
+	*before = old->snd_nxt;
 	tcp_end(net, old, 0);
-	return 0;
+	return 1;
 }
 
+/* 0; 1: it was a connection's in TIME-WAIT, which ended at `*before`; or an error. */
 static int choose_local(struct rb_net *net, const struct rb_endpoint *asked, const struct rb_endpoint *remote,
-			struct rb_endpoint *local)
+			struct rb_endpoint *local, uint32_t *before)
 {
 	struct route route;
 	int error = route_find(net, &remote->ip, asked == NULL ? NULL : &asked->ip, &route);
@@ -248,7 +275,7 @@ static int choose_local(struct rb_net *net, const struct rb_endpoint *asked, con
 	if (local->port == 0)
 		return choose_port(net, local, remote);
 	uint32_t index = tcp_find(net, local, remote);
-	return index == TCP_NONE ? 0 : reuse_time_wait(net, index);
+	return index == TCP_NONE ? 0 : reuse_time_wait(net, index, before);
 }
 
 int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const struct rb_endpoint *remote,
@@ -257,12 +284,16 @@ int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const st
 	struct rb_endpoint local;
 	if (remote->port == 0 || !address_is_unicast(net, &remote->ip))
 		return -EINVAL;
-	int error = choose_local(net, asked, remote, &local);
-	if (error != 0)
-		return error;
+	uint32_t before = 0;
+	int chosen = choose_local(net, asked, remote, &local, &before), error = 0;
+	if (chosen < 0)
+		return chosen;
 	struct tcb *tcb = tcp_make(net, &local, remote, &error);
 	if (tcb == NULL)
 		return error;
+	if (chosen > 0)
+		tcp_iss_after(net, tcb, before);
+	tcp_offer(net, tcb, &net->tcp.offer);
 	tcb->state = TCP_SYN_SENT;
 	tcb->cookie = cookie;
 	tcb->flags |= TCP_SLOW | TCP_OPENING | TCP_ACCEPTED | TCP_KNOWN;

@@ -49,10 +49,9 @@ static void make_sack(struct making *making, const struct tcp_range *blocks, uns
 {
 	uint8_t *at = making->tcp + TCP_HEADER + making->options;
 	store32(at, 0x01010500 | (2 + 8 * count));
-	at += 4;
-	for (unsigned i = 0; i < count; i++, at += 8) {
-		store32(at, blocks[i].left);
-		store32(at + 4, blocks[i].right);
+	for (unsigned i = 0; i < count; i++) {
+		store32(at + 4 + 8 * i, blocks[i].left);
+		store32(at + 8 + 8 * i, blocks[i].right);
 	}
 	making->options += 4 + 8 * count;
 }
@@ -142,6 +141,7 @@ static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const str
 	make_end(net, making, &path, &fields);
 	tcb->last_ack_sent = tcb->rcv_nxt;
 	tcb->unacknowledged = 0;
+	tcb->delack_at = (uint32_t)net->tcp.tick;
 	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
 }
 
@@ -243,7 +243,7 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 		/* RFC 3168 6.1.5: what is sent again is not ECT, DCTCP's is */
 		if ((bytes > 0 && !again) || tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn)
 			ecn = IP_ECN_ECT0;
-		if (bytes > 0 && !again && (tcb->flags & TCP_ECN_CWR)) {
+		if (bytes > 0 && !again && (tcb->flags & TCP_ECN_CWR) && MECHANISM(ecn_cwr)) {
 			flags |= TCP_CWR;
 			tcb->flags &= ~(uint32_t)TCP_ECN_CWR;
 		}
@@ -270,6 +270,13 @@ static uint32_t segment_limit(const struct tcb *tcb)
 	return (tcb->flags & TCP_OUT_OF_ORDER) && (tcb->flags & TCP_HAS_SACK) ? tcb->mss - 12U : tcb->mss;
 }
 
+/* What the peer's window has room for. */
+static uint32_t window_left(const struct tcb *tcb)
+{
+	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una;
+	return tcb->snd_wnd > in_flight ? tcb->snd_wnd - in_flight : 0;
+}
+
 /*
  * How much new data may go as the next segment, by everything but the congestion window. RFC 9293 3.8.6.2.1 (sender's
  * silly window avoidance), with Nagle's rule (3.7.4): a full segment; or all there is, if nothing is unacknowledged, or
@@ -280,7 +287,7 @@ static uint32_t output_usable(struct rb_net *net, const struct tcb *tcb, bool *b
 {
 	uint32_t queued = tcb->snd_end - tcb->snd_nxt; /* without the FIN */
 	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una;
-	uint32_t window = tcb->snd_wnd > in_flight ? tcb->snd_wnd - in_flight : 0;
+	uint32_t window = window_left(tcb);
 	uint32_t limit = segment_limit(tcb);
 
 	if (queued > limit)
@@ -288,9 +295,12 @@ static uint32_t output_usable(struct rb_net *net, const struct tcb *tcb, bool *b
 	uint32_t usable = queued < window ? queued : window;
 	if (usable == limit)
 		return usable;
-	if (usable == tcb->snd_end - tcb->snd_nxt && (in_flight == 0 || (tcb->flags & (TCP_NODELAY | TCP_FIN_QUEUED))))
+	if (usable == tcb->snd_end - tcb->snd_nxt &&
+	    (in_flight == 0 || (tcb->flags & (TCP_NODELAY | TCP_FIN_QUEUED)) || !MECHANISM(nagle)))
 		return usable;
 	*blocked = usable < queued;
+	if (!MECHANISM(sender_sws))
+		return usable;
 	if (usable > 0 && usable >= tcp_cold(net, tcb)->snd_max_wnd / 2)
 		return usable;
 	return 0;
@@ -300,30 +310,34 @@ static uint32_t output_usable(struct rb_net *net, const struct tcb *tcb, bool *b
 static void output_idle_restart(struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t restart = tcp_initial_window(net, tcb);
-	/* rexmt_at was a retransmission timeout after the last segment, and stays when the timer is stopped */
-	if (tcb->cwnd > restart && tcb->srtt_us > 0 && seq_lt(tcb->rexmt_at, (uint32_t)net->tcp.tick))
+	if (tcb->cwnd <= restart || tcb->srtt_us == 0 || !MECHANISM(idle_restart))
+		return;
+	/* rexmt_at was a timeout after the last segment, and stays when the timer is stopped; a probe's, two round trips,
+	 * is sooner */
+	uint32_t rto = tcp_rto_us(net, tcb), end = tcb->rexmt_at;
+	if (tcb->timer == TCP_TIMER_PROBE && 2 * tcb->srtt_us < rto)
+		end += (rto - 2 * tcb->srtt_us) / (TCP_TICK_NS / 1000);
+	if (seq_lt(end, (uint32_t)net->tcp.tick))
 		tcb->cwnd = restart;
 }
 
-enum sending { SENDING_DONE, SENDING_WINDOW, SENDING_CONGESTION, SENDING_NO_MEMORY };
+/* NO_PIECES: a piece is too large, and none is left to cut it; acknowledgements of what is in flight bring some. */
+enum sending { SENDING_DONE, SENDING_WINDOW, SENDING_CONGESTION, SENDING_NO_PIECES, SENDING_NO_MEMORY };
 
 static enum sending output_lost(struct rb_net *net, struct tcb *tcb)
 {
-	for (uint32_t at = tcb->tx_head; at != tcb->tx_next && tcp_cold(net, tcb)->lost > 0;) {
-		struct tcp_piece *piece = tcp_piece(net, at);
-		if ((piece->flags & TCP_PIECE_LOST) == 0) {
-			at = piece->next;
-			continue;
-		}
+	uint32_t at;
+	while ((at = tcp_scoreboard_first_lost(net, tcb)) != TCP_NONE) {
+		const struct tcp_piece *piece = tcp_piece(net, at);
 		uint32_t pipe = tcp_pipe(net, tcb);
 		if (pipe > 0 && pipe + piece->length > tcb->cwnd)
 			return SENDING_CONGESTION;
 		unsigned count;
 		uint32_t bytes = segment_measure(net, tcb, at, segment_limit(tcb), &count, true);
-		if (count == 0 || !segment_send(net, tcb, at, count, bytes, true))
+		if (count == 0)
+			return SENDING_NO_PIECES;
+		if (!segment_send(net, tcb, at, count, bytes, true))
 			return SENDING_NO_MEMORY;
-		while (count-- > 0)
-			at = tcp_piece(net, at)->next;
 	}
 	return SENDING_DONE;
 }
@@ -331,7 +345,8 @@ static enum sending output_lost(struct rb_net *net, struct tcb *tcb)
 /* RFC 3042: each of the first two duplicate acknowledgements lets a new segment go. SACK's pipe says the same. */
 static uint32_t limited_transmit(struct rb_net *net, const struct tcb *tcb)
 {
-	if ((tcb->flags & (TCP_HAS_SACK | TCP_RECOVERY | TCP_LOSS | TCP_SLOW)) != TCP_SLOW)
+	if ((tcb->flags & (TCP_HAS_SACK | TCP_RECOVERY | TCP_LOSS | TCP_SLOW)) != TCP_SLOW ||
+	    !MECHANISM(limited_transmit))
 		return 0;
 	uint8_t duplicates = tcp_cold(net, tcb)->duplicate_acks;
 	return (duplicates < 2 ? duplicates : 2U) * tcb->mss;
@@ -345,21 +360,34 @@ static enum sending output_new(struct rb_net *net, struct tcb *tcb)
 		bool blocked = false;
 		uint32_t usable = output_usable(net, tcb, &blocked);
 		bool fin = tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN;
+		/* a FIN takes a number, which the window must have room for */
+		if (usable == 0 && fin && MECHANISM(fin_window) && window_left(tcb) == 0)
+			return SENDING_WINDOW;
 		if (usable == 0 && !fin)
 			return blocked ? SENDING_WINDOW : SENDING_DONE;
 		uint32_t pipe = tcp_pipe(net, tcb);
-		if (pipe > 0 && pipe + usable > tcb->cwnd + limited_transmit(net, tcb)) {
-			tcb->flags |= TCP_CWND_LIMITED;
+		if (pipe > 0 && pipe + usable > tcb->cwnd + limited_transmit(net, tcb))
 			return SENDING_CONGESTION;
-		}
 		unsigned count;
 		uint32_t bytes = segment_measure(net, tcb, tcb->tx_next, usable, &count, false);
-		if (count == 0 || !segment_send(net, tcb, tcb->tx_next, count, bytes, false))
+		if (count == 0)
+			return SENDING_NO_PIECES;
+		if (!segment_send(net, tcb, tcb->tx_next, count, bytes, false))
 			return SENDING_NO_MEMORY;
-		if (tcp_pipe(net, tcb) >= tcb->cwnd)
-			tcb->flags |= TCP_CWND_LIMITED;
 	}
 	return SENDING_DONE;
+}
+
+/*
+ * RFC 7661 4.1, RFC 5681 3.1: only a window that is used up may grow. Whether it is, is seen when data is sent, and
+ * holds for all acknowledgements until then, however many come in a burst.
+ */
+static void output_validate(struct rb_net *net, struct tcb *tcb, enum sending sending)
+{
+	if (sending == SENDING_CONGESTION || tcp_pipe(net, tcb) >= tcb->cwnd || !MECHANISM(cwnd_limited))
+		tcb->flags |= TCP_CWND_LIMITED;
+	else if (sending < SENDING_NO_PIECES)
+		tcb->flags &= ~(uint32_t)TCP_CWND_LIMITED;
 }
 
 bool tcp_output_more(struct rb_net *net, struct tcb *tcb)
@@ -375,6 +403,19 @@ bool tcp_output_more(struct rb_net *net, struct tcb *tcb)
 	return count > 0 && segment_send(net, tcb, tcb->tx_next, count, bytes, false);
 }
 
+bool tcp_output_override(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t limit = segment_limit(tcb), window = window_left(tcb);
+	unsigned count;
+	if (tcb->tx_next == TCP_NONE || window == 0)
+		return false;
+	uint32_t bytes = segment_measure(net, tcb, tcb->tx_next, window < limit ? window : limit, &count, false);
+	if (count == 0 || !segment_send(net, tcb, tcb->tx_next, count, bytes, false))
+		return false;
+	tcp_recovery_arm(net, tcb);
+	return true;
+}
+
 bool tcp_output_again(struct rb_net *net, struct tcb *tcb, uint32_t piece)
 {
 	unsigned count;
@@ -385,7 +426,8 @@ bool tcp_output_again(struct rb_net *net, struct tcb *tcb, uint32_t piece)
 /* An acknowledgement that no data carried: now, or when the timer says so (RFC 9293 3.8.6.3: every second segment). */
 static bool output_ack_due(struct rb_net *net, struct tcb *tcb)
 {
-	if ((tcb->flags & TCP_ACK_NOW) || tcb->unacknowledged >= 2 || tcp_window_opened(net, tcb))
+	if ((tcb->flags & TCP_ACK_NOW) || (MECHANISM(ack_every_second) && tcb->unacknowledged >= 2) ||
+	    tcp_window_opened(net, tcb) || !MECHANISM(delayed_ack))
 		return output_ack(net, tcb, tcb->snd_nxt);
 	if (tcb->flags & TCP_ACK_DELAYED)
 		tcp_timer_delack(net, tcb);
@@ -405,16 +447,22 @@ bool tcp_output(struct rb_net *net, struct tcb *tcb)
 	if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0)) {
 		uint32_t lost = tcp_cold(net, tcb)->lost;
 		sending = output_lost(net, tcb);
-		if (tcp_cold(net, tcb)->lost != lost)
+		/* RFC 6675 6: for what is sent again the timer starts anew; here, only for the oldest */
+		if (tcp_cold(net, tcb)->lost != lost &&
+		    (!(tcb->flags & TCP_REXMT_ARMED) || tcp_piece(net, tcb->tx_head)->sent_us == net->tcp.now_us))
 			tcp_recovery_arm(net, tcb);
 	}
-	if (sending == SENDING_DONE && tcb->tx_next != TCP_NONE)
+	if (sending == SENDING_DONE && tcb->tx_next != TCP_NONE) {
 		sending = output_new(net, tcb);
+		output_validate(net, tcb, sending);
+	}
 	if (tcb->snd_nxt != snd_nxt)
-		tcp_recovery_arm(net, tcb);
-	else if (sending == SENDING_WINDOW && tcb->snd_nxt == tcb->snd_una && !(tcb->flags & TCP_REXMT_ARMED))
+		tcp_recovery_sent(net, tcb);
+	else if (MECHANISM(persist) && sending == SENDING_WINDOW && tcb->snd_nxt == tcb->snd_una &&
+		 !(tcb->flags & TCP_REXMT_ARMED))
 		tcp_timer_set(net, tcb, TCP_TIMER_PERSIST, tcp_rto_us(net, tcb));
-	if (sending == SENDING_NO_MEMORY)
+	/* without anything in flight nothing else would wake it */
+	if (sending == SENDING_NO_MEMORY || (sending == SENDING_NO_PIECES && tcb->snd_nxt == tcb->snd_una))
 		return false;
 	if (tcb->flags & (TCP_ACK_NOW | TCP_ACK_DELAYED) || tcp_window_opened(net, tcb))
 		return output_ack_due(net, tcb);
@@ -465,8 +513,7 @@ void tcp_output_syn(struct rb_net *net, struct tcb *tcb)
 		cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
 	if (timestamps)
 		make_timestamps(&making, tcp_ts_now(net, tcb), answers ? tcb->ts_recent : 0);
-	make_syn_options(&making, tcp_own_mss(net, tcb->flags & TCP_IS_6),
-			 scaling ? tcp_own_scale(net) : TCP_SCALE_NONE, sack);
+	make_syn_options(&making, cold->own_mss, scaling ? tcp_own_scale(net) : TCP_SCALE_NONE, sack);
 	struct making_path path = path_of(net, tcb);
 	/* the window of a SYN is never scaled (RFC 7323 2.2) */
 	uint32_t window = tcb->rcv_space > UINT16_MAX ? UINT16_MAX : tcb->rcv_space;

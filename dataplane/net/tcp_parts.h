@@ -4,13 +4,15 @@
 
 #include "net/defs.h"
 #include "net/layout.h"
+#include "net/mechanism.h"
 #include "net/seq.h"
 #include "net/tcp_segment.h"
 
+enum { TCP_DUP_THRESH = 3 }; /* RFC 5681 3.2 */
+
 /* With one of these, a segment takes the long way. */
-#define TCP_LONG_WAY                                                                                        \
-	((uint32_t)TCP_SLOW | TCP_RECOVERY | TCP_LOSS | TCP_SCOREBOARD | TCP_OUT_OF_ORDER | TCP_KEEPALIVE | \
-	 TCP_DISCARD | TCP_ECN_ECHO)
+#define TCP_LONG_WAY \
+	((uint32_t)TCP_SLOW | TCP_RECOVERY | TCP_LOSS | TCP_SCOREBOARD | TCP_OUT_OF_ORDER | TCP_DISCARD | TCP_ECN_ECHO)
 
 static inline struct tcb *tcp_tcb(struct rb_net *net, uint32_t index)
 {
@@ -51,6 +53,14 @@ static inline unsigned tcp_rcv_scale(const struct tcb *tcb)
 static inline uint32_t tcp_ts_now(const struct rb_net *net, const struct tcb *tcb)
 {
 	return net->tcp.ts_now + tcb->ts_offset;
+}
+
+/* A segment has come: the peer of a connection that is kept alive lives (RFC 9293 3.8.4). */
+static inline void tcp_heard(struct rb_net *net, const struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	cold->heard_at = (uint32_t)net->tcp.tick;
+	cold->probes = 0;
 }
 
 /* The flush shall look at this connection. */
@@ -109,8 +119,8 @@ void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb);
 bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 /* Takes the window of a segment, if it is newer (RFC 9293 3.10.7.4: SND.WL1, SND.WL2). */
 void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
-/* Releases what is acknowledged and measures the round trip; 0: nothing to measure by. */
-uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack);
+/* Releases what is acknowledged and measures the round trip; 0: nothing to measure by. For echo_age_us see tcp_rack.c. */
+uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack, uint32_t echo_age_us);
 /* RFC 6298 2 */
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us);
 uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb);
@@ -121,10 +131,15 @@ void tcp_scoreboard_begin(struct rb_net *net, struct tcb *tcb);
 /* Ends it when no piece is marked any more. */
 void tcp_scoreboard_end(struct rb_net *net, struct tcb *tcb);
 /* A piece leaves the scoreboard because it was acknowledged. */
-void tcp_scoreboard_leave(struct rb_net *net, struct tcb *tcb, uint32_t piece);
+/* `echo_age_us`: see tcp_rack_delivered(). */
+void tcp_scoreboard_leave(struct rb_net *net, struct tcb *tcb, uint32_t piece, uint32_t echo_age_us);
 /* A piece was sent or sent again. */
 void tcp_scoreboard_sent(struct rb_net *net, struct tcb *tcb, uint32_t piece);
 void tcp_scoreboard_lose(struct rb_net *net, struct tcb *tcb, uint32_t piece);
+/* The first in the stream that is lost and was not sent again, or TCP_NONE. */
+uint32_t tcp_scoreboard_first_lost(struct rb_net *net, struct tcb *tcb);
+/* The peer has reneged (RFC 2018 8): what it sacked counts as under way again. */
+void tcp_scoreboard_forget_sacks(struct rb_net *net, struct tcb *tcb);
 /* What a segment's SACK blocks brought. */
 struct tcp_sacked {
 	uint32_t bytes;	    /* newly sacked */
@@ -145,8 +160,19 @@ static inline uint32_t tcp_pipe(struct rb_net *net, const struct tcb *tcb)
 	return outstanding - cold->sacked - cold->lost;
 }
 
+/* RFC 6675 4, 5: enough is sacked to say that what is before it is lost; bytes, for segments that were acknowledged
+ * together, or DupAcks, for small ones. */
+static inline bool tcp_sacked_enough(const struct tcb *tcb, const struct tcb_cold *cold)
+{
+	return cold->duplicate_acks >= TCP_DUP_THRESH || cold->sacked > (TCP_DUP_THRESH - 1U) * tcb->mss;
+}
+
 /* tcp_rack.c */
-void tcp_rack_delivered(struct rb_net *net, struct tcb *tcb, const struct tcp_piece *piece);
+/*
+ * A piece has arrived, by what the peer says. `echo_age_us`: the segment whose timestamp the acknowledgement echoes was
+ * sent longer ago than that; 0: nothing is known.
+ */
+void tcp_rack_delivered(struct rb_net *net, struct tcb *tcb, const struct tcp_piece *piece, uint32_t echo_age_us);
 void tcp_rack_duplicate(struct rb_net *net, struct tcb *tcb, const struct tcp_sacked *sacked);
 void tcp_rack_recovered(struct tcb_cold *cold);
 uint32_t tcp_rack_detect(struct rb_net *net, struct tcb *tcb);
@@ -156,8 +182,10 @@ void tcp_rack_timeout(struct rb_net *net, struct tcb *tcb);
 struct tcp_acked {
 	uint32_t bytes;	 /* newly acknowledged cumulatively */
 	uint32_t rtt_us; /* 0: none measured */
-	bool duplicate;	 /* RFC 5681 2: a duplicate acknowledgement */
-	bool echo;	 /* ECE was set */
+	bool repeats;	 /* nothing but the last acknowledgement again */
+	bool duplicate;	 /* the same with data outstanding, RFC 5681 2: a duplicate acknowledgement */
+	bool sacks;	 /* it has SACK blocks */
+	bool echo;	 /* of a congestion mark (RFC 3168 6.1.2) */
 };
 /* Judges what an acknowledgement says about losses, and lets the window grow or shrink. */
 void tcp_recovery_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_acked *acked,
@@ -168,8 +196,10 @@ void tcp_recovery_timeout(struct rb_net *net, struct tcb *tcb);
 void tcp_recovery_reorder(struct rb_net *net, struct tcb *tcb);
 /* RFC 8985 7.3: sends a tail loss probe. */
 void tcp_recovery_probe(struct rb_net *net, struct tcb *tcb);
-/* Arms the timer for what is outstanding: probe or retransmission. */
+/* Arms the timer for what is outstanding, probe or retransmission, anew: something was acknowledged, or sent again. */
 void tcp_recovery_arm(struct rb_net *net, struct tcb *tcb);
+/* New data was sent: arms the timer unless it runs (RFC 6298 5.1). */
+void tcp_recovery_sent(struct rb_net *net, struct tcb *tcb);
 
 /* tcp_congestion.c: see tcp_congestion.h */
 
@@ -197,10 +227,14 @@ static inline void tcp_long_way_end(struct tcb *tcb)
 /* tcp_output.c */
 /* Sends what the windows allow, or an acknowledgement that is due. False: no header memory, to be tried again. */
 bool tcp_output(struct rb_net *net, struct tcb *tcb);
+/* tcp_output_short.c: true when that was all that there was to do. */
+bool tcp_output_short(struct rb_net *net, struct tcb *tcb);
 /* Sends the segment of a piece again, whatever the windows say. False: no header memory. */
 bool tcp_output_again(struct rb_net *net, struct tcb *tcb, uint32_t piece);
 /* Sends new data, at most a segment, whatever the congestion window says. False: there was none, or no memory. */
 bool tcp_output_more(struct rb_net *net, struct tcb *tcb);
+/* Sends what the peer's window lets go, however little. False: there was nothing, or no memory. */
+bool tcp_output_override(struct rb_net *net, struct tcb *tcb);
 /* A segment without data that asks for an answer: zero-window and keep-alive probes. */
 void tcp_output_probe(struct rb_net *net, struct tcb *tcb);
 void tcp_output_ack(struct rb_net *net, struct tcb *tcb);
@@ -221,6 +255,8 @@ void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, co
 uint32_t tcp_listener_find(struct rb_net *net, const struct rb_ip *ip, uint16_t port);
 /* Makes a TCB for a 4-tuple and puts it into the flow table; NULL: none left, or no way to the peer. `*error` says. */
 struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote, int *error);
+/* Before anything is sent: its ISS is above what an earlier connection of the 4-tuple used (RFC 9293 3.10.7.4). */
+void tcp_iss_after(struct rb_net *net, struct tcb *tcb, uint32_t before);
 uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote);
 /*
  * RFC 7323 5.4: hides the uptime; the same for all connections of two hosts, whose timestamps then grow from one to the
@@ -229,6 +265,8 @@ uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, cons
 uint32_t tcp_ts_offset(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote);
 /* What we offer in a SYN: by the MTU or the configuration. */
 uint16_t tcp_own_mss(const struct rb_net *net, bool is6);
+/* Before the SYN: the connection shall offer that. */
+void tcp_offer(struct rb_net *net, struct tcb *tcb, const struct tcp_offer *offer);
 uint8_t tcp_own_scale(const struct rb_net *net);
 /* Takes what a SYN or SYN-ACK agreed to. `offered`: we offered, too. */
 void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);

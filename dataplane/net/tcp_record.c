@@ -104,7 +104,7 @@ static void write_pieces(struct rb_net *net, const struct tcb *tcb, struct recor
 		to[count].next = 0;
 		to[count].reserved = 0;
 		to[count].reserved2 = 0;
-		bool timed = scoreboard && (to[count].flags & TCP_PIECE_SENT);
+		bool timed = scoreboard && tcp_piece_timed(&to[count]);
 		to[count].time_next = timed ? position(net, tcb, to[count].time_next) : TCP_NONE;
 		to[count].time_prev = timed ? position(net, tcb, to[count].time_prev) : TCP_NONE;
 		if (!(to[count].flags & TCP_PIECE_SENT))
@@ -145,6 +145,7 @@ static void forget_place(struct record *record)
 	tcb->ts_offset = 0;
 	tcb->tx_head = tcb->tx_tail = tcb->rx_tail = 0;
 	cold->ooo_head = 0;
+	cold->lost_from = cold->sack_from = TCP_NONE; /* only hints */
 	cold->order_prev = cold->order_next = 0;
 }
 

@@ -100,7 +100,24 @@ static int set_flag(uint32_t *flags, uint32_t flag, uint64_t value)
 	return 0;
 }
 
-static int listener_set(struct tcp_listener *listener, enum rb_net_option option, uint64_t value)
+/* Two full segments at least, or the window would not be worth opening (tcp_window_opened()). */
+static int offer_set(const struct rb_net *net, struct tcp_offer *offer, enum rb_net_option option, uint64_t value)
+{
+	enum { MSS_MIN = 64, MSS_MAX = 8960 };
+	bool window = option == RB_NET_OPTION_RECEIVE_WINDOW;
+	uint64_t min = window ? 2U * tcp_own_mss(net, false) : MSS_MIN;
+	uint64_t max = window ? net->config.receive_window : MSS_MAX;
+	if ((!window && option != RB_NET_OPTION_MSS) || (value != 0 && (value < min || value > max)))
+		return -EINVAL;
+	if (window)
+		offer->receive_window = (uint32_t)value;
+	else
+		offer->mss = (uint16_t)value;
+	return 0;
+}
+
+static int listener_set(const struct rb_net *net, struct tcp_listener *listener, enum rb_net_option option,
+			uint64_t value)
 {
 	switch (option) {
 	case RB_NET_OPTION_NODELAY:
@@ -117,6 +134,9 @@ static int listener_set(struct tcp_listener *listener, enum rb_net_option option
 			return -EINVAL;
 		listener->user_timeout_us = (uint32_t)value;
 		return 0;
+	case RB_NET_OPTION_MSS:
+	case RB_NET_OPTION_RECEIVE_WINDOW:
+		return offer_set(net, &listener->offer, option, value);
 	}
 	return -EINVAL;
 }
@@ -125,7 +145,9 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 {
 	struct tcp_listener *listener = tcp_listener_of(net, handle);
 	if (listener != NULL)
-		return listener_set(listener, option, value);
+		return listener_set(net, listener, option, value);
+	if (handle == 0)
+		return offer_set(net, &net->tcp.offer, option, value);
 	struct tcb *tcb = tcp_of_handle(net, handle);
 	int error;
 	if (tcb == NULL)
@@ -151,6 +173,9 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 			return -EINVAL;
 		tcp_cold(net, tcb)->user_timeout_us = (uint32_t)value;
 		return 0;
+	case RB_NET_OPTION_MSS:
+	case RB_NET_OPTION_RECEIVE_WINDOW:
+		return -EINVAL;
 	}
 	return -EINVAL;
 }

@@ -37,7 +37,10 @@ void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind
 
 void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)
 {
-	tcb->delack_at = (uint32_t)net->tcp.tick + ticks_of(net->config.delayed_ack_us);
+	uint32_t now = (uint32_t)net->tcp.tick, delay = ticks_of(net->config.delayed_ack_us);
+	if (MECHANISM(delayed_ack_once) && tcb->delack_at - now - 1 < delay)
+		return; /* runs already, since a segment before this one */
+	tcb->delack_at = now + delay;
 	wheel_want(net, tcb, tcb->delack_at);
 }
 
@@ -60,12 +63,14 @@ static bool gave_up(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	uint32_t now = (uint32_t)net->tcp.tick;
-	if (tcb->backoff == 0)
+	if (tcb->backoff == 0) {
 		cold->stalled_at = now - ticks_of(tcp_rto_us(net, tcb));
+		cold->status = 0; /* what ICMP said of an earlier stall */
+	}
 	uint32_t timeout = cold->user_timeout_us != 0 ? cold->user_timeout_us : net->config.user_timeout_us;
-	if (timeout == 0 || now - cold->stalled_at < ticks_of(timeout))
+	if (!MECHANISM(user_timeout) || timeout == 0 || (int32_t)(now - cold->stalled_at) < (int32_t)ticks_of(timeout))
 		return false;
-	tcp_end(net, tcb, -ETIMEDOUT);
+	tcp_end(net, tcb, cold->status != 0 ? cold->status : -ETIMEDOUT); /* 3.9.2.2: a soft error may be the reason */
 	return true;
 }
 
@@ -88,6 +93,9 @@ static void syn_again(struct rb_net *net, struct tcb *tcb)
 static void persist(struct rb_net *net, struct tcb *tcb)
 {
 	if (gave_up(net, tcb))
+		return;
+	/* 3.8.6.2.1: a window that stays too small is used after all */
+	if (MECHANISM(sws_override) && tcb->snd_wnd > 0 && tcp_output_override(net, tcb))
 		return;
 	if (tcb->backoff < 15)
 		tcb->backoff++;
@@ -131,7 +139,7 @@ static void keepalive(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = ticks_of(net->config.keepalive_us);
-	if (idle < first) { /* something came meanwhile */
+	if (!MECHANISM(keepalive) || idle < first) { /* something came meanwhile */
 		cold->probes = 0;
 		cold->keep_at = cold->heard_at + first;
 		return;

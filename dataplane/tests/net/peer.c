@@ -220,7 +220,8 @@ void peer_send(struct peer *peer, const char *format, ...)
 	if (!peer->absolute)
 		segment_rebase(&segment, 0U - peer->iss, 0U - peer->irs);
 	const uint32_t relative = segment.seq - peer->iss;
-	fixture_fill(payload, segment.length, peer->seed, relative - 1);
+	/* a SYN takes the number before the first byte */
+	fixture_fill(payload, segment.length, peer->seed, relative - ((segment.flags & SEGMENT_SYN) != 0 ? 0 : 1));
 	segment.payload = payload;
 	const uint32_t end =
 		relative + segment.length + ((segment.flags & SEGMENT_SYN) != 0) + ((segment.flags & SEGMENT_FIN) != 0);

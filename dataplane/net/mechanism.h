@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The rules of the RFCs that have a test of their own, each with the test that fails when the rule is left out.
+ *
+ * Usage: where a rule is applied, write `if (MECHANISM(name) && ...)`, and give the name a row below.
+ * In the product MECHANISM() is true. tests/net/mutations.c runs each row's test with the rule and without it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * X(name, RFC and section, test executable in tests/net without "net_", tests of it (* and ? match any))
+ *
+ * Connection management and segment delivery.
+ */
+#define NET_MECHANISMS_CONNECTION(X)                                                          \
+	X(acceptance, "9293 3.10.7.4", "tcp_accept", "test_acceptance")                       \
+	X(syn_challenge, "5961 4.2", "tcp_accept", "test_syn_challenge")                      \
+	X(time_wait_reset, "1337 F1", "tcp_accept", "test_time_wait_reset")                   \
+	X(rst_exact, "5961 3.2", "tcp_attack", "test_blind_reset*")                           \
+	X(reassembly, "9293 3.10.7.4", "tcp_deliver", "test_reassembly*")                     \
+	X(gap_ack, "5681 4.2", "tcp_deliver", "test_reorder_ack*")                            \
+	X(early_fin, "9293 3.10.7.4", "tcp_deliver", "test_early_fin*")                       \
+	X(part_reserve, "9293 3.8.6", "tcp_pools", "test_parts_beyond_gaps*")                 \
+	X(sack_blocks, "2018 4", "tcp_deliver", "test_sack_blocks*")                          \
+	X(dsack, "2883 4", "tcp_deliver", "test_dsack*")                                      \
+	X(delayed_ack, "9293 3.8.6.3", "tcp_deliver", "test_delayed_ack")                     \
+	X(delayed_ack_once, "9293 3.8.6.3", "tcp_deliver", "test_delayed_ack_is_not_put_off") \
+	X(ack_every_second, "9293 3.8.6.3", "tcp_deliver", "test_delayed_ack")                \
+	X(receiver_sws, "9293 3.8.6.2.2", "tcp_deliver", "test_receiver_silly_window*")       \
+	X(paws, "7323 5", "tcp_timestamps", "test_paws")                                      \
+	X(timestamps_always, "7323 3.2", "tcp_timestamps", "test_missing")                    \
+	X(ack_range, "5961 5.2", "tcp_accept", "test_established")                            \
+	X(challenge_limit, "5961 7", "tcp_attack", "test_challenge_limit")                    \
+	X(icmp_sequence, "5927 4", "tcp_attack", "test_icmp_blind")                           \
+	X(time_wait_again, "9293 3.10.7.4", "tcp_close", "test_time_wait_lasts")              \
+	X(time_wait_reuse, "6191 2", "tcp_close", "test_time_wait_reuse*")                    \
+	X(iss_after, "9293 3.10.7.4", "tcp_close", "test_time_wait_reuse_iss")                \
+	X(iss_clock, "6528 3", "tcp_open", "test_iss_grows")                                  \
+	X(iss_hash, "6528 3", "tcp_open", "test_iss_differs")                                 \
+	X(port_hash, "6056 3.3.3", "tcp_open", "test_ports")                                  \
+	X(nagle, "9293 3.7.4", "tcp_send", "test_nagle")                                      \
+	X(sender_sws, "9293 3.8.6.2.1", "tcp_send", "test_sender_silly_window")               \
+	X(sws_override, "9293 3.8.6.2.1", "tcp_send", "test_small_window_for_ever")           \
+	X(persist, "9293 3.8.6.1", "tcp_send", "test_persist")                                \
+	X(persist_alive, "9293 3.8.6.1", "tcp_send", "test_persist_for_ever")                 \
+	X(fin_window, "9293 3.4", "tcp_send", "test_fin_waits_for_window")                    \
+	X(keepalive, "9293 3.8.4", "tcp_send", "test_keepalive")                              \
+	X(user_timeout, "9293 3.8.3", "tcp_send", "test_user_timeout")                        \
+	X(simultaneous_open, "9293 3.5", "tcp_open", "test_simultaneous_open")                \
+	X(trim, "9293 3.10.7.4", "tcp_accept", "test_trim")                                   \
+	X(zero_window_ack, "9293 3.10.7.4", "tcp_accept", "test_zero_window_ack")             \
+	X(ts_recent, "7323 4.3", "tcp_timestamps", "test_recent")                             \
+	X(cookies, "4987 3.6", "tcp_cookie", "test_flood")                                    \
+	X(cookie_age, "4987 3.6", "tcp_cookie", "test_expiry")                                \
+	X(cookie_hash, "4987 3.6", "tcp_cookie", "test_forged")                               \
+	X(cookie_options, "4987 3.6", "tcp_cookie", "test_options")                           \
+	X(icmp_soft, "5461 3", "tcp_attack", "test_icmp_blind")                               \
+	X(icmp_hard, "5461 2", "tcp_open", "test_icmp")                                       \
+	X(path_mtu, "1191 6", "tcp_open", "test_path_mtu")                                    \
+	X(mss, "9293 3.7.1", "tcp_open", "test_mss")                                          \
+	X(window_scale, "7323 2", "tcp_timestamps", "test_scale")                             \
+	X(time_wait, "9293 3.6.1", "tcp_close", "test_active")                                \
+	X(time_wait_gives_way, "9293 3.6.1", "tcp_close", "test_time_wait_gives_way")
+
+/* Loss recovery and congestion control. */
+#define NET_MECHANISMS_CREDIT(X)                                                   \
+	X(rto_variation, "6298 2.3", "tcp_rto", "test_variation*")                 \
+	X(rto_backoff, "6298 5.5", "tcp_rto", "test_backoff*")                     \
+	X(rto_collapse, "6298 5", "tcp_rto", "test_collapse*")                     \
+	X(rto_syn_lost, "6298 5.7", "tcp_rto", "test_syn_lost*")                   \
+	X(rto_not_restarted, "6298 5.1", "tcp_rto", "test_not_restarted*")         \
+	X(karn, "6298 3", "tcp_rto", "test_karn*")                                 \
+	X(rtt_timestamps, "7323 4.1", "tcp_rto", "test_timestamps*")               \
+	X(reduce_by_window, "5681 3.2", "tcp_rack", "test_reduced_twice*")         \
+	X(fast_retransmit, "5681 3.2", "tcp_recovery", "test_fast_retransmit*")    \
+	X(limited_transmit, "3042", "tcp_recovery", "test_limited_transmit*")      \
+	X(newreno_partial, "6582 3.2", "tcp_recovery", "test_partial*")            \
+	X(sack_is_lost, "6675 4", "tcp_sack", "test_holes*")                       \
+	X(sack_reneging, "2018 8", "tcp_sack", "test_reneging*")                   \
+	X(rack_reordering, "8985 6.2 step 3", "tcp_rack", "test_reordering_seen*") \
+	X(rack_window, "8985 6.2 step 4", "tcp_rack", "test_window*")              \
+	X(rack_dsack, "8985 6.2 step 4", "tcp_rack", "test_dsack*")                \
+	X(rack_ambiguous, "8985 6.2 step 2", "tcp_rack", "test_ambiguous*")        \
+	X(tlp, "8985 7.3", "tcp_rack", "test_probe*")                              \
+	X(tlp_loss, "8985 7.4", "tcp_rack", "test_loss_by_probe*")                 \
+	X(byte_counting, "3465 2.2", "tcp_congestion", "test_slow_start*")         \
+	X(cwnd_limited, "7661 4.1", "tcp_congestion", "test_validation*")          \
+	X(idle_restart, "5681 4.1", "tcp_congestion", "test_idle*")                \
+	X(cubic_convergence, "9438 4.7", "tcp_cubic", "test_convergence*")         \
+	X(cubic_friendly, "9438 4.3", "tcp_cubic", "test_friendly*")               \
+	X(dctcp_alpha, "8257 3.3", "tcp_ecn", "test_dctcp*")                       \
+	X(ecn_once, "3168 6.1.2", "tcp_ecn", "test_once*")                         \
+	X(ecn_cwr, "3168 6.1.2", "tcp_ecn", "test_cwr*")                           \
+	X(ecn_no_growth, "3168 6.1.2", "tcp_ecn", "test_no_growth*")               \
+	X(ecn_echo, "3168 6.1.3", "tcp_ecn", "test_echo*")
+
+#define NET_MECHANISMS(X)            \
+	NET_MECHANISMS_CONNECTION(X) \
+	NET_MECHANISMS_CREDIT(X)
+
+enum net_mechanism {
+	NET_MECHANISM_NONE,
+#define NET_MECHANISM(name, rfc, executable, tests) NET_MECHANISM_##name,
+	NET_MECHANISMS(NET_MECHANISM)
+#undef NET_MECHANISM
+};
+
+#ifdef NET_MUTATIONS
+/* The one that is left out; set by the tests. */
+extern enum net_mechanism net_without;
+#define MECHANISM(name) (net_without != NET_MECHANISM_##name)
+#else
+#define MECHANISM(name) ((void)NET_MECHANISM_##name, true)
+#endif

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The analysis of idle gaps, with traces made by hand."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import unittest
+from pathlib import Path
+
+import gaps
+import wire
+
+_LIBRARY, _LINUX = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
+_RTT_S = 0.01
+
+
+class Trace:
+    """A connection from the library to Linux, as both ends have seen it."""
+
+    def __init__(self) -> None:
+        self._ends: tuple[list[tuple[float, bytes]], ...] = ([], [])
+        self._number = 0
+        self.say(1.0, "S", 0)
+        self.say(1.0 + _RTT_S, "S.", 0, ack=1, linux=True)
+        self.say(1.0 + 2 * _RTT_S, ".", 1, ack=1)
+
+    def say(
+        self,
+        time: float,
+        flags: str,
+        seq: int,
+        size: int = 0,
+        *,
+        ack: int = 0,
+        linux: bool = False,
+        lost: bool = False,
+        late: float = 0.0,
+    ) -> None:
+        self._number += 1  # a timestamp: no two frames are the same
+        own, other = (_LINUX, _LIBRARY) if linux else (_LIBRARY, _LINUX)
+        segment = wire.Segment(
+            source=own,
+            target=other,
+            source_port=80 if linux else 20000,
+            target_port=20000 if linux else 80,
+            seq=seq + (7000 if linux else (1 << 32) - 20),
+            ack=ack + ((1 << 32) - 20 if linux else 7000),
+            flags=sum(wire.FLAGS[name] for name in flags),
+            window=60000,
+            options=wire.timestamps(self._number, 0),
+            payload=b"x" * size,
+        )
+        frame = bytes(12) + b"\x08\x00" + wire.build(segment)
+        self._ends[linux].append((time, frame))
+        if not lost:
+            self._ends[not linux].append((time + _RTT_S / 2 + late, frame))
+
+    def table(self) -> gaps.Json:
+        with tempfile.TemporaryDirectory() as directory:
+            paths = []
+            for number, frames in enumerate(self._ends):
+                path = Path(directory) / f"tap-{number}.pcap"
+                data = struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
+                for time, frame in sorted(frames):
+                    ns = round(time * 1e9)
+                    size = len(frame)
+                    data += struct.pack("<IIII", ns // 10**9, ns % 10**9, size, size) + frame
+                path.write_bytes(data)
+                paths.append(path)
+            return gaps.explain(paths[0], paths[1], {})
+
+    def reasons(self) -> list[tuple[object, object]]:
+        table = self.table()
+        rows = table["gaps"]
+        assert isinstance(rows, list)
+        return [(row["reason"], row["explained"]) for row in rows]
+
+
+class Gaps(unittest.TestCase):
+    def finish(self, trace: Trace, time: float, seq: int) -> None:
+        trace.say(time, "F.", seq, ack=1)
+        trace.say(time + 0.01, "F.", 1, ack=seq + 1, linux=True)
+        trace.say(time + 0.02, ".", seq + 1, ack=2)
+
+    def test_no_gap(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1)
+        trace.say(1.04, ".", 1, ack=101, linux=True)
+        self.finish(trace, 1.05, 101)
+        self.assertEqual(trace.reasons(), [])
+        self.assertEqual(trace.table()["connections"], 1)
+
+    def test_data_lost(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1, lost=True)
+        trace.say(1.26, ".", 1, 100, ack=1, lost=True)
+        trace.say(1.72, ".", 1, 100, ack=1)
+        trace.say(1.73, ".", 1, ack=101, linux=True)
+        self.finish(trace, 1.74, 101)
+        # Linux has nothing under way, and has not sent its FIN: only the library is looked at
+        own = [one for one in trace.reasons() if one[0] != "nothing"]
+        self.assertEqual(own, [("data lost", True), ("data lost", True)])
+
+    def test_too_long_for_the_back_off(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1, lost=True)
+        trace.say(4.00, ".", 1, 100, ack=1)
+        trace.say(4.01, ".", 1, ack=101, linux=True)
+        self.finish(trace, 4.02, 101)
+        self.assertIn(("data lost", False), trace.reasons())
+
+    def test_acknowledgement_lost(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1)
+        trace.say(1.04, ".", 1, ack=101, linux=True, lost=True)
+        trace.say(1.26, ".", 1, 100, ack=1)
+        trace.say(1.27, ".", 1, ack=101, linux=True)
+        self.finish(trace, 1.28, 101)
+        self.assertIn(("ack lost", True), trace.reasons())
+
+    def test_old_timestamp(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 101, 100, ack=1, late=0.02)  # overtaken by what was sent later
+        trace.say(1.04, ".", 1, 100, ack=1)
+        trace.say(1.05, ".", 1, ack=101, linux=True)
+        trace.say(1.30, ".", 101, 100, ack=1)
+        trace.say(1.31, ".", 1, ack=201, linux=True)
+        self.finish(trace, 1.32, 201)
+        self.assertIn(("old timestamp", True), trace.reasons())
+
+    def test_nothing(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1)  # arrives, and nobody answers
+        trace.say(1.26, ".", 1, 100, ack=1)
+        trace.say(1.27, ".", 1, ack=101, linux=True)
+        self.finish(trace, 1.28, 101)
+        self.assertIn(("nothing", False), trace.reasons())
+        self.assertTrue(gaps.unexplained(trace.table()))
+
+
+if __name__ == "__main__":
+    unittest.main()
