@@ -337,8 +337,8 @@ static void do_segment(void)
 	struct segment segment = {
 		.source = rb_ip4(0x0a000002),
 		.target = rb_ip4(0x0a000001),
-		.source_port = tcb != NULL ? tcb->remote_port : (uint16_t)(PEER_PORT + choice % 3),
-		.target_port = tcb != NULL ? tcb->local_port : PORT,
+		.source_port = tcb != NULL ? tcp_remote_port(tcb) : (uint16_t)(PEER_PORT + choice % 3),
+		.target_port = tcb != NULL ? tcp_local_port(tcb) : PORT,
 		.flags = flags[kind % 8],
 		.ecn = (kind >> 3) % 4,
 		.seq = (tcb != NULL ? tcb->rcv_nxt : 0) + read_offset(),

@@ -85,7 +85,7 @@ static inline uint64_t load_word(const uint8_t *at)
 }
 
 /* What a packet on the short way looks like, as words at these offsets of the frame. */
-enum { AT_DESTINATION = 0, AT_TYPE = 12, AT_FRAGMENT = 20, AT_ADDRESSES = 26, AT_TOTAL = 16, AT_TOS = 15, AT_TTL = 22 };
+enum { AT_DESTINATION = 0, AT_TYPE = 12, AT_FRAGMENT = 20, AT_ADDRESSES = 26, AT_TOTAL = 16, AT_TOS = 15 };
 
 struct pattern {
 	uint64_t mac; /* destination, in the lower six bytes */
@@ -111,43 +111,34 @@ static inline __attribute__((always_inline)) uint64_t compare(const struct patte
 	return differ | (load_word(data + AT_ADDRESSES) ^ pattern->ip4) >> 32;
 }
 
-/* True: `ip`, whose other fields are right already, is what ip4_input() would give to TCP. */
-static inline __attribute__((always_inline)) bool take_short_way(const struct rb_net *net,
-								 const struct pattern *pattern,
-								 const struct rb_net_packet *packet,
-								 struct ip_packet *ip)
+/* Is it one for the short way? Then `*length` is that of TCP's header and payload. */
+static inline __attribute__((always_inline)) bool is_short(const struct pattern *pattern,
+							   const struct rb_net_packet *packet, uint32_t *length)
 {
 	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD, SHORTEST = IP4_HEADER + TCP_HEADER };
 	const uint8_t *data = packet->data;
 	uint32_t room = packet->length - (ETHERNET_HEADER + SHORTEST + 0U);
-	if (room > UINT16_MAX || (~packet->checksum & GOOD) != 0 || compare(pattern, data) != 0)
+	if (room > UINT16_MAX || (~packet->checksum & GOOD) != 0 || compare(pattern, data) != 0 ||
+	    (data[AT_TOS] & IP_ECN_MASK) == IP_ECN_CE)
 		return false;
 	uint32_t total = load16(data + AT_TOTAL);
-	if (total - SHORTEST > room)
-		return false;
-	ip->packet = packet;
-	ip->length = (uint16_t)(total - IP4_HEADER);
-	ip->ecn = data[AT_TOS] & IP_ECN_MASK;
-	ip->ttl = data[AT_TTL];
-	ip->src4 = load32(data + AT_ADDRESSES);
-	return ip->src4 != net->addresses.ip4 && address_is_unicast4(net, ip->src4);
+	*length = total - IP4_HEADER;
+	return total - SHORTEST <= room;
 }
 
 void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsigned count)
 {
 	const struct pattern pattern = make_pattern(net);
 	const struct rb_net_packet *end = packets + count;
-	struct ip_packet ip = {
-		.l3 = ETHERNET_HEADER,
-		.l4 = ETHERNET_HEADER + IP4_HEADER,
-		.protocol = IP_PROTOCOL_TCP,
-		.dst4 = net->addresses.ip4,
-	};
 	net->counters.packets_in += count;
 	for (const struct rb_net_packet *packet = packets; packet < end; packet++) {
+		uint32_t length;
+		bool kept;
 		if (end - packet > PREFETCH_AHEAD)
 			__builtin_prefetch(packet[PREFETCH_AHEAD].data);
-		bool kept = take_short_way(net, &pattern, packet, &ip) ? tcp_input(net, &ip) : input_any(net, packet);
+		if (!is_short(&pattern, packet, &length) ||
+		    !tcp_input_short(net, packet, packet->data + ETHERNET_HEADER + IP4_HEADER, length, &kept))
+			kept = input_any(net, packet);
 		if (!kept)
 			input_release(net, packet->buffer);
 	}

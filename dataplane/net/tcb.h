@@ -78,10 +78,10 @@ enum tcp_flags {
 /* The hot part. */
 struct tcb {
 	/* what an arriving segment is compared with */
-	uint32_t local_ip, remote_ip; /* IPv4, host order; IPv6: folds of the addresses, which are in the cold part */
-	uint16_t local_port, remote_port;
-	uint8_t state;		    /* enum tcp_state */
-	uint8_t scale;		    /* Snd.Wind.Shift in the low half, Rcv.Wind.Shift in the high half (RFC 7323 2) */
+	uint64_t addresses; /* IPv4: source and destination of what arrives, as they lie in the header; IPv6: 0 */
+	uint32_t ports;	    /* likewise: the peer's, then ours */
+	uint8_t state;	    /* enum tcp_state */
+	uint8_t scale;	    /* Snd.Wind.Shift in the low half, Rcv.Wind.Shift in the high half (RFC 7323 2) */
 	uint8_t unacknowledged : 2; /* segments that no ACK has answered yet, at most 2 */
 	uint8_t probed : 1;	    /* a tail loss probe is outstanding (RFC 8985 7) */
 	uint8_t timer : 4;	    /* enum tcp_timer_kind: what rexmt_at stands for */

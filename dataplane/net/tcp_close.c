@@ -33,6 +33,7 @@ void tcp_free(struct rb_net *net, struct tcb *tcb)
 	tcp_release_pieces(net, tcb);
 	rb_wheel_cancel(&net->tcp.wheel, index);
 	tcb->flags = 0;
+	tcb->generation = handle_next_generation(tcb->generation); /* its handles are void from now on */
 	pool_put(&net->tcp.tcb_pool, index);
 }
 

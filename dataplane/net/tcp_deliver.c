@@ -10,16 +10,15 @@
 
 #include <errno.h>
 
-/* A part for `length` bytes of the segment, which begin at `seq`; TCP_NONE: the pool is empty. */
-static uint32_t part_make(struct rb_net *net, const struct tcp_segment *segment, uint32_t seq, uint32_t length)
+/* A part for `length` bytes at `data` in a packet, which begin at `seq`; TCP_NONE: the pool is empty. */
+static inline uint32_t part_make(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *data,
+				 uint32_t seq, uint32_t length)
 {
 	uint32_t index = pool_get(&net->tcp.part_pool);
 	if (__builtin_expect(index == POOL_NONE, 0)) {
 		net->counters.tcp_parts_full++;
 		return TCP_NONE;
 	}
-	const struct rb_net_packet *packet = segment->ip->packet;
-	const uint8_t *data = segment->data + (seq - segment->seq);
 	*tcp_part(net, index) = (struct tcp_part){
 		.buffer = packet->buffer,
 		.data = (uintptr_t)data,
@@ -56,10 +55,11 @@ static void part_append(struct rb_net *net, struct tcb *tcb, uint32_t index)
 	tcp_ready(net, tcb);
 }
 
-bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet, const uint8_t *data,
+		      uint32_t length)
 {
-	uint32_t index = part_make(net, segment, segment->seq, segment->length);
-	if (index == TCP_NONE)
+	uint32_t index = part_make(net, packet, data, tcb->rcv_nxt, length);
+	if (__builtin_expect(index == TCP_NONE, 0))
 		return false;
 	part_append(net, tcb, index);
 	return true;
@@ -200,7 +200,8 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 		sack_remember(cold, run_around(net, place.before, place.run_left));
 		return false;
 	}
-	uint32_t index = part_make(net, segment, range.left, range.right - range.left);
+	const uint8_t *data = segment->data + (range.left - segment->seq);
+	uint32_t index = part_make(net, segment->ip->packet, data, range.left, range.right - range.left);
 	if (index == TCP_NONE)
 		return false;
 	tcp_part(net, index)->next = *link;
@@ -267,7 +268,7 @@ static bool deliver_in_order(struct rb_net *net, struct tcb *tcb, struct tcb_col
 		discard(tcb, segment->length);
 		return false;
 	}
-	if (!tcp_deliver_next(net, tcb, segment))
+	if (!tcp_deliver_next(net, tcb, segment->ip->packet, segment->data, segment->length))
 		return false;
 	if (cold->ooo_head != TCP_NONE) {
 		close_gap(net, tcb, cold);

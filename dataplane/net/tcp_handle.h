@@ -5,11 +5,11 @@
 #include "net/handle.h"
 #include "net/tcp_parts.h"
 
-/* The connection that the application means, or NULL: the handle is void. */
+/* The connection that the application means, or NULL: the handle is void. The generation changes when a TCB is freed. */
 static inline struct tcb *tcp_of_handle(struct rb_net *net, rb_net_handle handle)
 {
 	uint32_t index = handle_index(handle);
-	if (handle_kind(handle) != HANDLE_CONNECTION || !pool_taken(&net->tcp.tcb_pool, index))
+	if (handle_kind(handle) != HANDLE_CONNECTION || index >= net->tcp.tcb_pool.count)
 		return NULL;
 	struct tcb *tcb = tcp_tcb(net, index);
 	if (tcb->generation != handle_generation(handle) || (tcb->flags & (uint32_t)TCP_ORPHAN))

@@ -80,11 +80,6 @@ static uint32_t tcb_get(struct rb_net *net)
 	return POOL_NONE;
 }
 
-static uint32_t fold(const struct rb_ip *ip)
-{
-	return load32(ip->bytes) ^ load32(ip->bytes + 4) ^ load32(ip->bytes + 8) ^ load32(ip->bytes + 12);
-}
-
 static void begin_at(struct tcb *tcb, struct tcb_cold *cold, uint32_t iss)
 {
 	cold->iss = cold->recover = cold->ecn_recover = iss;
@@ -118,13 +113,11 @@ struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const 
 	bool is6 = !route.is4;
 
 	*tcb = (struct tcb){
-		.local_ip = is6 ? fold(&route.local) : ip_to4(&route.local),
-		.remote_ip = is6 ? fold(&remote->ip) : ip_to4(&remote->ip),
-		.local_port = local->port,
-		.remote_port = remote->port,
+		.addresses = is6 ? 0 : tcp_addresses(ip_to4(&route.local), ip_to4(&remote->ip)),
+		.ports = tcp_ports(local->port, remote->port),
 		.flags = is6 ? TCP_IS_6 : 0,
 		.rcv_space = net->config.receive_window,
-		.generation = handle_next_generation(tcb->generation),
+		.generation = tcb->generation,
 		.tx_head = TCP_NONE,
 		.tx_tail = TCP_NONE,
 		.tx_next = TCP_NONE,

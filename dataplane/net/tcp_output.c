@@ -49,9 +49,10 @@ static void make_sack(struct making *making, const struct tcp_range *blocks, uns
 {
 	uint8_t *at = making->tcp + TCP_HEADER + making->options;
 	store32(at, 0x01010500 | (2 + 8 * count));
-	for (unsigned i = 0; i < count; i++) {
-		store32(at + 4 + 8 * i, blocks[i].left);
-		store32(at + 8 + 8 * i, blocks[i].right);
+	at += 4;
+	for (unsigned i = 0; i < count; i++, at += 8) {
+		store32(at, blocks[i].left);
+		store32(at + 4, blocks[i].right);
 	}
 	making->options += 4 + 8 * count;
 }
@@ -105,10 +106,10 @@ static void make_end(struct rb_net *net, const struct making *making, const stru
 static inline struct making_path path_of(struct rb_net *net, const struct tcb *tcb)
 {
 	struct making_path path = {
-		.local4 = tcb->local_ip,
-		.remote4 = tcb->remote_ip,
-		.local_port = tcb->local_port,
-		.remote_port = tcb->remote_port,
+		.local4 = __builtin_bswap32((uint32_t)(tcb->addresses >> 32)),
+		.remote4 = __builtin_bswap32((uint32_t)tcb->addresses),
+		.local_port = tcp_local_port(tcb),
+		.remote_port = tcp_remote_port(tcb),
 		.neighbour = tcb->neighbour,
 	};
 	if (tcb->flags & TCP_IS_6) {

@@ -28,9 +28,12 @@ static inline void fill(struct rb_net *net, struct tcb *tcb, struct rb_net_frame
 	uint32_t length = header + piece->length, window = tcp_window_offer(net, tcb) >> tcp_rcv_scale(tcb);
 	uint8_t *ip = frame->header + ETHERNET_HEADER, *tcp = ip + IP4_HEADER;
 
-	ip4_write(ip, tcb->local_ip, tcb->remote_ip, IP_PROTOCOL_TCP,
+	/* the way back: both pairs the other way round */
+	uint32_t local = __builtin_bswap32((uint32_t)(tcb->addresses >> 32));
+	uint32_t ports = tcb->ports << 16 | tcb->ports >> 16;
+	ip4_write(ip, local, __builtin_bswap32((uint32_t)tcb->addresses), IP_PROTOCOL_TCP,
 		  tcb->flags & TCP_HAS_ECN ? IP_ECN_ECT0 : IP_ECN_NOT_ECT, (uint16_t)(IP4_HEADER + length));
-	store32(tcp, (uint32_t)tcb->local_port << 16 | tcb->remote_port);
+	memcpy(tcp, &ports, sizeof(ports));
 	store32(tcp + 4, piece->seq);
 	store32(tcp + 8, tcb->rcv_nxt);
 	store32(tcp + 12, header / 4 << 28 | (TCP_ACK | TCP_PSH) << 16 | (window > UINT16_MAX ? UINT16_MAX : window));

@@ -39,6 +39,27 @@ static inline struct tcp_part *tcp_part(struct rb_net *net, uint32_t index)
 	return &net->tcp.parts[index];
 }
 
+/* Addresses and ports as they lie in the header of an arriving packet: the peer's first. */
+static inline uint64_t tcp_addresses(uint32_t local_ip, uint32_t remote_ip)
+{
+	return (uint64_t)__builtin_bswap32(local_ip) << 32 | __builtin_bswap32(remote_ip);
+}
+
+static inline uint32_t tcp_ports(uint16_t local_port, uint16_t remote_port)
+{
+	return (uint32_t)__builtin_bswap16(local_port) << 16 | __builtin_bswap16(remote_port);
+}
+
+static inline uint16_t tcp_local_port(const struct tcb *tcb)
+{
+	return __builtin_bswap16((uint16_t)(tcb->ports >> 16));
+}
+
+static inline uint16_t tcp_remote_port(const struct tcb *tcb)
+{
+	return __builtin_bswap16((uint16_t)tcb->ports);
+}
+
 static inline unsigned tcp_snd_scale(const struct tcb *tcb)
 {
 	return tcb->scale & 0xfU;
@@ -104,7 +125,8 @@ enum tcp_delivery { TCP_DELIVERY_DROPPED = 0, TCP_DELIVERY_KEPT = 1, TCP_DELIVER
  */
 unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment);
 /* Appends a payload that is next in order. False: no part is left (counted). */
-bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
+bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet, const uint8_t *data,
+		      uint32_t length);
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
 /* Is there so much more room than the peer knows that it should be told? */

@@ -321,8 +321,8 @@ int rb_net_import(struct rb_net *net, const void *memory, size_t size, rb_net_ha
 	const struct record *record = memory;
 	if (!is_record(record, size))
 		return -EINVAL;
-	struct rb_endpoint local = {.ip = record->cold.local_ip6, .port = record->tcb.local_port};
-	struct rb_endpoint remote = {.ip = record->cold.remote_ip6, .port = record->tcb.remote_port};
+	struct rb_endpoint local = {.ip = record->cold.local_ip6, .port = tcp_local_port(&record->tcb)};
+	struct rb_endpoint remote = {.ip = record->cold.remote_ip6, .port = tcp_remote_port(&record->tcb)};
 	if (tcp_find(net, &local, &remote) != TCP_NONE)
 		return -EADDRINUSE;
 	if (!has_room(net, record))

@@ -216,16 +216,15 @@ static void probe_ack(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 {
 	if (!tcb->probed || seq_lt(tcb->snd_una, cold->tlp_end_seq))
 		return;
-	if (!cold->tlp_is_retrans || (sacked->has_duplicate && sacked->duplicate == cold->tlp_end_seq)) {
-		tcb->probed = false; /* both arrived: nothing was lost */
-	} else if (seq_lt(cold->tlp_end_seq, tcb->snd_una)) {
-		tcb->probed = false;
-		if (MECHANISM(tlp_loss) && !(tcb->flags & (TCP_RECOVERY | TCP_LOSS))) {
-			reduce(net, tcb, cold, TCP_CONGESTION_LOSS);
-			net->counters.tcp_fast_recoveries++;
-		}
-	} else if (acked->repeats && !acked->sacks) {
-		tcb->probed = false; /* an ACK for the original and one for the probe */
+	/* both the original and the probe arrived: the peer says so, or was not asked twice, or answered each */
+	bool both = !cold->tlp_is_retrans || (sacked->has_duplicate && sacked->duplicate == cold->tlp_end_seq);
+	bool beyond = seq_lt(cold->tlp_end_seq, tcb->snd_una);
+	if (!both && !beyond && (!acked->repeats || acked->sacks))
+		return;
+	tcb->probed = false;
+	if (!both && beyond && MECHANISM(tlp_loss) && !(tcb->flags & (TCP_RECOVERY | TCP_LOSS))) {
+		reduce(net, tcb, cold, TCP_CONGESTION_LOSS);
+		net->counters.tcp_fast_recoveries++;
 	}
 }
 

@@ -183,8 +183,8 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 void tcp_endpoints(struct rb_net *net, const struct tcb *tcb, struct rb_endpoint *local, struct rb_endpoint *remote)
 {
 	const struct tcb_cold *cold = tcp_cold(net, tcb);
-	*local = (struct rb_endpoint){.ip = cold->local_ip6, .port = tcb->local_port};
-	*remote = (struct rb_endpoint){.ip = cold->remote_ip6, .port = tcb->remote_port};
+	*local = (struct rb_endpoint){.ip = cold->local_ip6, .port = tcp_local_port(tcb)};
+	*remote = (struct rb_endpoint){.ip = cold->remote_ip6, .port = tcp_remote_port(tcb)};
 }
 
 int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *info)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The layout of TCP's state, its beginning and its end. */
+#include "net/handle.h"
 #include "net/input.h"
 #include "net/tcp_parts.h"
 
@@ -62,7 +63,7 @@ void tcp_init(struct rb_net *net)
 	for (uint32_t i = 0; i < config->connections; i++) {
 		tcp->tcbs[i] = (struct tcb){0};
 		/* a handle of an instance before this one in the same memory is not one of this */
-		tcp->tcbs[i].generation = (uint32_t)net->ops->random(net->context);
+		tcp->tcbs[i].generation = handle_next_generation((uint32_t)net->ops->random(net->context));
 	}
 	for (uint32_t i = 0; i < config->listeners; i++)
 		tcp->listeners[i] = (struct tcp_listener){.generation = (uint32_t)net->ops->random(net->context)};

@@ -29,10 +29,6 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 #define RBS_API __attribute__((visibility("default")))
 
 struct rbs;
@@ -137,7 +133,3 @@ RBS_API int rbs_getsockopt(struct rbs *rbs, int fd, int level, int option, void 
 
 /* A counter of struct rb_net_counters by its name; UINT64_MAX: there is none of that name. */
 RBS_API uint64_t rbs_counter(const struct rbs *rbs, const char *name);
-
-#ifdef __cplusplus
-}
-#endif

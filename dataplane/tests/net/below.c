@@ -39,6 +39,17 @@ const struct rb_net_config below_config = {
 };
 
 /* TCP's calls have no context of their own: it is the instance's. */
+bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
+		     bool *kept)
+{
+	(void)net;
+	(void)packet;
+	(void)header;
+	(void)length;
+	(void)kept;
+	return false; /* no connections here: all go the long way */
+}
+
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 {
 	struct below *below = net->context;

@@ -110,7 +110,7 @@ static void test_timestamps(void **state)
 	peer_expect(&app.peer, "P. 1:501(500)");
 	peer_run(&app.peer, 40 * CREDIT_MS);
 	peer_send(&app.peer, ". ack 501");
-	credit_near(app_info(&app).srtt_us, 200000 - 160000 / 8, 0.01);
+	credit_near(app_info(&app).srtt_us, 200000 - 160000 / 8.0, 0.01);
 	assert_int_not_equal(app_info(&app).rttvar_us, rttvar_us);
 	/* an echo of what was never sent measures nothing */
 	assert_int_equal(app_send(&app, 500), 0);

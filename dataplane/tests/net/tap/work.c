@@ -7,7 +7,7 @@
 
 static uint64_t seed_of(uint64_t seed, uint16_t port, bool from_connecting)
 {
-	uint64_t state = seed + 2U * port + from_connecting;
+	uint64_t state = seed + UINT64_C(2) * port + from_connecting;
 	return rb_splitmix64(&state);
 }
 
