@@ -81,48 +81,6 @@ bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struc
 }
 
 /*
- * 3.10.7.3: SYN-SENT
- */
-
-static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	bool ack = segment->flags & TCP_ACK;
-
-	if (ack && segment->ack != tcb->snd_nxt) { /* first; only the SYN is outstanding */
-		tcp_output_refuse(net, segment);
-		return false;
-	}
-	if (segment->flags & TCP_RST) { /* second */
-		if (ack) {
-			net->counters.tcp_resets_in++;
-			tcp_end(net, tcb, -ECONNREFUSED);
-		}
-		return false;
-	}
-	if (!(segment->flags & TCP_SYN)) /* fifth */
-		return false;
-	tcp_agree(net, tcb, segment);		    /* fourth */
-	if (MECHANISM(simultaneous_open) && !ack) { /* both sides open at once (3.5) */
-		tcb->state = TCP_SYN_RECEIVED;
-		tcp_output_syn(net, tcb);
-		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
-		return false;
-	}
-	if (cold->syns == 0) /* Karn */
-		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
-	tcb->snd_una = segment->ack;
-	tcp_established(net, tcb);
-	tcp_ack_now(net, tcb);
-	/* a payload or FIN with it is next in order */
-	segment->seq++;
-	segment->flags &= (uint8_t)~TCP_SYN;
-	if (segment->length == 0 && !(segment->flags & TCP_FIN))
-		return false;
-	return tcp_arrives(net, tcb, segment);
-}
-
-/*
  * 3.10.7.4: the other states
  */
 
@@ -334,6 +292,52 @@ static bool arrives_text(struct rb_net *net, struct tcb *tcb, struct tcp_segment
 		arrives_fin(net, tcb);
 	return delivery & TCP_DELIVERY_KEPT;
 }
+
+/*
+ * 3.10.7.3: SYN-SENT
+ */
+
+static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	bool ack = segment->flags & TCP_ACK;
+
+	if (ack && segment->ack != tcb->snd_nxt) { /* first; only the SYN is outstanding */
+		tcp_output_refuse(net, segment);
+		return false;
+	}
+	if (segment->flags & TCP_RST) { /* second */
+		if (ack) {
+			net->counters.tcp_resets_in++;
+			tcp_end(net, tcb, -ECONNREFUSED);
+		}
+		return false;
+	}
+	if (!(segment->flags & TCP_SYN)) /* fifth */
+		return false;
+	tcp_agree(net, tcb, segment);		    /* fourth */
+	if (MECHANISM(simultaneous_open) && !ack) { /* both sides open at once (3.5) */
+		tcb->state = TCP_SYN_RECEIVED;
+		tcp_output_syn(net, tcb);
+		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+		return false;
+	}
+	if (cold->syns == 0) /* Karn */
+		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
+	tcb->snd_una = segment->ack;
+	tcp_established(net, tcb);
+	tcp_ack_now(net, tcb);
+	/* a payload or FIN with it is next in order */
+	segment->seq++;
+	segment->flags &= (uint8_t)~TCP_SYN;
+	if (segment->length == 0 && !(segment->flags & TCP_FIN))
+		return false;
+	return arrives_text(net, tcb, segment);
+}
+
+/*
+ * 3.10.7.4
+ */
 
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
 {

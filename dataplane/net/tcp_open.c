@@ -274,7 +274,7 @@ static int choose_local(struct rb_net *net, const struct rb_endpoint *asked, con
 int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const struct rb_endpoint *remote,
 		   uint64_t cookie, rb_net_handle *handle)
 {
-	struct rb_endpoint local;
+	struct rb_endpoint local = {.port = 0};
 	if (remote->port == 0 || !address_is_unicast(net, &remote->ip))
 		return -EINVAL;
 	uint32_t before = 0;
