@@ -62,7 +62,7 @@ static uint8_t read_byte(void)
 static uint32_t read_offset(void)
 {
 	const uint8_t byte = read_byte();
-	const int32_t value = (int8_t)read_byte();
+	const int32_t value = (int32_t)(read_byte() ^ 0x80U) - 128; /* as two's complement */
 	static const uint8_t shifts[8] = {0, 0, 0, 3, 7, 10, 16, 24};
 	return (uint32_t)value << shifts[byte % 8];
 }

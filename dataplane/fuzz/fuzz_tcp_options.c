@@ -41,7 +41,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(&first);
 		RB_ASSERT(tcp_segment_read(&second, &ip));
 		tcp_segment_options(&second);
-		RB_ASSERT_EQ(memcmp(&first, &second, sizeof(first)), 0);
+		/* the same again: nothing of the first reading is left in the segment */
+		RB_ASSERT_EQ(first.has_timestamps, second.has_timestamps);
+		RB_ASSERT_EQ(first.tsval, second.tsval);
+		RB_ASSERT_EQ(first.tsecr, second.tsecr);
+		RB_ASSERT_EQ(first.mss, second.mss);
+		RB_ASSERT_EQ(first.scale, second.scale);
+		RB_ASSERT_EQ(first.sack_permitted, second.sack_permitted);
+		RB_ASSERT_EQ(first.sack_count, second.sack_count);
 	}
 	free(bytes);
 	return 0;
