@@ -244,5 +244,5 @@ struct tcp_part {
 	uint32_t next;
 	uint16_t offset; /* of the bytes in the packet */
 	uint16_t length;
-	uint32_t flags; /* TCP_PART_LAST: the last that refers to its buffer */
+	uint32_t reserved; /* 0: records are compared */
 };
