@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles accounting/, the plugins that watch a sealed guest's instructions, for the QEMU in use.
+"""Compiles accounting/ for the QEMU in use: the plugins that watch a sealed guest's instructions,
+and the library that keeps QEMU's threads to their turns.
 
 Debian packages no header of QEMU's plugin interface; it comes from the source of exactly the QEMU
 in the tools tree.
@@ -19,7 +20,7 @@ from orchestrator.host.locks import locked
 from orchestrator.host.trees import Bind, Progress, Tree, ensure_source, ensure_tree
 from orchestrator.log import step
 
-COUNT, PROFILE = PLUGINS = ("count", "profile")
+PARTS = COUNT, PROFILE, TURNS = "count", "profile", "turns"
 HEADER = "include/qemu/qemu-plugin.h"
 COMPILE_SECONDS = 300.0
 _SOURCE = Path("/src")

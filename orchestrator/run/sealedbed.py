@@ -71,10 +71,12 @@ class SealedTestbed:
         self._traces = traces or {}
         self._came_up = came_up
         self._began = 0.0
+        assert supplies.turns is not None
         self._machine = SealedMachine(
             self._directory.name,
             sealed_config(topology, supplies),
-            tools=supplies.tools.hash,
+            tools=f"{supplies.tools.hash} {supplies.turns.hash}",
+            turns=supplies.turns.path,
             token=state.token,
             cache=SnapshotCache(),
         )

@@ -12,6 +12,7 @@ from orchestrator import paths
 from orchestrator.errors import HostError
 from orchestrator.host import cbuild, plugin, probe, trees
 from orchestrator.host.accelerator import Accelerator, known_accelerator
+from orchestrator.host.plugin import Plugin
 from orchestrator.imaging import GuestImage, ensure_image
 from orchestrator.imaging.declaration import read_declaration
 from orchestrator.imaging.identity import image_hash, source_hash
@@ -35,7 +36,8 @@ _CODE_FILES = ("run/compose.py", "run/placement.py", "run/testbed.py", "run/seal
 class Supplies:
     """Everything built or found that trials depend on. inputs: its hashes, by name.
 
-    plugin: counts a sealed guest's instructions; None on the wall clock.
+    plugin: counts a sealed guest's instructions. turns: orders the threads of its QEMU.
+    Both are None on the wall clock.
     """
 
     image: GuestImage
@@ -44,6 +46,7 @@ class Supplies:
     tools: trees.Tree
     inputs: dict[str, str]
     plugin: Path | None = None
+    turns: Plugin | None = None
 
     @property
     def accelerator(self) -> Accelerator:
@@ -75,12 +78,13 @@ def gather(
         "tools": tools.hash,
         "code": code_hash(),
     }
-    counter = None
+    counter = turns = None
     if clock == "wall":
         inputs["accelerator"] = host.accelerator.kind
     else:
         counter = plugin.ensure_plugin(tools, build_locked=locked, archive=archive)
-        inputs["accounting"] = counter.hash
+        turns = plugin.ensure_plugin(tools, plugin.TURNS, build_locked=locked, archive=archive)
+        inputs["accounting"], inputs["turns"] = counter.hash, turns.hash
     return Supplies(
         image=image,
         binaries=built.path,
@@ -88,6 +92,7 @@ def gather(
         tools=tools,
         inputs=inputs,
         plugin=counter.path if counter else None,
+        turns=turns,
     )
 
 
@@ -122,7 +127,9 @@ def foresee(image_name: str, clock: Clock, *, locked: bool) -> Outlook:
     tools, build = (trees.tree_path(name, locked=locked) for name in ("tools", "build"))
     build_id = build.name.removeprefix("build-")
     programs = cbuild.source_hash(paths.project("dataplane"), build_id, "release")
-    counter = plugin.plugin_hash(tools.name.removeprefix("tools-"), build_id)
+    tools_id = tools.name.removeprefix("tools-")
+    counter = plugin.plugin_hash(tools_id, build_id)
+    turns = plugin.plugin_hash(tools_id, build_id, plugin.TURNS)
     known = known_accelerator(image.kernel) if image.kernel.exists() else known_accelerator()
     places = {
         "the tools tree": tools,
@@ -138,12 +145,12 @@ def foresee(image_name: str, clock: Clock, *, locked: bool) -> Outlook:
         inputs={
             "image": image_id,
             "dataplane": programs,
-            "tools": tools.name.removeprefix("tools-"),
+            "tools": tools_id,
             "code": code_hash(),
             **(
                 {"accelerator": known.kind if known else "not proven"}
                 if clock == "wall"
-                else {"accounting": counter}
+                else {"accounting": counter, "turns": turns}
             ),
         },
     )

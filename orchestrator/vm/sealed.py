@@ -4,8 +4,9 @@
 It shares nothing with its host but three nvdimms (images/guest/sealed says what is on them), has
 no network but a hub between its own NICs, and QEMU counts one nanosecond per guest instruction
 (`-icount shift=0,sleep=off`). Every device it uses completes inside the vCPU's own access; nothing
-waits for QEMU's main loop, whose pace is the host's. QEMU is started directly: a libvirt domain
-has a monitor, names and paths of its run, and no way to leave shared memory out of a snapshot.
+waits for QEMU's main loop, whose pace is the host's, and accounting/turns.c makes that loop wait
+for the CPUs. QEMU is started directly: a libvirt domain has a monitor, names and paths of its run,
+and no way to leave shared memory out of a snapshot.
 
 Before it looks at its input the guest holds, with one CPU at work in a program and the others
 halted; there a snapshot is taken, once for each configuration, from which every trial starts. What
@@ -16,6 +17,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -126,6 +128,7 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
     words += ["-icount", "shift=0,sleep=off", "-seed", str(config.seed)]
     words += ["-rtc", "base=2026-01-01,clock=vm"]
     words += ["-machine", f"{MACHINE},memory-backend=ram"]
+    words += ["-name", "debug-threads=on"]  # by its name the CPUs' thread is known
     words += ["-cpu", ",".join((CPU, *config.cpu_flags)), "-smp", str(config.cpus)]
     words += ["-object", f"memory-backend-ram,id=ram,size={memory}"]
     words += ["-m", f"size={memory // MIB}M,slots=3,maxmem={memory // MIB + 8192}M"]
@@ -175,16 +178,24 @@ def fingerprint(config: SealedConfig, files: Files) -> str:
 class SealedMachine:
     """Runs sessions of one configuration. One object serves one thread at a time.
 
-    tools: hash of what QEMU comes from, part of the snapshot's key. token: of the run, in the
-    names of unfinished snapshots.
+    tools: hash of what QEMU comes from, part of the snapshot's key. turns: the compiled
+    accounting/turns.c. token: of the run, in the names of unfinished snapshots.
     """
 
     def __init__(
-        self, name: str, config: SealedConfig, *, tools: str, token: str, cache: SnapshotCache
+        self,
+        name: str,
+        config: SealedConfig,
+        *,
+        tools: str,
+        turns: Path,
+        token: str,
+        cache: SnapshotCache,
     ) -> None:
         self.name = name
         self.config = config
         self._tools = tools
+        self._turns = turns
         self._token = token
         self._cache = cache
         self._given_up = threading.Event()
@@ -243,12 +254,14 @@ class SealedMachine:
         socket = files.input.with_name("qmp")
         with self._qemu([*argv(self.config, mine), *_monitor(socket)], mine) as qemu:
             self._await(qemu, mine, HOLD, BOOT_S)
+            qemu.send_signal(signal.SIGUSR2)  # for what follows QEMU need not wait for the guest
             rested = self._control(qemu, mine, _save(socket, scratch / MEMORY, self.config.cpus))
             return rested and GO not in mine.console.read_text("utf-8", "replace")
 
     @contextmanager
     def _qemu(self, words: Sequence[str], files: Files) -> Iterator[process.Process]:
-        with process.background(words, log=files.log, bound=True) as qemu:
+        env = {"LD_PRELOAD": str(self._turns)}
+        with process.background(words, log=files.log, env=env, bound=True) as qemu:
             yield qemu
 
     def _control[Answer](

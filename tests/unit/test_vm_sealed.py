@@ -86,7 +86,14 @@ def test_what_the_guest_sees_does(tmp_path: Path) -> None:
 def test_a_guest_that_is_late_is_told_with_what_watched_it(tmp_path: Path) -> None:
     where = files(tmp_path / "a")
     where.console.write_text("ringbed: go\n")
-    machine = SealedMachine("guest", config(tmp_path), tools="", token="", cache=SnapshotCache())
+    machine = SealedMachine(
+        "guest",
+        config(tmp_path),
+        tools="",
+        turns=Path("/turns.so"),
+        token="",
+        cache=SnapshotCache(),
+    )
     watched = replace(where, plugins=("/b/count.so,out=x", "/b/profile.so,out=y,pages=z"))
     with process.background(["sleep", "60"], log=tmp_path / "log", bound=True) as qemu:
         with pytest.raises(MachineError, match=r"within 0 s, watched by count and profile\n"):

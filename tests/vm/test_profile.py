@@ -22,7 +22,7 @@ OPTIONS = ("--set", "clock=virtual", "--set", "duration=50ms", "--set", "matrix.
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
     """What the first run would build, before anything has a deadline."""
-    for name in plugin.PLUGINS:
+    for name in plugin.PARTS:
         plugin.ensure_plugin(ensure_tree("tools"), name)
 
 

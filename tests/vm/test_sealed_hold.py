@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.host.plugin import TURNS, ensure_plugin
+from orchestrator.host.trees import ensure_tree
 from orchestrator.vm import sealed
 from orchestrator.vm.model import MIB, Boot
 from orchestrator.vm.sealed import Files, SealedConfig, SealedMachine
@@ -45,7 +47,8 @@ def end_of(boot: Boot, place: Path, *, cold: bool = False) -> str:
     place.mkdir()
     config = SealedConfig(cpus=3, memory_bytes=256 * MIB, boot=boot, input_bytes=2 * MIB)
     cache = SnapshotCache(place / "snapshots")
-    machine = SealedMachine("guest", config, tools="", token="hold", cache=cache)
+    turns = ensure_plugin(ensure_tree("tools"), TURNS).path
+    machine = SealedMachine("guest", config, tools="", turns=turns, token="hold", cache=cache)
     files = Files(
         site=place / "site",
         input=place / "input",
