@@ -285,7 +285,7 @@ static struct tcb *tcb_chosen(uint8_t choice)
 	struct tcp *tcp = &fuzz.net->tcp;
 	for (uint32_t i = 0; i < CONNECTIONS; i++) {
 		struct tcb *tcb = &tcp->tcbs[(choice + i) % CONNECTIONS];
-		if (pool_taken(&tcp->tcb_pool, tcp_index(fuzz.net, tcb)) && tcb->state != TCP_CLOSED)
+		if (tcb_in_use(tcb) && tcb->state != TCP_CLOSED)
 			return tcb;
 	}
 	return NULL;

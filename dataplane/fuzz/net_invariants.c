@@ -76,18 +76,16 @@ static void check_ring(struct rb_net *net, const struct tcb *tcb, struct totals 
 static void check_later(struct rb_net *net, const struct tcb *tcb, struct totals *totals)
 {
 	const struct tcb_cold *cold = tcp_cold(net, tcb);
-	uint32_t bytes = 0, edge = tcb->rcv_nxt + 1;
+	uint32_t edge = tcb->rcv_nxt + 1;
 	for (uint32_t at = cold->ooo_head; at != TCP_NONE; at = tcp_part(net, at)->next) {
 		const struct tcp_part *part = tcp_part(net, at);
 		RB_ASSERT(part->length > 0);
 		RB_ASSERT(seq_le(edge, part->seq));
 		edge = part->seq + part->length;
 		RB_ASSERT(seq_le(edge, tcb->rcv_adv));
-		bytes += part->length;
 		totals->parts++;
 	}
-	RB_ASSERT_EQ(bytes, cold->ooo_bytes);
-	RB_ASSERT(bytes == 0 || (tcb->flags & TCP_OUT_OF_ORDER));
+	RB_ASSERT(cold->ooo_head == TCP_NONE || (tcb->flags & TCP_OUT_OF_ORDER));
 	for (unsigned i = 0; i < cold->sack_count; i++) {
 		RB_ASSERT(seq_lt(tcb->rcv_nxt, cold->reported[i].left));
 		RB_ASSERT(seq_lt(cold->reported[i].left, cold->reported[i].right));
@@ -110,8 +108,9 @@ static void check_tcb(struct rb_net *net, uint32_t index, struct totals *totals)
 	/* a deadline has an entry in the wheel, which is not later */
 	if (tcb->flags & TCP_REXMT_ARMED) {
 		RB_ASSERT(rb_wheel_armed(&net->tcp.wheel, index));
-		RB_ASSERT(seq_le((uint32_t)rb_wheel_at(&net->tcp.wheel, index),
-				 seq_max(tcb->rexmt_at, (uint32_t)net->tcp.tick)));
+		RB_ASSERT(tcb->timer != TCP_TIMER_SENT ? seq_le((uint32_t)rb_wheel_at(&net->tcp.wheel, index),
+								seq_max(tcb->rexmt_at, (uint32_t)net->tcp.tick))
+						       : tcb->timed);
 	}
 	/* what waits for an answer, or for its end, has a deadline */
 	bool waits = tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED || tcb->state == TCP_TIME_WAIT ||
@@ -124,18 +123,18 @@ void net_invariants_check(struct rb_net *net)
 	const struct tcp *tcp = &net->tcp;
 	struct totals totals = {0};
 	for (uint32_t index = 0; index < tcp->tcb_pool.count; index++) {
-		if (pool_taken(&tcp->tcb_pool, index))
+		if (tcb_in_use(&tcp->tcbs[index]))
 			check_tcb(net, index, &totals);
 	}
-	RB_ASSERT_EQ(totals.tcbs, tcp->tcb_pool.used);
+	RB_ASSERT_EQ(totals.tcbs, pool_used(&tcp->tcb_pool));
 	RB_ASSERT_EQ(totals.open, tcp->flows.used);
-	RB_ASSERT_EQ(totals.pieces, tcp->piece_pool.used);
-	RB_ASSERT_EQ(totals.parts, tcp->part_pool.used);
+	RB_ASSERT_EQ(totals.pieces, pool_used(&tcp->piece_pool));
+	RB_ASSERT_EQ(totals.parts, pool_used(&tcp->part_pool));
 	RB_ASSERT_EQ(totals.pending, tcp->pending.count);
-	RB_ASSERT_EQ(totals.ready, tcp->ready.count);
+	RB_ASSERT_EQ(totals.ready, tcp_ring_count(&tcp->ready));
 	RB_ASSERT_EQ(totals.time_wait, tcp->time_wait.count);
 	for (uint32_t i = 0; i < tcp->listener_pool.count; i++) {
-		if (!pool_taken(&tcp->listener_pool, i))
+		if (!tcp->listeners[i].used)
 			continue;
 		uint32_t half_open = 0, waiting = 0;
 		for (uint32_t at = tcp->listeners[i].half_open.head; at != TCP_NONE; at = tcp->colds[at].order_next) {

@@ -24,6 +24,7 @@ struct rb_net {
 	struct rb_net_counters counters;
 	struct addresses addresses;	   /* our own */
 	struct tx tx;			   /* frames on their way out */
+	struct shape shape;		   /* of frames on the short way */
 	struct released released;	   /* buffers on their way back */
 	struct neighbour_table neighbours; /* link-layer addresses */
 	struct icmp_limit icmp_limit;	   /* errors per second */

@@ -95,6 +95,17 @@ static inline uint32_t flow_bucket_match(const struct flow_bucket *bucket, uint8
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & FLOW_SLOTS_MASK;
 }
 
+/* The one candidate that it nearly always is, or FLOW_NONE: a cursor knows better. */
+static inline uint32_t flow_likely(const struct flow_table *table, uint32_t hash)
+{
+	const struct flow_bucket *bucket = &table->buckets[flow_bucket_of(table, hash)];
+	const uint32_t matches = flow_bucket_match(bucket, flow_tag_of(hash));
+
+	if (__builtin_expect(matches == 0, 0))
+		return FLOW_NONE;
+	return bucket->indices[__builtin_ctz(matches)];
+}
+
 struct flow_cursor {
 	const struct flow_table *table;
 	uint32_t bucket;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum handle_kind { HANDLE_NONE = 0, HANDLE_CONNECTION = 1, HANDLE_LISTENER = 2, HANDLE_UDP = 3 };
+enum handle_kind { HANDLE_CONNECTION, HANDLE_LISTENER, HANDLE_UDP };
 
 enum { HANDLE_INDEX_BITS = 24 };
 

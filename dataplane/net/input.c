@@ -8,12 +8,14 @@
 #include "net/ip4.h"
 #include "net/ip6.h"
 #include "net/route.h"
+#include "net/tcp_segment.h"
 #include "net/tcp_upcalls.h"
 #include "net/udp.h"
 
+#include <immintrin.h>
+
 /* Packets ahead to fetch the headers of: what one packet costs is about what memory takes to answer. */
 enum { PREFETCH_AHEAD = 2 };
-enum { TCP_HEADER = 20 };
 
 void input_release_flush(struct rb_net *net)
 {
@@ -54,7 +56,7 @@ bool input_deliver(struct rb_net *net, const struct ip_packet *ip)
 	return icmp_error(net, ip, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PROTOCOL); /* RFC 1122 3.2.2.1 */
 }
 
-static __attribute__((noinline)) bool input_any(struct rb_net *net, const struct rb_net_packet *packet)
+static bool input_any(struct rb_net *net, const struct rb_net_packet *packet)
 {
 	struct ethernet_frame frame;
 	if (!ethernet_parse(net, packet, &frame))
@@ -71,74 +73,107 @@ static __attribute__((noinline)) bool input_any(struct rb_net *net, const struct
 }
 
 /*
- * The short way of what nearly all packets are: TCP over IPv4 without options, to us, whole, checked by the device.
+ * The short way of what nearly all packets are: TCP over IPv4 to us, whole, checked by the device, of the shape that
+ * segments of an established connection have.
  *
- * All that must be exactly so is compared in one go: words as they lie in memory, of which a mask leaves what matters.
- * What it does not take, the long way judges.
+ * All that must be exactly so is compared in one go: the first 64 bytes as they lie in memory, of which a mask leaves
+ * what matters. What it does not take, the long way judges.
  */
 
-static inline uint64_t load_word(const uint8_t *at)
+/* A frame with timestamps and nothing else that is optional. */
+enum { SHAPE_TCP = ETHERNET_HEADER + IP4_HEADER, SHAPE_HEADERS = SHAPE_TCP + TCP_HEADER + TCP_TIMESTAMPS };
+
+static void shape_set(struct shape *shape, unsigned at, uint8_t mask, uint8_t byte)
 {
-	uint64_t word;
-	memcpy(&word, at, sizeof(word));
-	return word;
+	shape->mask[at] = mask;
+	shape->want[at] = byte;
 }
 
-/* What a packet on the short way looks like, as words at these offsets of the frame. */
-enum { AT_DESTINATION = 0, AT_TYPE = 12, AT_FRAGMENT = 20, AT_ADDRESSES = 26, AT_TOTAL = 16, AT_TOS = 15 };
-
-struct pattern {
-	uint64_t mac; /* destination, in the lower six bytes */
-	uint64_t ip4; /* destination, in the upper four bytes */
-};
-
-static struct pattern make_pattern(const struct rb_net *net)
+static void shape_set_all(struct shape *shape, unsigned at, const void *bytes, unsigned count)
 {
-	uint8_t words[16] = {0};
-	memcpy(words, net->config.mac, 6);
-	store32(words + 12, net->addresses.ip4);
-	return (struct pattern){.mac = load_word(words), .ip4 = load_word(words + 8)};
+	for (unsigned i = 0; i < count; i++)
+		shape_set(shape, at + i, 0xff, ((const uint8_t *)bytes)[i]);
 }
 
-/* Not 0: something is different. */
-static inline __attribute__((always_inline)) uint64_t compare(const struct pattern *pattern, const uint8_t *data)
+void input_shape(struct rb_net *net)
 {
-	const uint64_t type = ETHERNET_TYPE_IP4 >> 8 | (uint64_t)0x45 << 16; /* low byte is the first in memory */
-	uint64_t differ = (load_word(data + AT_DESTINATION) ^ pattern->mac) << 16;
-	differ |= (load_word(data + AT_TYPE) ^ type) << 40; /* type, version, header length */
-	/* fragment offset and "more fragments", in two bytes without "don't fragment"; then TTL; protocol */
-	differ |= (load_word(data + AT_FRAGMENT) ^ (uint64_t)IP_PROTOCOL_TCP << 24) & 0xff00ff3fU;
-	return differ | (load_word(data + AT_ADDRESSES) ^ pattern->ip4) >> 32;
+	enum { ACK = 16, PSH = 8 };
+	static const uint8_t type_version[] = {ETHERNET_TYPE_IP4 >> 8, ETHERNET_TYPE_IP4 & 0xff, 0x45};
+	static const uint8_t timestamps[] = {1, 1, 8, 10}; /* RFC 7323, appendix A */
+	struct shape *shape = &net->shape;
+	uint8_t address[4];
+
+	store32(address, net->addresses.ip4);
+	*shape = (struct shape){0};
+	shape_set_all(shape, 0, net->config.mac, sizeof(net->config.mac));
+	shape_set_all(shape, 12, type_version, sizeof(type_version));
+	shape_set(shape, 15, 1, 0);    /* CE (RFC 3168 5) and ECT(1) have this bit */
+	shape_set(shape, 20, 0x3f, 0); /* more fragments, and the offset */
+	shape_set(shape, 21, 0xff, 0);
+	shape_set(shape, 23, 0xff, IP_PROTOCOL_TCP);
+	shape_set_all(shape, 30, address, sizeof(address));
+	shape_set(shape, SHAPE_TCP + 12, 0xff, (TCP_HEADER + TCP_TIMESTAMPS) / 4 << 4);
+	shape_set(shape, SHAPE_TCP + 13, (uint8_t)~PSH, ACK);
+	shape_set_all(shape, SHAPE_TCP + TCP_HEADER, timestamps, sizeof(timestamps));
 }
 
-/* Is it one for the short way? Then `*length` is that of TCP's header and payload. */
-static inline __attribute__((always_inline)) bool is_short(const struct pattern *pattern,
-							   const struct rb_net_packet *packet, uint32_t *length)
+static inline bool has_shape(const struct shape *shape, const uint8_t *frame)
 {
-	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD, SHORTEST = IP4_HEADER + TCP_HEADER };
-	const uint8_t *data = packet->data;
-	uint32_t room = packet->length - (ETHERNET_HEADER + SHORTEST + 0U);
-	if (room > UINT16_MAX || (~packet->checksum & GOOD) != 0 || compare(pattern, data) != 0 ||
-	    (data[AT_TOS] & IP_ECN_MASK) == IP_ECN_CE)
+	const __m256i *want = (const __m256i *)shape->want, *mask = (const __m256i *)shape->mask;
+	const __m256i first = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)frame), want[0]);
+	const __m256i second = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(frame + 32)), want[1]);
+	const __m256i differ = _mm256_or_si256(_mm256_and_si256(first, mask[0]), _mm256_and_si256(second, mask[1]));
+	return _mm256_testz_si256(differ, differ);
+}
+
+static inline __attribute__((always_inline)) bool take_short(struct rb_net *net, const struct rb_net_packet *packet,
+							     bool *kept)
+{
+	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD };
+	const uint8_t *frame = packet->data;
+	uint32_t room = packet->length - (SHAPE_HEADERS + 0U); /* what a payload may have */
+	if (room > UINT16_MAX || (~packet->checksum & GOOD) != 0 || !has_shape(&net->shape, frame))
 		return false;
-	uint32_t total = load16(data + AT_TOTAL);
-	*length = total - IP4_HEADER;
-	return total - SHORTEST <= room;
+	uint32_t payload = load16(frame + ETHERNET_HEADER + 2) - (IP4_HEADER + TCP_HEADER + TCP_TIMESTAMPS + 0U);
+	return payload <= room && tcp_input_short(net, packet, frame + SHAPE_TCP, payload, kept);
+}
+
+/* As far as IP goes: TCP of any shape to us, from anybody. */
+static inline bool is_plain(const struct shape *shape, const uint8_t *frame)
+{
+	const __m256i first = _mm256_loadu_si256((const __m256i *)frame);
+	const __m256i differ = _mm256_xor_si256(first, *(const __m256i *)shape->want);
+	uint16_t last, want; /* of the destination address */
+	memcpy(&last, frame + 32, sizeof(last));
+	memcpy(&want, shape->want + 32, sizeof(want));
+	return _mm256_testz_si256(differ, *(const __m256i *)shape->mask) && last == want;
+}
+
+/* What has another shape, as a SYN or a FIN, or was not taken for another reason: IP's part is as good as done. */
+static __attribute__((noinline)) bool take_any(struct rb_net *net, const struct rb_net_packet *packet)
+{
+	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD, SHORTEST = SHAPE_TCP + TCP_HEADER };
+	const uint8_t *frame = packet->data;
+	bool kept;
+	if (packet->length >= SHORTEST && (~packet->checksum & GOOD) == 0 && is_plain(&net->shape, frame)) {
+		uint32_t total = load16(frame + ETHERNET_HEADER + 2);
+		if (total >= IP4_HEADER + TCP_HEADER && total <= packet->length - ETHERNET_HEADER + 0U &&
+		    tcp_input_plain(net, packet, frame + SHAPE_TCP, total - IP4_HEADER, &kept))
+			return kept;
+	}
+	return input_any(net, packet);
 }
 
 void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsigned count)
 {
-	const struct pattern pattern = make_pattern(net);
 	const struct rb_net_packet *end = packets + count;
 	net->counters.packets_in += count;
 	for (const struct rb_net_packet *packet = packets; packet < end; packet++) {
-		uint32_t length;
 		bool kept;
 		if (end - packet > PREFETCH_AHEAD)
 			__builtin_prefetch(packet[PREFETCH_AHEAD].data);
-		if (!is_short(&pattern, packet, &length) ||
-		    !tcp_input_short(net, packet, packet->data + ETHERNET_HEADER + IP4_HEADER, length, &kept))
-			kept = input_any(net, packet);
+		if (!take_short(net, packet, &kept))
+			kept = take_any(net, packet);
 		if (!kept)
 			input_release(net, packet->buffer);
 	}

@@ -23,5 +23,8 @@ static inline void input_release(struct rb_net *net, uint64_t buffer)
 		input_release_flush(net);
 }
 
+/* Sets net->shape, by the port's addresses. */
+void input_shape(struct rb_net *net);
+
 /* Gives a packet whose IP header was good to its protocol. True: the buffer was kept. */
 bool input_deliver(struct rb_net *net, const struct ip_packet *ip);

@@ -34,6 +34,7 @@ struct rb_net *rb_net_init(void *memory, const struct rb_net_config *config, con
 	lay(net, config, &layout);
 	tx_init(&net->tx);
 	route_init(net);
+	input_shape(net);
 	icmp_limit_init(net);
 	neighbour_init(net);
 	udp_init(net);
@@ -66,17 +67,22 @@ uint64_t rb_net_deadline_ns(const struct rb_net *net)
 
 void rb_net_flush(struct rb_net *net)
 {
-	struct tcp *tcp = &net->tcp;
-	for (uint32_t turns = tcp->pending.count; turns > 0; turns--) {
-		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->pending));
-		tcb->flags &= ~(uint32_t)TCP_PENDING;
+	struct tcp_list *pending = &net->tcp.pending;
+	uint32_t count = pending->count, kept = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct tcb *tcb = tcp_tcb(net, pending->slots[i]);
 		if (__builtin_expect(tcp_output_short(net, tcb), 1))
 			continue;
-		if (__builtin_expect(!tcp_output(net, tcb), 0))
-			tcp_pend(net, tcb); /* no header memory now: with the next flush */
-		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
+		if (__builtin_expect(!tcp_output(net, tcb), 0)) {
+			pending->slots[kept++] = tcp_index(net, tcb); /* no header memory now: with the next flush */
+			continue;
+		}
+		tcb->flags &= ~(uint32_t)TCP_PENDING;
+		if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
 			tcp_free(net, tcb);
 	}
+	RB_DEBUG_ASSERT_EQ(pending->count, count);
+	pending->count = kept;
 	tcp_close_flush(net);
 	tx_flush(net);
 	input_release_flush(net);
@@ -91,11 +97,11 @@ void rb_net_usage(const struct rb_net *net, struct rb_net_usage *usage)
 {
 	const struct tcp *tcp = &net->tcp;
 	*usage = (struct rb_net_usage){
-		.connections = tcp->tcb_pool.used,
-		.listeners = tcp->listener_pool.used,
+		.connections = pool_used(&tcp->tcb_pool),
+		.listeners = pool_used(&tcp->listener_pool),
 		.udp_sockets = net->udp.used,
-		.send_pieces = tcp->piece_pool.used,
-		.receive_parts = tcp->part_pool.used,
+		.send_pieces = pool_used(&tcp->piece_pool),
+		.receive_parts = pool_used(&tcp->part_pool),
 		.pending = net->neighbours.pending.used,
 		.neighbours = net->neighbours.count,
 	};

@@ -6,7 +6,7 @@
 #include "net/route.h"
 
 /* Offsets in the header. */
-enum { VERSION_IHL = 0, TOS = 1, TOTAL_LENGTH = 2, FRAGMENT = 6, TTL = 8, PROTOCOL = 9, SOURCE = 12, DESTINATION = 16 };
+enum { VERSION_IHL = 0, TOTAL_LENGTH = 2, FRAGMENT = 6 };
 /* Fragment offset and "more fragments": a packet that is whole has neither. */
 enum { FRAGMENT_MASK = 0x3fff };
 
@@ -22,17 +22,7 @@ static bool parse(const struct rb_net_packet *packet, unsigned l3, struct ip_pac
 	unsigned header_length = (header[VERSION_IHL] & 0x0fU) * 4, total = load16(header + TOTAL_LENGTH);
 	if (header_length < IP4_HEADER || total < header_length || total > left)
 		return false;
-	*ip = (struct ip_packet){
-		.packet = packet,
-		.l3 = (uint16_t)l3,
-		.l4 = (uint16_t)(l3 + header_length), /* options are skipped */
-		.length = (uint16_t)(total - header_length),
-		.protocol = header[PROTOCOL],
-		.ecn = header[TOS] & IP_ECN_MASK,
-		.ttl = header[TTL],
-		.src4 = load32(header + SOURCE),
-		.dst4 = load32(header + DESTINATION),
-	};
+	ip4_describe(ip, packet, l3, header_length, (uint16_t)(total - header_length));
 	return true;
 }
 
@@ -74,7 +64,7 @@ bool ip4_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned 
 		return false;
 	}
 	/* RFC 1122 3.2.1.3: the source is a single host; and nobody else is us. */
-	if (!address_is_unicast4(net, ip.src4) || ip.src4 == net->addresses.ip4) {
+	if (!address_is_peer4(net, ip.src4)) {
 		net->counters.malformed++;
 		return false;
 	}

@@ -199,7 +199,10 @@ int neighbour_find(struct rb_net *net, const struct rb_ip *ip, uint16_t *index)
 {
 	struct neighbour_table *table = &net->neighbours;
 	uint8_t mac[6];
-	*index = neighbour_lookup(net, ip);
+	/* nearly always the one of before: all that is not on the link goes through one gateway */
+	const struct neighbour *last = &table->entries[table->last];
+	bool same = last->state != NEIGHBOUR_FREE && ip_equal(&last->ip, ip);
+	*index = same ? table->last : neighbour_lookup(net, ip);
 	if (*index == NEIGHBOUR_NONE) {
 		*index = entry_make(net, ip);
 		if (*index == NEIGHBOUR_NONE)
@@ -209,6 +212,7 @@ int neighbour_find(struct rb_net *net, const struct rb_ip *ip, uint16_t *index)
 			set_state(net, *index, NEIGHBOUR_STATIC);
 		}
 	}
+	table->last = *index;
 	struct neighbour *entry = &table->entries[*index];
 	if (entry->holds++ == 0 && !entry->pinned)
 		list_remove(table, &table->idle, *index, NEIGHBOUR_IDLE);
@@ -257,6 +261,7 @@ static void probe(struct rb_net *net, struct neighbour *entry)
 void neighbour_confirm_slow(struct rb_net *net, uint16_t index)
 {
 	switch (net->neighbours.entries[index].state) {
+	case NEIGHBOUR_REACHABLE:
 	case NEIGHBOUR_STALE:
 	case NEIGHBOUR_DELAY:
 	case NEIGHBOUR_PROBE:
@@ -422,6 +427,7 @@ static uint64_t due(const struct neighbour_table *table, const struct neighbour_
 void neighbour_advance(struct rb_net *net)
 {
 	struct neighbour_table *table = &net->neighbours;
+	table->confirm_below_ns = net->now_ns + NEIGHBOUR_REACHABLE_NS - NEIGHBOUR_CONFIRMED_NS;
 	if (net->now_ns >= table->announce_ns)
 		announce(net);
 	while (net->now_ns >= due(table, &table->delay)) {

@@ -23,7 +23,9 @@ enum { NEIGHBOUR_NONE = 0xffff };
 #define NEIGHBOUR_RETRANS_NS   1000000000ULL  /* RETRANS_TIMER */
 #define NEIGHBOUR_REACHABLE_NS 30000000000ULL /* REACHABLE_TIME; not randomised: no two hosts share our state */
 #define NEIGHBOUR_DELAY_NS     5000000000ULL  /* DELAY_FIRST_PROBE_TIME */
-enum { NEIGHBOUR_PROBES = 3 };		      /* MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
+/* What was confirmed less than this ago need not be confirmed again. */
+#define NEIGHBOUR_CONFIRMED_NS 1000000000ULL
+enum { NEIGHBOUR_PROBES = 3 }; /* MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT */
 /* RFC 4861 7.2.2 wants a small queue, of which the oldest go first. */
 enum { NEIGHBOUR_PENDING_MAX = 8 };
 
@@ -48,7 +50,7 @@ static inline void neighbour_hold(struct rb_net *net, uint16_t index)
 /* One user less. */
 void neighbour_release(struct rb_net *net, uint16_t index);
 
-/* Out of line: confirms one that is not REACHABLE. */
+/* Out of line: confirms one, unless it needs none. */
 void neighbour_confirm_slow(struct rb_net *net, uint16_t index);
 
 /*
@@ -57,10 +59,8 @@ void neighbour_confirm_slow(struct rb_net *net, uint16_t index);
  */
 static inline void neighbour_confirm(struct rb_net *net, uint16_t index)
 {
-	struct neighbour *entry = &net->neighbours.entries[index];
-	if (__builtin_expect(entry->state == NEIGHBOUR_REACHABLE, 1))
-		entry->fresh_until_ns = net->now_ns + NEIGHBOUR_REACHABLE_NS;
-	else
+	const struct neighbour_table *table = &net->neighbours;
+	if (__builtin_expect(table->entries[index].fresh_until_ns < table->confirm_below_ns, 0))
 		neighbour_confirm_slow(net, index);
 }
 

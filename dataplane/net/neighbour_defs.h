@@ -35,10 +35,10 @@ struct neighbour_list {
 struct neighbour {
 	/* What each frame reads. */
 	uint64_t fresh_until_ns; /* frames go out without further thought before this; 0 in all but two states */
-	uint8_t ethernet[ETHERNET_HEADER];
-	uint8_t state;	/* enum neighbour_state */
-	uint8_t probes; /* sent in this state without an answer */
-	uint32_t holds; /* users that keep the index */
+	uint8_t ethernet[ETHERNET_HEADER + 2]; /* one word of 16 bytes: see tx_begin() */
+	uint8_t state;			       /* enum neighbour_state */
+	uint8_t probes;			       /* sent in this state without an answer */
+	uint32_t holds;			       /* users that keep the index */
 	/* The rest is for the table. */
 	uint32_t pending_count;		      /* packets */
 	uint32_t pending_first, pending_last; /* PENDING_NONE: empty */
@@ -74,14 +74,16 @@ struct neighbour_table {
 	uint32_t bucket_mask;
 	uint32_t count; /* entries in use */
 	uint16_t free;	/* first free entry, by hash_next */
+	uint16_t last;	/* what neighbour_find() found last; may be free meanwhile */
 	/* By least recent use, those that nobody holds. */
 	struct neighbour_list idle;
 	/* Each list has one period, so appending keeps it in the order of its deadlines. */
 	struct neighbour_list retransmit; /* INCOMPLETE and PROBE: RETRANS_TIMER */
 	struct neighbour_list delay;	  /* DELAY: DELAY_FIRST_PROBE_TIME */
 	/* The own addresses. */
-	uint64_t announce_ns; /* next announcement; UINT64_MAX: done */
-	uint64_t defend_ns;   /* no defence before (RFC 5227 2.4) */
-	uint8_t announced;    /* announcements sent */
+	uint64_t confirm_below_ns; /* entries that are fresh until later were confirmed just now, or need it not */
+	uint64_t announce_ns;	   /* next announcement; UINT64_MAX: done */
+	uint64_t defend_ns;	   /* no defence before (RFC 5227 2.4) */
+	uint8_t announced;	   /* announcements sent */
 	struct pending_pool pending;
 };

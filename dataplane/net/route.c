@@ -133,51 +133,61 @@ bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct 
 	return true;
 }
 
-static int choose_source(const struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local,
-			 struct route *route)
+static bool next_hop4(const struct rb_net *net, uint32_t remote, uint32_t *hop)
 {
-	if (local != NULL && !rb_ip_is_any(local)) {
-		if (ip_is4(local) != route->is4 || !address_is_ours(net, local))
-			return -EADDRNOTAVAIL;
-		bool too_small = !route->is4 && ip6_is_link_local(local) && !on_link6(net, remote);
-		route->local = *local;
-		return too_small ? -EADDRNOTAVAIL : 0;
-	}
-	if (!route->is4)
-		return route_source6(net, remote, &route->local) ? 0 : -EADDRNOTAVAIL;
+	const struct addresses *own = &net->addresses;
+	*hop = on_link4(own, remote) ? remote : net->config.ip4_gateway;
+	return own->ip4 != 0 && remote != 0 && remote != own->ip4 && remote >> 24 != 127 && *hop != 0 &&
+	       on_link4(own, *hop);
+}
+
+int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
+{
+	uint32_t hop;
+	if (!next_hop4(net, remote, &hop))
+		return -ENETUNREACH;
+	struct rb_ip ip = ip_from4(hop);
+	return neighbour_find(net, &ip, neighbour);
+}
+
+static int find4(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
+{
+	uint32_t hop;
+	if (!next_hop4(net, ip_to4(remote), &hop))
+		return -ENETUNREACH;
 	route->local = ip_from4(net->addresses.ip4);
+	if (local != NULL && !ip_equal(local, &route->local) && !rb_ip_is_any(local))
+		return -EADDRNOTAVAIL;
+	struct rb_ip ip = ip_from4(hop);
+	return neighbour_find(net, &ip, &route->neighbour);
+}
+
+static int choose_source6(const struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local,
+			  struct rb_ip *source)
+{
+	if (local == NULL || rb_ip_is_any(local))
+		return route_source6(net, remote, source) ? 0 : -EADDRNOTAVAIL;
+	if (ip_is4(local) || !address_is_ours(net, local) || (ip6_is_link_local(local) && !on_link6(net, remote)))
+		return -EADDRNOTAVAIL;
+	*source = *local;
 	return 0;
 }
 
-/* Is there somebody of that family and address whom we could reach at all? */
-static bool is_elsewhere(const struct rb_net *net, const struct rb_ip *remote, bool is4)
+static int find6(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
 {
-	if (rb_ip_is_any(remote) || address_is_ours(net, remote))
-		return false;
-	if (is4)
-		return net->addresses.ip4 != 0 && ip_to4(remote) >> 24 != 127;
-	return net->addresses.ip6_count > 0 && !is_loopback6(remote);
-}
+	const struct addresses *own = &net->addresses;
+	const struct rb_ip *hop = on_link6(net, remote) ? remote : &net->config.ip6_gateway;
 
-/* Where a packet to `remote` goes next; false: there is no way. */
-static bool next_hop(const struct rb_net *net, const struct rb_ip *remote, bool is4, struct rb_ip *hop)
-{
-	*hop = *remote;
-	if (address_is_on_link(net, remote))
-		return true;
-	*hop = is4 ? ip_from4(net->config.ip4_gateway) : net->config.ip6_gateway;
-	return !rb_ip_is_any(hop) && address_is_on_link(net, hop);
+	if (own->ip6_count == 0 || rb_ip_is_any(remote) || is_loopback6(remote) || have6(own, remote) ||
+	    rb_ip_is_any(hop) || !on_link6(net, hop))
+		return -ENETUNREACH;
+	int status = choose_source6(net, remote, local, &route->local);
+	return status != 0 ? status : neighbour_find(net, hop, &route->neighbour);
 }
 
 int route_find(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
 {
-	struct rb_ip hop;
 	route->is4 = ip_is4(remote);
 	route->mtu = net->config.mtu;
-	if (!is_elsewhere(net, remote, route->is4) || !next_hop(net, remote, route->is4, &hop))
-		return -ENETUNREACH;
-	int status = choose_source(net, remote, local, route);
-	if (status != 0)
-		return status;
-	return neighbour_find(net, &hop, &route->neighbour);
+	return route->is4 ? find4(net, remote, local, route) : find6(net, remote, local, route);
 }

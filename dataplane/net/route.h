@@ -28,6 +28,9 @@ void route_init(struct rb_net *net);
  */
 int route_find(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route);
 
+/* The same for IPv4, from the own address, of which there is one: only the next hop. Host byte order. */
+int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour);
+
 /* Is this one of the own unicast addresses? */
 bool address_is_ours(const struct rb_net *net, const struct rb_ip *ip);
 
@@ -46,4 +49,10 @@ static inline bool address_is_unicast4(const struct rb_net *net, uint32_t ip)
 	const struct addresses *own = &net->addresses;
 	bool outside = ip - 0x01000000U >= 0xdf000000U || ip >> 24 == 127; /* 0/8; 224/3 */
 	return !outside && ip != own->ip4_broadcast && ip != own->ip4_network;
+}
+
+/* Can a packet to us come from there? RFC 1122 3.2.1.3: from a single host; and nobody else is us. */
+static inline bool address_is_peer4(const struct rb_net *net, uint32_t ip)
+{
+	return address_is_unicast4(net, ip) && ip != net->addresses.ip4;
 }

@@ -49,7 +49,7 @@ enum tcp_flags {
 	/* what is to be sent */
 	TCP_PENDING = 1 << 10,	   /* in the list of the flush */
 	TCP_ACK_NOW = 1 << 11,	   /* an acknowledgement must go out with the flush */
-	TCP_ACK_DELAYED = 1 << 12, /* one may wait for delack_at */
+	TCP_ACK_DELAYED = 1 << 12, /* one may wait for delack_at; twice DELAYED is NOW: see tcp_ack_later() */
 	TCP_FIN_QUEUED = 1 << 13,  /* the stream ends at snd_end */
 	TCP_FIN_SENT = 1 << 14,
 	TCP_FIN_RECEIVED = 1 << 15,
@@ -82,11 +82,11 @@ struct tcb {
 	uint32_t ports;	    /* likewise: the peer's, then ours */
 	uint8_t state;	    /* enum tcp_state */
 	uint8_t scale;	    /* Snd.Wind.Shift in the low half, Rcv.Wind.Shift in the high half (RFC 7323 2) */
-	uint8_t unacknowledged : 2; /* segments that no ACK has answered yet, at most 2 */
-	uint8_t probed : 1;	    /* a tail loss probe is outstanding (RFC 8985 7) */
-	uint8_t timer : 4;	    /* enum tcp_timer_kind: what rexmt_at stands for */
-	uint8_t backoff : 4;	    /* doublings of the RTO (RFC 6298 5.5) */
-	uint32_t flags;		    /* enum tcp_flags */
+	uint8_t probed : 1; /* a tail loss probe is outstanding (RFC 8985 7) */
+	uint8_t timed : 1; /* the wheel has an entry early enough for what the short way sends: tcp_recovery_settle() */
+	uint8_t timer : 4; /* enum tcp_timer_kind: what rexmt_at stands for */
+	uint8_t backoff : 4; /* doublings of the RTO (RFC 6298 5.5) */
+	uint32_t flags;	     /* enum tcp_flags */
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;	/* RCV.NXT + RCV.WND as last told to the peer */
 	uint32_t rcv_space;	/* bytes of the receive window that no received byte occupies */
@@ -118,8 +118,15 @@ struct tcb {
 RB_BUILD_ASSERT(sizeof(struct tcb) == 128, "the hot part is two cache lines");
 RB_BUILD_ASSERT(offsetof(struct tcb, cookie) == 64, "the first line is what a segment is judged by");
 
+/* A TCB in the pool has neither a state nor a flag. */
+static inline bool tcb_in_use(const struct tcb *tcb)
+{
+	return tcb->state != TCP_CLOSED || tcb->flags != 0;
+}
+
 /* What rexmt_at is armed for. */
 enum tcp_timer_kind {
+	TCP_TIMER_SENT,	     /* of the short way, see tcp_recovery_settle(): rexmt_at is when data was sent last */
 	TCP_TIMER_REXMT,     /* RFC 6298; the handshake's too */
 	TCP_TIMER_REORDER,   /* RFC 8985 6.3: then a segment counts as lost */
 	TCP_TIMER_PROBE,     /* RFC 8985 7: tail loss probe */
@@ -157,6 +164,7 @@ struct tcb_cold {
 	uint8_t probes;	     /* keep-alive probes without an answer */
 	uint8_t syns;	     /* SYN or SYN-ACK retransmissions */
 	uint8_t congestion;  /* enum rb_net_congestion */
+	bool scaling;	     /* agreed: RFC 7323 2 */
 
 	/* the credit part: congestion and loss */
 	uint32_t ssthresh;
@@ -170,9 +178,7 @@ struct tcb_cold {
 	uint32_t sack_from; /* where the next block is looked for, if it is not before it; TCP_NONE: the head */
 	struct tcp_range sacks_seen[TCP_SACK_BLOCKS_MAX]; /* what was marked already: the last ACK's blocks */
 	uint16_t peer_mss, own_mss;
-	uint8_t duplicate_acks; /* RFC 5681 2; with SACK those of RFC 6675 2 (DupAcks): that sack something new */
-	uint8_t sack_count;	/* of `reported` */
-	uint32_t ecn_recover;	/* one reduction per window of data (RFC 3168 6.1.2) */
+	uint32_t ecn_recover; /* one reduction per window of data (RFC 3168 6.1.2) */
 	uint32_t retransmissions;
 
 	/* RACK-TLP, RFC 8985 5 */
@@ -181,14 +187,14 @@ struct tcb_cold {
 	uint32_t rack_fack; /* RACK.fack */
 	uint32_t rack_dsack_round;
 	uint32_t tlp_end_seq;
-	uint8_t rack_reo_wnd_mult, rack_reo_wnd_persist;
-	bool scaling;	/* agreed: RFC 7323 2 */
-	bool fin_early; /* fin_at is valid */
+	uint8_t duplicate_acks; /* RFC 5681 2; with SACK those of RFC 6675 2 (DupAcks): that sack something new */
+	uint8_t rack_reo_wnd_mult, rack_reo_wnd_persist; /* RFC 8985 5, as what follows */
 	bool rack_reordering_seen, rack_dsack_seen, tlp_is_retrans;
 
 	/* segment delivery: reassembly */
-	uint32_t ooo_head; /* parts beyond a gap, by sequence number */
-	uint32_t ooo_bytes;
+	bool fin_early;					/* fin_at is valid */
+	uint8_t sack_count;				/* of `reported` */
+	uint32_t ooo_head;				/* parts beyond a gap, by sequence number */
 	uint32_t fin_at;				/* where a FIN lies that came before what precedes it */
 	struct tcp_range reported[TCP_SACK_BLOCKS_MAX]; /* SACK blocks, the most recent first (RFC 2018 4) */
 	struct tcp_range duplicate;			/* D-SACK to report (RFC 2883); left == right: none */

@@ -67,7 +67,14 @@ struct tcp_listener {
 /* A ring of connections, each in it at most once, so that it cannot overflow. */
 struct tcp_ring {
 	uint32_t *slots;
-	uint32_t mask, first, count;
+	uint32_t mask;
+	uint32_t head, tail; /* both wrap: next to be taken, next to be put */
+};
+
+/* A list of connections, each in it at most once, that is always taken whole. */
+struct tcp_list {
+	uint32_t *slots;
+	uint32_t count;
 };
 
 struct tcp {
@@ -82,35 +89,53 @@ struct tcp {
 	struct flow_secret flow_secret;
 	struct rb_wheel wheel;
 
-	uint64_t start_ns; /* tick 0 */
-	uint64_t tick;	   /* now */
-	uint32_t now_us;   /* now, wraps */
-	uint32_t ts_now;   /* the timestamp clock: milliseconds, to which each connection adds its offset */
+	uint32_t rto_min_ticks; /* no RTO is less */
+	uint32_t window_half;	/* bytes: half the receive window */
+	uint64_t start_ns;	/* tick 0 */
+	uint64_t tick;		/* now */
+	uint32_t now_us;	/* now, wraps */
+	uint32_t ts_now;	/* the timestamp clock: milliseconds, to which each connection adds its offset */
 
-	struct tcp_ring pending; /* what the flush has to look at */
+	/*
+	 * Events of the short way, made while it has all that they say at hand. To their connections they are told; from
+	 * `told_taken` on nobody has taken them yet. What a connection has to tell after that waits in `ready`.
+	 */
+	struct rb_net_event told[RB_NET_BURST];
+	uint32_t told_taken, told_count;
+	struct tcp_list pending; /* what the flush has to look at */
 	struct tcp_ring ready;	 /* what has events */
 	bool starved;		 /* somebody was refused for want of pieces */
 	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
 	struct tcp_order time_wait;
+	struct tcb fresh; /* what every TCB begins with, by the configuration */
+	struct tcb_cold fresh_cold;
+	uint8_t own_scale;	/* that SYNs offer */
 	uint32_t port_next;	/* RFC 6056 3.3.3 */
 	struct tcp_offer offer; /* of rb_net_connect() */
 
-	uint8_t iss_key[16], port_key[16], cookie_key[16], ts_key[16];
+	uint8_t beginning_key[16], port_key[16], cookie_key[16];
 	/* RFC 5961 7: at most so many challenge ACKs per second, the number drawn anew each time (RFC 5961 is silent,
 	 * but a fixed one is a side channel: Y. Cao et al., USENIX Security 2016) */
 	uint32_t challenges_left;
 	uint64_t challenges_until_ns;
 };
 
+static inline void tcp_list_put(struct tcp_list *list, uint32_t index)
+{
+	list->slots[list->count++] = index;
+}
+
 static inline void tcp_ring_put(struct tcp_ring *ring, uint32_t index)
 {
-	ring->slots[(ring->first + ring->count++) & ring->mask] = index;
+	ring->slots[ring->tail++ & ring->mask] = index;
 }
 
 static inline uint32_t tcp_ring_take(struct tcp_ring *ring)
 {
-	uint32_t index = ring->slots[ring->first & ring->mask];
-	ring->first++;
-	ring->count--;
-	return index;
+	return ring->slots[ring->head++ & ring->mask];
+}
+
+static inline uint32_t tcp_ring_count(const struct tcp_ring *ring)
+{
+	return ring->tail - ring->head;
 }

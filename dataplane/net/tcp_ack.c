@@ -5,7 +5,6 @@
 #include "net/tcp_parts.h"
 
 enum {
-	RTT_MAX_US = 1 << 26, /* 67 s: keeps the arithmetic below 2^32 */
 	RTO_SYN_LOST_US = 3000000,
 };
 
@@ -13,27 +12,17 @@ void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 {
 	if (rtt_us == 0)
 		rtt_us = 1;
-	if (rtt_us > RTT_MAX_US)
-		rtt_us = RTT_MAX_US;
+	if (rtt_us > TCP_RTT_MAX_US)
+		rtt_us = TCP_RTT_MAX_US;
 	if (MECHANISM(rto_collapse))
 		tcb->backoff = 0; /* RFC 6298 5: not before there is a new measurement */
-	/* a new minimum is below any average; most samples need not look at the cold part */
-	if (rtt_us < tcb->srtt_us || tcb->srtt_us == 0) {
-		struct tcb_cold *cold = tcp_cold(net, tcb);
-		if (rtt_us < cold->min_rtt_us || cold->min_rtt_us == 0)
-			cold->min_rtt_us = rtt_us;
-	}
-	if (tcb->srtt_us == 0) { /* RFC 6298 2.2 */
-		tcb->srtt_us = rtt_us;
-		tcb->rttvar_us = rtt_us / 2;
+	if (tcb->srtt_us != 0) {
+		tcp_rtt_next(net, tcb, rtt_us);
 		return;
 	}
-	/* 2.3, with alpha = 1/8 and beta = 1/4 */
-	uint32_t difference = tcb->srtt_us > rtt_us ? tcb->srtt_us - rtt_us : rtt_us - tcb->srtt_us;
-	tcb->rttvar_us = tcb->rttvar_us - tcb->rttvar_us / 4 + difference / 4;
-	tcb->srtt_us = tcb->srtt_us - tcb->srtt_us / 8 + rtt_us / 8;
-	if (tcb->srtt_us == 0)
-		tcb->srtt_us = 1;
+	tcp_rtt_shorter(net, tcb, rtt_us);
+	tcb->srtt_us = rtt_us; /* RFC 6298 2.2 */
+	tcb->rttvar_us = rtt_us / 2;
 }
 
 uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb)
@@ -137,10 +126,10 @@ void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
 /* What an acknowledgement of new data releases and measures. */
 static void ack_new(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment, struct tcp_acked *acked)
 {
-	uint32_t age_ms = RTT_MAX_US / 1000; /* of the echoed timestamp; this much: there is none */
+	uint32_t age_ms = TCP_RTT_MAX_US / 1000; /* of the echoed timestamp; this much: there is none */
 	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) && segment->tsecr != 0)
 		age_ms = tcp_ts_now(net, tcb) - segment->tsecr;
-	bool echoed = age_ms < RTT_MAX_US / 1000;
+	bool echoed = age_ms < TCP_RTT_MAX_US / 1000;
 
 	/* the clocks' milliseconds may have begun and ended anywhere in them */
 	acked->rtt_us = tcp_ack_release(net, tcb, segment->ack, echoed && age_ms > 1 ? (age_ms - 1) * 1000 : 0);
@@ -188,7 +177,7 @@ bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segm
 	if (seq_lt(segment->ack, tcb->snd_una))
 		return true; /* an old duplicate: its payload may still be of use */
 	tcp_recovery_ack(net, tcb, &acked, &sacked);
-	if (tcb->tx_next != TCP_NONE || (tcb->flags & TCP_SCOREBOARD))
+	if (tcb->tx_next != TCP_NONE || (tcb->flags & (TCP_SCOREBOARD | TCP_FIN_QUEUED)))
 		tcp_pend(net, tcb);
 	return true;
 }

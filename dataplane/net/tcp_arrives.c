@@ -46,9 +46,12 @@ static bool ack_to_listener(struct rb_net *net, struct tcp_listener *listener, s
 	return false;
 }
 
-/* `before`: the last number that a connection of this 4-tuple used, whose end this SYN is; or NULL. */
-static void syn_to_listener(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment,
-			    const uint32_t *before)
+/*
+ * `before`: the last number that a connection of this 4-tuple used, whose end this SYN is; or NULL. Flattened, as it is a
+ * row of small functions each of which would save registers for itself.
+ */
+static __attribute__((flatten)) void syn_to_listener(struct rb_net *net, struct tcp_listener *listener,
+						     struct tcp_segment *segment, const uint32_t *before)
 {
 	net->counters.tcp_syns++;
 	if (listener->syn_received >= net->config.backlog) {
@@ -66,7 +69,7 @@ static void syn_to_listener(struct rb_net *net, struct tcp_listener *listener, s
 	/* data of a SYN is not kept (RFC 9293 3.10.7.2 lets us): the peer sends it again */
 	tcp_agree(net, tcb, segment);
 	tcp_output_syn(net, tcb);
-	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+	tcp_timer_syn(net, tcb);
 }
 
 bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment)
@@ -153,23 +156,18 @@ static void arrives_rst(struct rb_net *net, struct tcb *tcb, const struct tcp_se
 	tcp_end(net, tcb, tcb->flags & TCP_OPENING ? -ECONNREFUSED : -ECONNRESET);
 }
 
-/* Fifth, for SYN-RECEIVED: the handshake's last step. False: drop. */
-static bool arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+/* Fifth, for SYN-RECEIVED: the handshake's last step. */
+void tcp_arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t window)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (segment->ack != tcb->snd_nxt) {
-		tcp_output_refuse(net, segment);
-		return false;
-	}
 	if (cold->syns == 0 && cold->syn_us != 0)
 		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
-	tcb->snd_una = segment->ack;
-	tcb->snd_wnd = (uint32_t)segment->window << tcp_snd_scale(tcb);
-	tcb->snd_wl1 = segment->seq;
+	tcb->snd_una = tcb->snd_nxt;
+	tcb->snd_wnd = window << tcp_snd_scale(tcb);
+	tcb->snd_wl1 = seq;
 	if (tcb->snd_wnd > cold->snd_max_wnd)
 		cold->snd_max_wnd = tcb->snd_wnd;
 	tcp_established(net, tcb);
-	return true;
 }
 
 /* What an acknowledged FIN leads to. False: the connection is gone. */
@@ -195,7 +193,7 @@ static bool arrives_ack_of_fin(struct rb_net *net, struct tcb *tcb)
 }
 
 /* Eighth: the peer's FIN has come into order. */
-static void arrives_fin(struct rb_net *net, struct tcb *tcb)
+void tcp_arrives_fin(struct rb_net *net, struct tcb *tcb)
 {
 	if (!(tcb->flags & TCP_DISCARD)) {
 		tcb->flags |= TCP_ENDED;
@@ -289,7 +287,7 @@ static bool arrives_text(struct rb_net *net, struct tcb *tcb, struct tcp_segment
 	trim(tcb, segment);
 	unsigned delivery = tcp_deliver(net, tcb, segment);
 	if (delivery & TCP_DELIVERY_FIN)
-		arrives_fin(net, tcb);
+		tcp_arrives_fin(net, tcb);
 	return delivery & TCP_DELIVERY_KEPT;
 }
 
@@ -319,7 +317,7 @@ static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_seg
 	if (MECHANISM(simultaneous_open) && !ack) { /* both sides open at once (3.5) */
 		tcb->state = TCP_SYN_RECEIVED;
 		tcp_output_syn(net, tcb);
-		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+		tcp_timer_syn(net, tcb);
 		return false;
 	}
 	if (cold->syns == 0) /* Karn */
@@ -341,6 +339,7 @@ static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_seg
 
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
 {
+	tcp_recovery_settle(net, tcb);
 	if (tcb->state == TCP_SYN_SENT)
 		return arrives_syn_sent(net, tcb, segment);
 	if (is_reopening(tcb, segment))
@@ -380,8 +379,13 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) &&
 	    (seq_le(segment->seq, tcb->last_ack_sent) || !MECHANISM(ts_recent)))
 		tcb->ts_recent = segment->tsval; /* RFC 7323 4.3 (2); not older, or PAWS had refused it */
-	if (tcb->state == TCP_SYN_RECEIVED && !arrives_ack_of_syn(net, tcb, segment))
-		return false;
+	if (tcb->state == TCP_SYN_RECEIVED) {
+		if (segment->ack != tcb->snd_nxt) {
+			tcp_output_refuse(net, segment);
+			return false;
+		}
+		tcp_arrives_ack_of_syn(net, tcb, segment->seq, segment->window);
+	}
 	if (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb))
 		return false;
 	return arrives_text(net, tcb, segment);
@@ -416,7 +420,7 @@ void tcp_icmp(struct rb_net *net, const struct tcp_icmp *error)
 void tcp_neighbour_failed(struct rb_net *net, uint16_t neighbour)
 {
 	for (uint32_t index = 0; index < net->tcp.tcb_pool.count; index++) {
-		if (!pool_taken(&net->tcp.tcb_pool, index))
+		if (!tcb_in_use(tcp_tcb(net, index)))
 			continue;
 		struct tcb *tcb = tcp_tcb(net, index);
 		if (tcb->neighbour != neighbour || tcb->state < TCP_SYN_SENT)

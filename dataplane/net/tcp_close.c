@@ -50,7 +50,7 @@ static void leave(struct rb_net *net, struct tcb *tcb)
 	rb_wheel_cancel(&net->tcp.wheel, tcp_index(net, tcb));
 	tcp_release_pieces(net, tcb);
 	tcb->state = TCP_CLOSED;
-	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
+	tcb->flags = (tcb->flags & ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED)) | TCP_SLOW;
 }
 
 void tcp_finish(struct rb_net *net, struct tcb *tcb, int status)
@@ -94,7 +94,7 @@ void tcp_time_wait(struct rb_net *net, struct tcb *tcb)
 
 void tcp_close_flush(struct rb_net *net)
 {
-	for (uint32_t count = net->tcp.closed.count; count > 0; count--) {
+	while (tcp_ring_count(&net->tcp.closed) > 0) {
 		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&net->tcp.closed));
 		tcp_deliver_drop(net, tcb);
 		tcb->flags &= ~(uint32_t)TCP_FINISHED;
@@ -102,11 +102,18 @@ void tcp_close_flush(struct rb_net *net)
 	}
 }
 
-/* The FIN is a piece of its own at the end of the stream. Each connection has one in reserve (tcp_lay()). */
-static void queue_fin(struct rb_net *net, struct tcb *tcb)
+/*
+ * The FIN is a piece of its own at the end of the stream. Each connection has one in reserve (tcp_lay()), which may be
+ * needed to cut what is before the FIN: then the FIN waits until that is acknowledged.
+ */
+bool tcp_fin_append(struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t index = pool_get(&net->tcp.piece_pool);
-	RB_ASSERT_NE(index, POOL_NONE);
+	struct pool *pool = &net->tcp.piece_pool;
+	if (pool_used(pool) >= net->config.send_pieces && tcb->tx_head != TCP_NONE)
+		return false;
+	uint32_t index = pool_get(pool);
+	if (index == POOL_NONE)
+		return false;
 	*tcp_piece(net, index) = (struct tcp_piece){.seq = tcb->snd_end, .next = TCP_NONE, .flags = TCP_PIECE_FIN};
 	if (tcb->tx_tail == TCP_NONE)
 		tcb->tx_head = index;
@@ -115,7 +122,14 @@ static void queue_fin(struct rb_net *net, struct tcb *tcb)
 	tcb->tx_tail = index;
 	if (tcb->tx_next == TCP_NONE)
 		tcb->tx_next = index;
+	return true;
+}
+
+static void queue_fin(struct rb_net *net, struct tcb *tcb)
+{
 	tcb->flags |= TCP_FIN_QUEUED;
+	if (!tcp_fin_append(net, tcb))
+		tcb->flags |= TCP_SLOW; /* acknowledgements bring a piece */
 	tcp_pend(net, tcb);
 }
 
@@ -129,7 +143,8 @@ static void stop_reading(struct rb_net *net, struct tcb *tcb)
 	/* a peer that never closes must not hold us for ever */
 	if (tcb->state == TCP_FIN_WAIT_2)
 		tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
-	tcp_ready(net, tcb); /* CLOSED may have waited for what was held */
+	if (tcb->flags & TCP_FINISHED)
+		tcp_ready(net, tcb); /* CLOSED may have waited for what was held */
 	tcp_pend(net, tcb);
 }
 

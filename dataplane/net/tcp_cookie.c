@@ -9,6 +9,7 @@
  * and what else was agreed rides in the low bits of the timestamp, where there is one.
  */
 #include "base/siphash.h"
+#include "net/neighbour.h"
 #include "net/tcp_parts.h"
 
 enum {
@@ -51,6 +52,9 @@ static uint32_t hash_of(const struct rb_net *net, const struct tcp_segment *segm
 void tcp_cookie_send(struct rb_net *net, struct tcp_listener *listener, const struct tcp_segment *segment)
 {
 	const struct rb_net_config *config = &net->config;
+	struct tcp_path path;
+	if (!tcp_path_back(net, segment, &path))
+		return;
 	bool is6 = segment->ip->is6;
 	uint16_t offered = segment->mss != 0 ? segment->mss : (is6 ? TCP_MSS_DEFAULT6 : TCP_MSS_DEFAULT);
 	unsigned mss = 7;
@@ -66,20 +70,20 @@ void tcp_cookie_send(struct rb_net *net, struct tcp_listener *listener, const st
 		bool scaling = config->window_scaling && segment->scale != TCP_SCALE_NONE;
 		uint32_t options = scaling ? segment->scale : SCALE_NONE;
 		syn_ack.timestamps = true;
-		syn_ack.scale = scaling ? tcp_own_scale(net) : TCP_SCALE_NONE;
+		syn_ack.scale = scaling ? net->tcp.own_scale : TCP_SCALE_NONE;
 		syn_ack.sack = config->sack && segment->sack_permitted;
 		syn_ack.ecn = config->ecn && (segment->flags & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR);
 		options |= (syn_ack.sack ? OPTION_SACK : 0U) | (syn_ack.ecn ? OPTION_ECN : 0U);
 		/* never ahead of the clock, or later segments would look old */
-		struct rb_ip local = ip_packet_destination(segment->ip), remote = ip_packet_source(segment->ip);
-		uint32_t now = net->tcp.ts_now + tcp_ts_offset(net, &local, &remote);
+		uint32_t now = net->tcp.ts_now + tcp_beginning(net, &path).ts_offset;
 		syn_ack.tsval = (now & ~(uint32_t)OPTIONS_MASK) | options;
 		if (seq_lt(now, syn_ack.tsval))
 			syn_ack.tsval -= OPTIONS_MASK + 1;
 	}
 	net->counters.tcp_cookies_sent++;
 	listener->cookies_until_ns = net->now_ns + ((uint64_t)SLOTS_VALID << SLOT_NS_SHIFT);
-	tcp_output_cookie(net, segment, &syn_ack);
+	tcp_output_cookie(net, segment, &path, &syn_ack);
+	neighbour_release(net, path.neighbour);
 }
 
 /* The index into the table that a cookie carries, or -1: it is none of ours, or too old. */

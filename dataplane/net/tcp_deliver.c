@@ -10,59 +10,19 @@
 
 #include <errno.h>
 
-/* A part for `length` bytes at `data` in a packet, which begin at `seq`; TCP_NONE: the pool is empty. */
-static inline uint32_t part_make(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *data,
-				 uint32_t seq, uint32_t length)
+/* Is there a part? (Counted.) */
+static bool part_left(struct rb_net *net)
 {
-	uint32_t index = pool_get(&net->tcp.part_pool);
-	if (__builtin_expect(index == POOL_NONE, 0)) {
-		net->counters.tcp_parts_full++;
-		return TCP_NONE;
-	}
-	*tcp_part(net, index) = (struct tcp_part){
-		.buffer = packet->buffer,
-		.data = (uintptr_t)data,
-		.seq = seq,
-		.next = TCP_NONE,
-		.offset = (uint16_t)(data - packet->data),
-		.length = (uint16_t)length,
-	};
-	return index;
+	if (__builtin_expect(net->tcp.part_pool.free > 0, 1))
+		return true;
+	net->counters.tcp_parts_full++;
+	return false;
 }
 
 static void part_free(struct rb_net *net, uint32_t index)
 {
 	input_release(net, tcp_part(net, index)->buffer);
 	pool_put(&net->tcp.part_pool, index);
-}
-
-/* Appends to the ring of what is in order; the application will be told. */
-static void part_append(struct rb_net *net, struct tcb *tcb, uint32_t index)
-{
-	struct tcp_part *part = tcp_part(net, index);
-	if (tcb->rx_tail == TCP_NONE) {
-		part->next = index;
-	} else {
-		struct tcp_part *tail = tcp_part(net, tcb->rx_tail);
-		part->next = tail->next;
-		tail->next = index;
-	}
-	tcb->rx_tail = index;
-	if (tcb->rx_event == TCP_NONE)
-		tcb->rx_event = index;
-	tcb->rcv_nxt += part->length;
-	tcb->rcv_space -= part->length;
-	tcp_ready(net, tcb);
-}
-
-bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet, const uint8_t *data,
-		      uint32_t length)
-{
-	uint32_t index = part_make(net, packet, data, tcb->rcv_nxt, length);
-	if (__builtin_expect(index == TCP_NONE, 0))
-		return false;
-	part_append(net, tcb, index);
-	return true;
 }
 
 /*
@@ -143,8 +103,7 @@ static void range_extend(struct tcp_range *range, uint32_t left, uint32_t right)
  * Makes room in the list after `link` for `range`: parts that it covers whole go, and it ends where one begins that
  * reaches farther.
  */
-static void later_clear(struct rb_net *net, struct tcb_cold *cold, uint32_t *link, struct tcp_range *range,
-			struct tcp_range *twice)
+static void later_clear(struct rb_net *net, uint32_t *link, struct tcp_range *range, struct tcp_range *twice)
 {
 	while (*link != TCP_NONE) {
 		uint32_t index = *link;
@@ -158,7 +117,6 @@ static void later_clear(struct rb_net *net, struct tcb_cold *cold, uint32_t *lin
 			return;
 		}
 		*link = part->next;
-		cold->ooo_bytes -= part->length;
 		part_free(net, index);
 	}
 }
@@ -167,7 +125,7 @@ static void later_clear(struct rb_net *net, struct tcb_cold *cold, uint32_t *lin
 static bool later_has_room(struct rb_net *net)
 {
 	const struct pool *pool = &net->tcp.part_pool;
-	if (!MECHANISM(part_reserve) || pool->used < pool->count - pool->count / 4)
+	if (!MECHANISM(part_reserve) || pool_used(pool) < pool->count - pool->count / 4)
 		return true;
 	net->counters.tcp_parts_full++;
 	return false;
@@ -193,7 +151,7 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 	}
 	uint32_t *link = place_link(net, cold, place.before);
 	if (range.left != range.right)
-		later_clear(net, cold, link, &range, &twice);
+		later_clear(net, link, &range, &twice);
 	report_duplicate(tcb, cold, twice);
 	if (range.left == range.right) {
 		net->counters.tcp_duplicates++;
@@ -201,12 +159,11 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 		return false;
 	}
 	const uint8_t *data = segment->data + (range.left - segment->seq);
-	uint32_t index = part_make(net, segment->ip->packet, data, range.left, range.right - range.left);
-	if (index == TCP_NONE)
+	if (!part_left(net))
 		return false;
+	uint32_t index = tcp_part_make(net, segment->ip->packet, data, range.left, range.right - range.left);
 	tcp_part(net, index)->next = *link;
 	*link = index;
-	cold->ooo_bytes += range.right - range.left;
 	tcb->flags |= TCP_OUT_OF_ORDER;
 	sack_remember(cold, run_around(net, index, place.run_left));
 	net->counters.tcp_out_of_order++;
@@ -222,7 +179,6 @@ static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 		if (seq_lt(tcb->rcv_nxt, part->seq))
 			break;
 		cold->ooo_head = part->next;
-		cold->ooo_bytes -= part->length;
 		uint32_t known = tcb->rcv_nxt - part->seq;
 		if (known >= part->length) {
 			part_free(net, index);
@@ -232,7 +188,9 @@ static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 		part->data += known;
 		part->offset = (uint16_t)(part->offset + known);
 		part->length = (uint16_t)(part->length - known);
-		part_append(net, tcb, index);
+		part->next = index;
+		tcp_part_append(net, tcb, index, part->length);
+		tcp_part_untold(tcb, index);
 	}
 	unsigned count = 0;
 	for (unsigned i = 0; i < cold->sack_count; i++) {
@@ -251,7 +209,6 @@ static void later_drop(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 		cold->ooo_head = tcp_part(net, index)->next;
 		part_free(net, index);
 	}
-	cold->ooo_bytes = 0;
 	cold->sack_count = 0;
 	tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
 }
@@ -268,8 +225,12 @@ static bool deliver_in_order(struct rb_net *net, struct tcb *tcb, struct tcb_col
 		discard(tcb, segment->length);
 		return false;
 	}
-	if (!tcp_deliver_next(net, tcb, segment->ip->packet, segment->data, segment->length))
+	if (!part_left(net))
 		return false;
+	uint32_t index = tcp_part_make(net, segment->ip->packet, segment->data, segment->seq, segment->length);
+	tcp_part_append(net, tcb, index, segment->length);
+	tcp_part_untold(tcb, index);
+	tcp_ready(net, tcb);
 	if (cold->ooo_head != TCP_NONE) {
 		close_gap(net, tcb, cold);
 		/* RFC 5681 4.2: a segment that fills a gap is acknowledged at once */
@@ -290,6 +251,18 @@ static void cut_old(struct tcb *tcb, struct tcb_cold *cold, struct tcp_segment *
 	tcb->flags |= TCP_ACK_NOW;
 }
 
+void tcp_deliver_fin(struct rb_net *net, struct tcb *tcb)
+{
+	tcb->rcv_nxt++;
+	if (tcb->flags & TCP_OUT_OF_ORDER) {
+		struct tcb_cold *cold = tcp_cold(net, tcb);
+		cold->fin_early = false;
+		later_drop(net, tcb, cold); /* what lies beyond a FIN is nothing */
+	}
+	tcb->flags |= TCP_FIN_RECEIVED | TCP_SLOW;
+	tcp_ack_now(net, tcb);
+}
+
 /* Has the peer's stream come to its end? `fin`: this segment says that it ends at `end`; a gap may be before it. */
 static bool deliver_fin(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, bool fin, uint32_t end)
 {
@@ -302,10 +275,7 @@ static bool deliver_fin(struct rb_net *net, struct tcb *tcb, struct tcb_cold *co
 	}
 	if (!(fin && end == tcb->rcv_nxt) && !(cold->fin_early && cold->fin_at == tcb->rcv_nxt))
 		return false;
-	tcb->rcv_nxt++;
-	tcb->flags |= TCP_FIN_RECEIVED | TCP_ACK_NOW | TCP_SLOW;
-	cold->fin_early = false;
-	later_drop(net, tcb, cold); /* what lies beyond a FIN is nothing */
+	tcp_deliver_fin(net, tcb);
 	return true;
 }
 
@@ -329,9 +299,7 @@ unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *se
 		/* RFC 5681 4.2: out of order, or a duplicate: at once */
 		tcb->flags |= TCP_ACK_NOW;
 	} else {
-		tcb->flags |= TCP_ACK_DELAYED;
-		if (tcb->unacknowledged < 2)
-			tcb->unacknowledged++;
+		tcb->flags = tcp_ack_later(tcb->flags);
 	}
 	if (deliver_fin(net, tcb, cold, fin, end))
 		return TCP_DELIVERY_FIN | (kept ? TCP_DELIVERY_KEPT : 0U);
@@ -389,9 +357,10 @@ bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb)
 	return more >= (half < two ? half : two);
 }
 
-void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
+void tcp_deliver_drop_all(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
+	tcp_untell(net, tcb);
 	later_drop(net, tcb, cold);
 	while (tcb->rx_tail != TCP_NONE) {
 		uint32_t index = tcp_part(net, tcb->rx_tail)->next;
@@ -439,23 +408,8 @@ static bool were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
 	return false;
 }
 
-int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
+static __attribute__((noinline)) int received_any(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 {
-	struct tcb *tcb = tcp_of_handle(net, handle);
-	if (tcb == NULL)
-		return -EBADF;
-	uint32_t tail = tcb->rx_tail;
-	if (__builtin_expect(tail != TCP_NONE && tcp_part(net, tail)->next == tail && tcb->rx_event == TCP_NONE &&
-				     tcp_part(net, tail)->length == bytes && !(tcb->flags & TCP_FINISHED),
-			     1)) {
-		/* nearly always: all there is, which is one part */
-		tcb->rx_tail = TCP_NONE;
-		part_free(net, tail);
-		tcb->rcv_space += bytes;
-		if (tcp_window_opened(net, tcb))
-			tcp_pend(net, tcb);
-		return 0;
-	}
 	if (!were_told(net, tcb, bytes))
 		return -EINVAL;
 	tcb->rcv_space += bytes;
@@ -467,7 +421,28 @@ int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
 	}
 	if (tcp_window_opened(net, tcb))
 		tcp_pend(net, tcb);
-	if (__builtin_expect((tcb->flags & TCP_FINISHED) != 0, 0))
+	if (tcb->flags & TCP_FINISHED)
 		tcp_ready(net, tcb); /* CLOSED waits for the last byte to be given back */
+	return 0;
+}
+
+int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL)
+		return -EBADF;
+	/* nearly always: all there is, which is one part, and a flush that will look at the window is due anyway */
+	uint32_t tail = tcb->rx_tail;
+	if (__builtin_expect((tcb->flags & (TCP_FINISHED | TCP_PENDING)) != TCP_PENDING || tail == TCP_NONE ||
+				     tcb->rx_event != TCP_NONE,
+			     0))
+		return received_any(net, tcb, bytes);
+	const struct tcp_part *part = tcp_part(net, tail);
+	if (__builtin_expect(part->next != tail || part->length != bytes, 0))
+		return received_any(net, tcb, bytes);
+	tcb->rx_tail = TCP_NONE;
+	tcb->rcv_space += bytes;
+	pool_put(&net->tcp.part_pool, tail);
+	input_release(net, part->buffer);
 	return 0;
 }

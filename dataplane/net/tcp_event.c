@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the application is told. Nothing is queued: a connection with news is in the ring `ready` once, and its events
- * are made from its state when they are taken. So events can neither overflow nor come out of order.
+ * What the application is told. A connection with news is in the ring `ready` once, and its events are made from its
+ * state when they are taken. So events can neither overflow nor come out of order. Only the short way makes its events
+ * at once (tcp.told), as long as there is room and the connection has nothing else to tell.
  */
 #include "net/tcp_handle.h"
 #include "net/udp.h"
@@ -84,33 +85,72 @@ static bool next_event(struct rb_net *net, struct tcb *tcb, struct rb_net_event 
 static void wake_starved(struct rb_net *net)
 {
 	struct tcp *tcp = &net->tcp;
-	if (tcp->piece_pool.used >= net->config.send_pieces)
+	if (pool_used(&tcp->piece_pool) >= net->config.send_pieces)
 		return;
 	tcp->starved = false;
 	for (uint32_t index = 0; index < tcp->tcb_pool.count; index++) {
-		if (pool_taken(&tcp->tcb_pool, index) && (tcp_tcb(net, index)->flags & TCP_REFUSED))
+		if (tcb_in_use(&tcp->tcbs[index]) && (tcp_tcb(net, index)->flags & TCP_REFUSED))
 			tcp_ready(net, tcp_tcb(net, index));
 	}
+}
+
+void tcp_untell(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcp *tcp = &net->tcp;
+	rb_net_handle handle = tcp_handle_of(net, tcb);
+	uint32_t kept = tcp->told_taken, parts = 0, told = 0;
+
+	for (uint32_t i = tcp->told_taken; i < tcp->told_count; i++) {
+		if (tcp->told[i].handle != handle) {
+			tcp->told[kept++] = tcp->told[i];
+			continue;
+		}
+		tcb->sent += tcp->told[i].sent;
+		parts++;
+	}
+	tcp->told_count = kept;
+	if (parts == 0)
+		return;
+	tcp_ready(net, tcb);
+	if (tcb->rx_tail == TCP_NONE)
+		return;
+	/* they were the last that were told, a part each */
+	uint32_t first = tcp_part(net, tcb->rx_tail)->next, at = first;
+	do {
+		if (at == tcb->rx_event)
+			break;
+		told++;
+		at = tcp_part(net, at)->next;
+	} while (at != first);
+	for (at = first; told > parts; told--)
+		at = tcp_part(net, at)->next;
+	tcb->rx_event = at;
+}
+
+/* Takes what was told already. Returns how many. */
+static inline unsigned take_told(struct tcp *tcp, struct rb_net_event *events, unsigned max)
+{
+	uint32_t left = tcp->told_count - tcp->told_taken, count = left < max ? left : max;
+	memcpy(events, &tcp->told[tcp->told_taken], count * sizeof(*events));
+	tcp->told_taken += count;
+	if (count == left)
+		tcp->told_taken = tcp->told_count = 0;
+	return count;
 }
 
 unsigned rb_net_events(struct rb_net *net, struct rb_net_event *events, unsigned max)
 {
 	struct tcp *tcp = &net->tcp;
-	unsigned count = 0;
+	unsigned count = take_told(tcp, events, max);
 
 	if (__builtin_expect(tcp->starved, 0))
 		wake_starved(net);
-	for (uint32_t turns = tcp->ready.count; turns > 0 && count < max; turns--) {
+	for (uint32_t end = tcp->ready.tail; tcp->ready.head != end && count < max;) {
 		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->ready));
 		tcb->flags &= ~(uint32_t)TCP_READY;
 		bool more = true;
-		while (count < max && (more = next_event(net, tcb, &events[count]))) {
+		while (count < max && (more = next_event(net, tcb, &events[count])))
 			count++;
-			if (tcb->rx_event == TCP_NONE && !(tcb->flags & (TCP_ENDED | TCP_FINISHED | TCP_KNOCKING))) {
-				more = false; /* nearly always: spares a second look */
-				break;
-			}
-		}
 		if (more)
 			tcp_ready(net, tcb);
 		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))

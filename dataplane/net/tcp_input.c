@@ -3,8 +3,11 @@
  * Segments in: whose they are, and the short way for those that are what an established connection expects next (the
  * header prediction of V. Jacobson, 1990). The short way does what tcp_arrives() would do, and nothing else.
  */
+#include "net/ip4.h"
 #include "net/neighbour.h"
+#include "net/route.h"
 #include "net/tcp_congestion.h"
+#include "net/tcp_handle.h"
 #include "net/tcp_upcalls.h"
 
 static inline bool is4(const struct tcb *tcb, uint64_t addresses, uint32_t ports)
@@ -12,27 +15,27 @@ static inline bool is4(const struct tcb *tcb, uint64_t addresses, uint32_t ports
 	return tcb->addresses == addresses && tcb->ports == ports; /* those of IPv6 are 0, which no packet has */
 }
 
-static uint32_t find4_on(const struct rb_net *net, struct flow_cursor *cursor, uint64_t addresses, uint32_t ports)
-{
-	uint32_t at;
-	while ((at = flow_next(cursor)) != FLOW_NONE && !is4(&net->tcp.tcbs[at], addresses, ports))
-		continue;
-	return at;
-}
-
 static inline uint32_t hash4(const struct rb_net *net, uint64_t addresses, uint32_t ports)
 {
 	return flow_hash4(&net->tcp.flow_secret, (uint32_t)(addresses >> 32), (uint32_t)addresses, ports);
 }
 
+static __attribute__((noinline)) uint32_t find4_any(const struct rb_net *net, uint32_t hash, uint64_t addresses,
+						    uint32_t ports)
+{
+	struct flow_cursor cursor;
+	uint32_t at = flow_first(&cursor, &net->tcp.flows, hash);
+	while (at != FLOW_NONE && !is4(&net->tcp.tcbs[at], addresses, ports))
+		at = flow_next(&cursor);
+	return at;
+}
+
 static inline uint32_t find4(const struct rb_net *net, uint64_t addresses, uint32_t ports)
 {
-	const struct tcp *tcp = &net->tcp;
-	struct flow_cursor cursor;
-	uint32_t at = flow_first(&cursor, &tcp->flows, hash4(net, addresses, ports));
-	if (__builtin_expect(at == FLOW_NONE || is4(&tcp->tcbs[at], addresses, ports), 1))
-		return at; /* the first candidate is nearly always the one */
-	return find4_on(net, &cursor, addresses, ports);
+	uint32_t hash = hash4(net, addresses, ports), at = flow_likely(&net->tcp.flows, hash);
+	if (__builtin_expect(at != FLOW_NONE && is4(&net->tcp.tcbs[at], addresses, ports), 1))
+		return at;
+	return find4_any(net, hash, addresses, ports);
 }
 
 static uint32_t find6(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote, uint32_t ports)
@@ -72,110 +75,165 @@ static inline uint32_t load_raw(const uint8_t *at)
 	return word;
 }
 
-/* Nearly always: one piece, sent once, is all that was outstanding. */
-static inline uint32_t release(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+/* The connection of an IPv4 packet, by TCP's header and what is before it: the end of the IP header. */
+static inline uint32_t find4_of(const struct rb_net *net, const uint8_t *header)
 {
-	uint32_t index = tcb->tx_head;
-	const struct tcp_piece *piece = tcp_piece(net, index);
-	if (__builtin_expect(index != tcb->tx_tail || ack != piece->seq + piece->length || piece->transmissions != 1 ||
-				     (piece->flags & TCP_PIECE_FIN),
-			     0))
-		return tcp_ack_release(net, tcb, ack, 0);
-	uint32_t rtt_us = net->tcp.now_us - piece->sent_us;
-	tcb->sent += ack - tcb->snd_una;
-	tcb->snd_una = ack;
-	tcb->tx_head = tcb->tx_tail = TCP_NONE;
-	pool_put(&net->tcp.piece_pool, index);
-	tcp_ready(net, tcb);
-	return rtt_us == 0 ? 1 : rtt_us;
+	uint64_t addresses;
+	memcpy(&addresses, header - sizeof(addresses), sizeof(addresses));
+	return find4(net, addresses, load_raw(header));
 }
 
-static inline void take_ack(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+/* An acknowledgement that takes more than take_ack() has. */
+static __attribute__((noinline)) void take_ack_any(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 {
-	uint32_t bytes = ack - tcb->snd_una, rtt_us = release(net, tcb, ack);
+	tcp_recovery_settle(net, tcb);
+	neighbour_confirm(net, tcb->neighbour);
+	uint32_t bytes = ack - tcb->snd_una, rtt_us = tcp_ack_release(net, tcb, ack, 0);
 	if (rtt_us != 0)
 		tcp_rtt_sample(net, tcb, rtt_us);
-	if (__builtin_expect((tcb->flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) != 0 || tcb->probed, 0)) {
+	if ((tcb->flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) != 0 || tcb->probed) {
 		/* the short way has no duplicates and no losses: what is left is the window's growth */
 		struct tcp_acked acked = {.bytes = bytes, .rtt_us = rtt_us};
 		tcp_recovery_ack(net, tcb, &acked, &(struct tcp_sacked){0});
-	} else if (tcb->snd_una == tcb->snd_nxt) {
-		tcp_timer_stop(tcb); /* RFC 6298 5.2 */
 	} else {
 		tcp_recovery_arm(net, tcb);
 	}
-	neighbour_confirm(net, tcb->neighbour);
+}
+
+/*
+ * Nearly always one piece, which the short way has sent, is all that was outstanding, and the window is not what holds
+ * data back: then nothing is left but the measurement of the round trip. Flags and event are the caller's. False: it is
+ * not so, and nothing has changed.
+ */
+static inline bool take_ack(struct rb_net *net, struct tcb *tcb, uint32_t flags, uint32_t ack)
+{
+	uint32_t index = tcb->tx_head;
+	const struct tcp_piece *piece = tcp_piece(net, index);
+
+	if (__builtin_expect((flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) || tcb->timer != TCP_TIMER_SENT ||
+				     index != tcb->tx_tail || ack != piece->seq + piece->length,
+			     0))
+		return false;
+	tcb->snd_una = ack;
+	tcb->tx_head = tcb->tx_tail = TCP_NONE;
+	pool_put(&net->tcp.piece_pool, index);
+	tcp_rtt_next(net, tcb, net->tcp.now_us - piece->sent_us);
+	return true;
+}
+
+static __attribute__((noinline)) void take_larger_window(struct rb_net *net, const struct tcb *tcb, uint32_t snd_wnd)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (snd_wnd > cold->snd_max_wnd)
+		cold->snd_max_wnd = snd_wnd;
 }
 
 static inline void take_window(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t snd_wnd)
 {
 	/* in order and inside the window: never older than the last update */
-	if (__builtin_expect(snd_wnd > tcb->snd_wnd, 0) && snd_wnd > tcp_cold(net, tcb)->snd_max_wnd)
-		tcp_cold(net, tcb)->snd_max_wnd = snd_wnd;
+	if (__builtin_expect(snd_wnd > tcb->snd_wnd, 0))
+		take_larger_window(net, tcb, snd_wnd);
 	tcb->snd_wnd = snd_wnd;
 	tcb->snd_wl1 = seq;
 }
 
-/*
- * The short way. `header`: of a segment of this connection, `length` bytes of it and its payload, at least a header;
- * no mark of congestion came with it. Is it in order, inside both windows, without anything but a payload, an
- * acknowledgement of something new, or both, and timestamps where they belong and nowhere else? Then it is taken, and
- * *kept says whether its buffer is; else nothing has changed.
- */
-static inline bool take_expected(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet,
-				 const uint8_t *header, uint32_t length, bool *kept)
+/* May the event be made at once: is there room, and nothing that the application must be told before or with it? */
+static inline bool may_tell(const struct rb_net *net, uint32_t flags)
 {
-	const uint32_t flags = tcb->flags;
-	const uint32_t headers = flags & TCP_HAS_TIMESTAMPS ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
-	const uint32_t payload = length - headers, acked = ack - tcb->snd_una;
-	uint32_t tsval = 0;
+	const uint32_t other = TCP_READY | TCP_REFUSED | (uint32_t)TCP_ORPHAN;
+	return (flags & (other | TCP_ACCEPTED)) == TCP_ACCEPTED && net->tcp.told_count < RB_NET_BURST;
+}
 
-	if (tcb->state != TCP_ESTABLISHED || (flags & TCP_LONG_WAY) || length < headers ||
-	    (load16(header + 12) & ~(unsigned)TCP_PSH) != (headers / 4 << 12 | TCP_ACK) || seq != tcb->rcv_nxt ||
-	    payload > tcb->rcv_adv - seq || acked > tcb->snd_nxt - tcb->snd_una || (payload | acked) == 0 ||
-	    window == 0)
+static inline void tell(struct rb_net *net, const struct tcb *tcb, const struct rb_net_packet *packet,
+			const uint8_t *data, uint32_t length, uint32_t sent)
+{
+	struct rb_net_event *event = &net->tcp.told[net->tcp.told_count++];
+	event->handle = tcp_handle_of(net, tcb);
+	event->cookie = tcb->cookie;
+	event->buffer = packet->buffer;
+	event->data = data;
+	event->length = length;
+	event->sent = sent;
+	event->bits = sent > 0 ? RB_NET_RECEIVED | RB_NET_SENT : RB_NET_RECEIVED;
+	event->offset = (uint16_t)(data - packet->data);
+	event->status = 0;
+}
+
+/*
+ * The short way. `header`: of a segment of this connection, of the right shape (input_shape()), with `payload` bytes
+ * behind it. Is it in order, inside both windows, with a payload, an acknowledgement of something new, or both? Then it
+ * is taken, and *kept says whether its buffer is; else nothing has changed.
+ */
+static inline __attribute__((always_inline)) bool take_as(struct rb_net *net, struct tcb *tcb,
+							  const struct rb_net_packet *packet, const uint8_t *header,
+							  uint32_t payload, bool *kept, const bool timestamps)
+{
+	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
+	const uint32_t acked = ack - tcb->snd_una, tsval = timestamps ? load32(header + TCP_HEADER + 4) : 0;
+
+	if (seq != tcb->rcv_nxt || payload > tcb->rcv_adv - seq || acked > tcb->snd_nxt - tcb->snd_una ||
+	    (payload | acked) == 0 || window == 0 || (timestamps && seq_lt(tsval, tcb->ts_recent)))
 		return false;
-	if (flags & TCP_HAS_TIMESTAMPS) {
-		tsval = load32(header + TCP_HEADER + 4);
-		if (load32(header + TCP_HEADER) != 0x0101080a || seq_lt(tsval, tcb->ts_recent))
-			return false;
-	}
 	*kept = payload > 0;
-	if (payload > 0 && __builtin_expect(!tcp_deliver_next(net, tcb, packet, header + headers, payload), 0)) {
+	if (payload > 0 && __builtin_expect(net->tcp.part_pool.free == 0, 0)) {
+		net->counters.tcp_parts_full++;
 		*kept = false; /* no room: the peer sends it again */
 		return true;
 	}
 	net->counters.tcp_fast++;
-	/* RFC 7323 4.3 (2) */
-	if ((flags & TCP_HAS_TIMESTAMPS) && seq_le(seq, tcb->last_ack_sent))
+	if (timestamps && seq == tcb->last_ack_sent) /* RFC 7323 4.3 (2) */
 		tcb->ts_recent = tsval;
-	if (acked > 0)
-		take_ack(net, tcb, ack);
+	uint32_t flags = tcb->flags, news = 0, sent = 0;
+	if (__builtin_expect(acked > 0, 1)) {
+		if (__builtin_expect(take_ack(net, tcb, flags, ack), 1)) {
+			flags &= ~(uint32_t)TCP_REXMT_ARMED; /* RFC 6298 5.2 */
+			sent = acked;
+		} else {
+			take_ack_any(net, tcb, ack);
+			flags = tcb->flags;
+		}
+	}
 	take_window(net, tcb, seq, window << tcp_snd_scale(tcb));
+	if (__builtin_expect(payload > 0, 1)) {
+		const uint8_t *data = header + headers;
+		uint32_t part = tcp_part_make(net, packet, data, seq, payload);
+		tcp_part_append(net, tcb, part, payload);
+		news = TCP_PENDING;
+		if (__builtin_expect(may_tell(net, flags), 1)) {
+			tell(net, tcb, packet, data, payload, sent);
+			sent = 0;
+		} else {
+			tcp_part_untold(tcb, part);
+			news |= TCP_READY;
+		}
+		flags = tcp_ack_later(flags);
+	} else if (tcb->tx_next != TCP_NONE) {
+		news = TCP_PENDING;
+	}
+	if (__builtin_expect(sent > 0, 0)) {
+		tcb->sent += sent;
+		news |= TCP_READY;
+	}
+	tcp_note(net, tcb, flags, news);
 	if (__builtin_expect((flags & TCP_KEEPALIVE) != 0, 0))
 		tcp_heard(net, tcb);
-	if (payload > 0) {
-		tcb->flags |= TCP_ACK_DELAYED;
-		if (tcb->unacknowledged < 2)
-			tcb->unacknowledged++;
-		tcp_pend(net, tcb);
-	} else if (tcb->tx_next != TCP_NONE) {
-		tcp_pend(net, tcb);
-	}
 	return true;
 }
 
-bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
-		     bool *kept)
+/* The same for a segment of any shape, `length` bytes of it and its payload, that brought no mark of congestion. */
+static bool take_expected(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet,
+			  const uint8_t *header, uint32_t length, bool *kept)
 {
-	uint64_t addresses;
-	memcpy(&addresses, header - sizeof(addresses), sizeof(addresses)); /* the end of the IP header */
-	uint32_t index = find4(net, addresses, load_raw(header));
-	if (index == TCP_NONE || !take_expected(net, tcp_tcb(net, index), packet, header, length, kept))
+	bool timestamps = tcb->flags & TCP_HAS_TIMESTAMPS;
+	uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+	if ((tcb->flags & TCP_LONG_WAY) || length < headers ||
+	    (load16(header + 12) & ~(unsigned)TCP_PSH) != (headers / 4 << 12 | TCP_ACK) ||
+	    (timestamps && load32(header + TCP_HEADER) != 0x0101080a))
 		return false;
-	net->counters.tcp_in++;
-	return true;
+	if (timestamps)
+		return take_as(net, tcb, packet, header, length - headers, kept, true);
+	return take_as(net, tcb, packet, header, length - headers, kept, false);
 }
 
 /* A segment for no connection: a listener's, or nobody's. */
@@ -191,6 +249,122 @@ static bool take_new(struct rb_net *net, struct tcp_segment *segment)
 	return false;
 }
 
+/* Does this number acknowledge what makes the segment a turn in this state? */
+static inline bool is_turn(const struct tcb *tcb, uint32_t ack)
+{
+	switch (tcb->state) {
+	case TCP_SYN_RECEIVED:
+		return ack == tcb->snd_nxt;
+	case TCP_ESTABLISHED:
+		return ack - tcb->snd_una <= tcb->snd_nxt - tcb->snd_una && !(tcb->flags & TCP_LONG_WAY) &&
+		       seq_lt(tcb->rcv_nxt, tcb->rcv_adv);
+	case TCP_LAST_ACK:
+		return ack == tcb->snd_nxt && ack == tcb->snd_una + 1;
+	default:
+		return false;
+	}
+}
+
+/* What comes with the FIN. */
+static inline void take_last_ack(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+{
+	uint32_t acked = ack - tcb->snd_una;
+	if (acked == 0)
+		return;
+	if (__builtin_expect(!take_ack(net, tcb, tcb->flags, ack), 0)) {
+		take_ack_any(net, tcb, ack);
+		return;
+	}
+	tcp_timer_stop(tcb); /* RFC 6298 5.2 */
+	tcb->sent += acked;
+	tcp_ready(net, tcb);
+}
+
+/*
+ * The short way of the segments without payload at which a connection turns: the ACK that ends the handshake, the peer's
+ * FIN behind all that it has sent, the ACK of our FIN behind all that we have sent. As in take_expected(), all that must
+ * be exactly so is compared first; false: it is not, and nothing has changed.
+ */
+static __attribute__((noinline)) bool take_turn(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
+						uint32_t length, bool *kept)
+{
+	const bool timestamps = tcb->flags & TCP_HAS_TIMESTAMPS;
+	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
+	const uint32_t turns = tcb->state == TCP_ESTABLISHED ? TCP_ACK | TCP_FIN : TCP_ACK;
+
+	if (length != headers || load16(header + 12) != (headers / 4 << 12 | turns) || seq != tcb->rcv_nxt ||
+	    window == 0 || !is_turn(tcb, ack))
+		return false;
+	if (timestamps) {
+		uint32_t tsval = load32(header + TCP_HEADER + 4);
+		if (load32(header + TCP_HEADER) != 0x0101080a || seq_lt(tsval, tcb->ts_recent))
+			return false;
+		if (seq_le(seq, tcb->last_ack_sent)) /* RFC 7323 4.3 (2) */
+			tcb->ts_recent = tsval;
+	}
+	*kept = false;
+	net->counters.tcp_in++;
+	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
+		tcp_heard(net, tcb);
+	if (tcb->state == TCP_SYN_RECEIVED) {
+		tcp_arrives_ack_of_syn(net, tcb, seq, window);
+	} else if (tcb->state == TCP_LAST_ACK) {
+		neighbour_confirm(net, tcb->neighbour);
+		tcp_end(net, tcb, 0);
+	} else {
+		take_last_ack(net, tcb, ack);
+		take_window(net, tcb, seq, window << tcp_snd_scale(tcb));
+		tcp_deliver_fin(net, tcb);
+		tcp_arrives_fin(net, tcb);
+	}
+	return true;
+}
+
+/* `index`: of the connection, or TCP_NONE. */
+static bool take(struct rb_net *net, uint32_t index, struct tcp_segment *segment)
+{
+	net->counters.tcp_in++;
+	if (index == TCP_NONE)
+		return take_new(net, segment);
+	tcp_segment_options(segment);
+	return tcp_arrives(net, tcp_tcb(net, index), segment);
+}
+
+bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t payload,
+		     bool *kept)
+{
+	uint32_t index = find4_of(net, header);
+	if (index == TCP_NONE)
+		return false;
+	struct tcb *tcb = tcp_tcb(net, index);
+	if (__builtin_expect((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS, 0))
+		return take_turn(net, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload, kept);
+	if (!take_as(net, tcb, packet, header, payload, kept, true))
+		return false;
+	net->counters.tcp_in++;
+	return true;
+}
+
+/*
+ * The connection's addresses were checked when it began; whom there is none for may have sent from any (RFC 1122
+ * 3.2.1.3), which is for the long way.
+ */
+bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
+		     bool *kept)
+{
+	uint32_t index = find4_of(net, header);
+	struct tcp_segment segment;
+	struct ip_packet ip;
+	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length, kept))
+		return true;
+	ip4_describe(&ip, packet, (unsigned)(header - packet->data) - IP4_HEADER, IP4_HEADER, (uint16_t)length);
+	if ((index == TCP_NONE && !address_is_peer4(net, ip.src4)) || !tcp_segment_read(&segment, &ip))
+		return false;
+	*kept = take(net, index, &segment);
+	return true;
+}
+
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 {
 	const uint8_t *header = ip_packet_l4(ip);
@@ -202,16 +376,14 @@ bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 		net->counters.malformed++;
 		return false;
 	}
-	net->counters.tcp_in++;
 	if (!ip->is6)
 		index = find4(net, tcp_addresses(ip->dst4, ip->src4), load_raw(header));
 	else
 		index = find6(net, &ip->dst6, &ip->src6, load_raw(header));
-	if (index == TCP_NONE)
-		return take_new(net, &segment);
-	struct tcb *tcb = tcp_tcb(net, index);
-	if (ip->ecn != IP_ECN_CE && take_expected(net, tcb, ip->packet, header, ip->length, &kept))
+	if (index != TCP_NONE && ip->ecn != IP_ECN_CE &&
+	    take_expected(net, tcp_tcb(net, index), ip->packet, header, ip->length, &kept)) {
+		net->counters.tcp_in++;
 		return kept;
-	tcp_segment_options(&segment);
-	return tcp_arrives(net, tcb, &segment);
+	}
+	return take(net, index, &segment);
 }

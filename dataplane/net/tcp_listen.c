@@ -61,6 +61,7 @@ int rb_net_listen(struct rb_net *net, const struct rb_endpoint *local, uint64_t 
 		.cookie = cookie,
 		.generation = handle_next_generation(listener->generation),
 		.next = *chain,
+		.used = true,
 		.any = any,
 		.congestion = (uint8_t)net->config.congestion,
 		.half_open = {.head = TCP_NONE, .tail = TCP_NONE},
@@ -73,8 +74,8 @@ int rb_net_listen(struct rb_net *net, const struct rb_endpoint *local, uint64_t 
 struct tcp_listener *tcp_listener_of(struct rb_net *net, rb_net_handle handle)
 {
 	uint32_t index = handle_index(handle);
-	if (handle_kind(handle) != HANDLE_LISTENER || !pool_taken(&net->tcp.listener_pool, index) ||
-	    net->tcp.listeners[index].generation != handle_generation(handle))
+	if (handle_kind(handle) != HANDLE_LISTENER || index >= net->tcp.listener_pool.count ||
+	    !net->tcp.listeners[index].used || net->tcp.listeners[index].generation != handle_generation(handle))
 		return NULL;
 	return &net->tcp.listeners[index];
 }
@@ -93,16 +94,15 @@ int tcp_unlisten(struct rb_net *net, rb_net_handle handle)
 	while (*link != index)
 		link = &net->tcp.listeners[*link].next;
 	*link = listener->next;
+	listener->used = false;
 	pool_put(&net->tcp.listener_pool, index);
 	return 0;
 }
 
 struct tcb *tcp_make_passive(struct rb_net *net, struct tcp_listener *listener, const struct tcp_segment *segment)
 {
-	struct rb_endpoint local = {.ip = ip_packet_destination(segment->ip), .port = segment->local_port};
-	struct rb_endpoint remote = {.ip = ip_packet_source(segment->ip), .port = segment->remote_port};
-	int error = 0;
-	struct tcb *tcb = tcp_make(net, &local, &remote, &error);
+	struct tcp_path path;
+	struct tcb *tcb = tcp_path_back(net, segment, &path) ? tcp_make(net, &path) : NULL;
 	if (tcb == NULL) {
 		net->counters.tcp_syns_dropped++;
 		return NULL;

@@ -18,26 +18,62 @@ enum {
 	PORTS = 65536 - PORT_FIRST,
 };
 
-static uint64_t keyed_hash(const uint8_t key[16], const struct rb_endpoint *local, const struct rb_endpoint *remote)
+static uint64_t keyed_hash(const uint8_t key[16], const struct rb_ip *local, const struct rb_ip *remote, uint32_t ports)
 {
 	struct {
 		struct rb_ip ips[2];
-		uint16_t ports[2];
-	} tuple = {.ips = {local->ip, remote->ip}, .ports = {local->port, remote->port}};
+		uint32_t ports;
+	} tuple = {.ips = {*local, *remote}, .ports = ports};
 	return rb_siphash(key, &tuple, sizeof(tuple.ips) + sizeof(tuple.ports));
 }
 
-/* RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M by a 4 us clock. */
-uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote)
+/* One hash for both: neither half says anything about the other. Of IPv4, the 4-tuple is twelve bytes. */
+struct tcp_beginning tcp_beginning(const struct rb_net *net, const struct tcp_path *path)
 {
+	const uint8_t *key = net->tcp.beginning_key;
+	uint64_t f = path->local6 == NULL ? rb_siphash_12(key, path->addresses, path->ports)
+					  : keyed_hash(key, path->local6, path->remote6, path->ports);
 	uint32_t m = MECHANISM(iss_clock) ? (uint32_t)(net->now_ns / 4000) : 0;
-	return m + (MECHANISM(iss_hash) ? (uint32_t)keyed_hash(net->tcp.iss_key, local, remote) : 0);
+	return (struct tcp_beginning){
+		.iss = m + (MECHANISM(iss_hash) ? (uint32_t)f : 0),
+		.ts_offset = (uint32_t)(f >> 32),
+	};
 }
 
-uint32_t tcp_ts_offset(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote)
+int tcp_path_to(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote,
+		struct tcp_path *path)
 {
-	struct rb_ip pair[2] = {*local, *remote};
-	return (uint32_t)rb_siphash(net->tcp.ts_key, pair, sizeof(pair));
+	struct route route;
+	int error = route_find(net, &remote->ip, &local->ip, &route);
+	if (error != 0)
+		return error;
+	*path = (struct tcp_path){
+		.addresses = route.is4 ? tcp_addresses(ip_to4(&route.local), ip_to4(&remote->ip)) : 0,
+		.ports = tcp_ports(local->port, remote->port),
+		.neighbour = route.neighbour,
+		.local6 = route.is4 ? NULL : &local->ip,
+		.remote6 = route.is4 ? NULL : &remote->ip,
+	};
+	return 0;
+}
+
+bool tcp_path_back(struct rb_net *net, const struct tcp_segment *segment, struct tcp_path *path)
+{
+	const struct ip_packet *ip = segment->ip;
+	path->ports = tcp_ports(segment->local_port, segment->remote_port);
+	if (!ip->is6) {
+		path->addresses = tcp_addresses(ip->dst4, ip->src4);
+		path->local6 = path->remote6 = NULL;
+		return route_find4(net, ip->src4, &path->neighbour) == 0;
+	}
+	struct route route;
+	if (route_find(net, &ip->src6, &ip->dst6, &route) != 0)
+		return false;
+	path->addresses = 0;
+	path->local6 = &ip->dst6;
+	path->remote6 = &ip->src6;
+	path->neighbour = route.neighbour;
+	return true;
 }
 
 static unsigned ip_header(bool is6)
@@ -52,10 +88,10 @@ uint16_t tcp_own_mss(const struct rb_net *net, bool is6)
 }
 
 /* RFC 7323 2.3: the least shift by which the whole window can be told. */
-uint8_t tcp_own_scale(const struct rb_net *net)
+static uint8_t own_scale(uint32_t receive_window)
 {
 	uint8_t scale = 0;
-	while (scale < TCP_SCALE_MAX && net->config.receive_window >> scale > UINT16_MAX)
+	while (scale < TCP_SCALE_MAX && receive_window >> scale > UINT16_MAX)
 		scale++;
 	return scale;
 }
@@ -95,52 +131,64 @@ void tcp_iss_after(struct rb_net *net, struct tcb *tcb, uint32_t before)
 		begin_at(tcb, cold, before + UINT16_MAX);
 }
 
-struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote, int *error)
+void tcp_make_init(struct rb_net *net)
 {
-	struct tcp *tcp = &net->tcp;
-	struct route route;
-	*error = route_find(net, &remote->ip, &local->ip, &route);
-	if (*error != 0)
-		return NULL;
-	uint32_t index = tcb_get(net);
-	if (index == POOL_NONE) {
-		neighbour_release(net, route.neighbour);
-		*error = -ENOBUFS;
-		return NULL;
-	}
-	struct tcb *tcb = tcp_tcb(net, index);
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	bool is6 = !route.is4;
-
+	struct tcb *tcb = &net->tcp.fresh;
+	struct tcb_cold *cold = &net->tcp.fresh_cold;
+	net->tcp.own_scale = own_scale(net->config.receive_window);
 	*tcb = (struct tcb){
-		.addresses = is6 ? 0 : tcp_addresses(ip_to4(&route.local), ip_to4(&remote->ip)),
-		.ports = tcp_ports(local->port, remote->port),
-		.flags = is6 ? TCP_IS_6 : 0,
 		.rcv_space = net->config.receive_window,
-		.generation = tcb->generation,
 		.tx_head = TCP_NONE,
 		.tx_tail = TCP_NONE,
 		.tx_next = TCP_NONE,
 		.rx_tail = TCP_NONE,
 		.rx_event = TCP_NONE,
-		.neighbour = route.neighbour,
-		.ts_offset = tcp_ts_offset(net, &route.local, &remote->ip),
-		.rexmt_at = (uint32_t)tcp->tick,
+		.mss = TCP_MSS_DEFAULT,
 	};
-	struct rb_endpoint bound = {.ip = route.local, .port = local->port};
 	memset(cold, 0, sizeof(*cold)); /* the padding, too: records are compared */
-	cold->local_ip6 = route.local;
-	cold->remote_ip6 = remote->ip;
 	cold->rcv_window = net->config.receive_window;
-	cold->own_mss = tcp_own_mss(net, is6);
+	cold->own_mss = tcp_own_mss(net, false);
 	cold->listener = TCP_NONE;
 	cold->congestion = (uint8_t)net->config.congestion;
 	cold->ssthresh = UINT32_MAX; /* RFC 5681 3.1: arbitrarily high */
-	cold->peer_mss = is6 ? TCP_MSS_DEFAULT6 : TCP_MSS_DEFAULT;
+	cold->peer_mss = TCP_MSS_DEFAULT;
 	cold->rack_reo_wnd_mult = 1;
 	cold->ooo_head = cold->time_head = cold->time_tail = TCP_NONE;
-	begin_at(tcb, cold, tcp_iss(net, &bound, remote));
-	tcb->mss = cold->peer_mss;
+}
+
+static void make_6(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, const struct tcp_path *path)
+{
+	tcb->flags = TCP_IS_6;
+	tcb->mss = cold->peer_mss = TCP_MSS_DEFAULT6;
+	cold->own_mss = tcp_own_mss(net, true);
+	cold->local_ip6 = *path->local6;
+	cold->remote_ip6 = *path->remote6;
+}
+
+struct tcb *tcp_make(struct rb_net *net, const struct tcp_path *path)
+{
+	struct tcp *tcp = &net->tcp;
+	uint32_t index = tcb_get(net);
+	if (__builtin_expect(index == POOL_NONE, 0)) {
+		neighbour_release(net, path->neighbour);
+		return NULL;
+	}
+	struct tcb *tcb = tcp_tcb(net, index);
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	struct tcp_beginning beginning = tcp_beginning(net, path);
+	uint32_t generation = tcb->generation;
+
+	*tcb = tcp->fresh;
+	memcpy(cold, &tcp->fresh_cold, sizeof(*cold));
+	tcb->addresses = path->addresses;
+	tcb->ports = path->ports;
+	tcb->generation = generation;
+	tcb->neighbour = path->neighbour;
+	tcb->ts_offset = beginning.ts_offset;
+	tcb->rexmt_at = (uint32_t)tcp->tick;
+	if (path->local6 != NULL)
+		make_6(net, tcb, cold, path);
+	begin_at(tcb, cold, beginning.iss);
 	flow_insert(&tcp->flows, tcp_hash(net, tcb), index);
 	return tcb;
 }
@@ -188,7 +236,7 @@ void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *se
 		tcb->flags |= TCP_HAS_SACK;
 	/* RFC 7323 2.2: both or none */
 	cold->scaling = MECHANISM(window_scale) && config->window_scaling && segment->scale != TCP_SCALE_NONE;
-	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | tcp_own_scale(net) << 4) : 0;
+	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | net->tcp.own_scale << 4) : 0;
 	/* more than can be told is not there */
 	uint32_t most = (uint32_t)UINT16_MAX << tcp_rcv_scale(tcb);
 	if (cold->rcv_window > most)
@@ -217,7 +265,8 @@ void tcp_established(struct rb_net *net, struct tcb *tcb)
 	tcp_congestion_start(net, tcb, cold->congestion);
 	/* RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment */
 	tcb->cwnd = cold->syns > 0 ? tcb->mss : tcp_initial_window(net, tcb);
-	tcb->flags &= ~(uint32_t)TCP_SLOW;
+	if (!(tcb->flags & TCP_FIN_QUEUED))
+		tcb->flags &= ~(uint32_t)TCP_SLOW;
 	if (tcb->flags & TCP_KEEPALIVE)
 		tcp_timer_keepalive(net, tcb);
 	neighbour_confirm(net, tcb->neighbour);
@@ -226,14 +275,26 @@ void tcp_established(struct rb_net *net, struct tcb *tcb)
 	else
 		tcb->flags |= TCP_KNOCKING;
 	tcp_ready(net, tcb);
-	if (tcb->tx_next != TCP_NONE)
+	if (tcb->tx_next != TCP_NONE || (tcb->flags & TCP_FIN_QUEUED))
 		tcp_pend(net, tcb);
+}
+
+void tcp_endpoints(const struct tcb *tcb, const struct tcb_cold *cold, struct rb_endpoint *local,
+		   struct rb_endpoint *remote)
+{
+	bool is6 = tcb->flags & TCP_IS_6;
+	local->ip = is6 ? cold->local_ip6 : ip_from4(__builtin_bswap32((uint32_t)(tcb->addresses >> 32)));
+	remote->ip = is6 ? cold->remote_ip6 : ip_from4(__builtin_bswap32((uint32_t)tcb->addresses));
+	local->port = tcp_local_port(tcb);
+	remote->port = tcp_remote_port(tcb);
 }
 
 /* RFC 6056 3.3.3, algorithm 3: ports follow each other per peer, from a start that only we know. */
 static int choose_port(struct rb_net *net, struct rb_endpoint *local, const struct rb_endpoint *remote)
 {
-	uint32_t offset = MECHANISM(port_hash) ? (uint32_t)keyed_hash(net->tcp.port_key, local, remote) : 0;
+	uint32_t offset = 0;
+	if (MECHANISM(port_hash))
+		offset = (uint32_t)keyed_hash(net->tcp.port_key, &local->ip, &remote->ip, remote->port);
 	for (uint32_t i = 0; i < PORTS; i++) {
 		local->port = (uint16_t)(PORT_FIRST + (offset + net->tcp.port_next++) % PORTS);
 		if (tcp_find(net, local, remote) == TCP_NONE &&
@@ -278,12 +339,16 @@ int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const st
 	if (remote->port == 0 || !address_is_unicast(net, &remote->ip))
 		return -EINVAL;
 	uint32_t before = 0;
-	int chosen = choose_local(net, asked, remote, &local, &before), error = 0;
+	int chosen = choose_local(net, asked, remote, &local, &before);
 	if (chosen < 0)
 		return chosen;
-	struct tcb *tcb = tcp_make(net, &local, remote, &error);
-	if (tcb == NULL)
+	struct tcp_path path;
+	int error = tcp_path_to(net, &local, remote, &path);
+	if (error != 0)
 		return error;
+	struct tcb *tcb = tcp_make(net, &path);
+	if (tcb == NULL)
+		return -ENOBUFS;
 	if (chosen > 0)
 		tcp_iss_after(net, tcb, before);
 	tcp_offer(net, tcb, &net->tcp.offer);
@@ -291,7 +356,7 @@ int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const st
 	tcb->cookie = cookie;
 	tcb->flags |= TCP_SLOW | TCP_OPENING | TCP_ACCEPTED | TCP_KNOWN;
 	tcp_output_syn(net, tcb);
-	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+	tcp_timer_syn(net, tcb);
 	*handle = tcp_handle_of(net, tcb);
 	return 0;
 }

@@ -18,14 +18,6 @@ struct making {
 	unsigned options; /* bytes of options so far */
 };
 
-/* Addresses, ports and the way, of a connection or of the segment that is answered. */
-struct making_path {
-	uint32_t local4, remote4;
-	const struct rb_ip *local6, *remote6; /* NULL: IPv4 */
-	uint16_t local_port, remote_port;
-	uint16_t neighbour;
-};
-
 static bool make_begin(struct rb_net *net, struct making *making, bool is6)
 {
 	making->frame = tx_frame(net);
@@ -66,7 +58,7 @@ struct making_fields {
 };
 
 /* Fills in both headers and queues the frame. */
-static void make_end(struct rb_net *net, const struct making *making, const struct making_path *path,
+static void make_end(struct rb_net *net, const struct making *making, const struct tcp_path *path,
 		     const struct making_fields *fields)
 {
 	struct rb_net_frame *frame = making->frame;
@@ -74,27 +66,24 @@ static void make_end(struct rb_net *net, const struct making *making, const stru
 	unsigned header = TCP_HEADER + making->options;
 	uint32_t length = header + fields->payload;
 	uint8_t *ip = frame->header + frame->l2_length;
-	uint64_t sum;
+	uint32_t unfinished; /* the checksum, and the urgent pointer, 0 */
 
-	store16(tcp, path->local_port);
-	store16(tcp + 2, path->remote_port);
+	uint32_t ports = path->ports << 16 | path->ports >> 16; /* the way back: ours first */
+	memcpy(tcp, &ports, sizeof(ports));
 	store32(tcp + 4, fields->seq);
 	store32(tcp + 8, fields->ack);
-	store16(tcp + 12, (uint16_t)((header / 4) << 12 | fields->flags));
-	store16(tcp + 14, fields->window);
+	store32(tcp + 12, header / 4 << 28 | (uint32_t)fields->flags << 16 | fields->window);
 	if (path->local6 == NULL) {
-		ip4_write(ip, path->local4, path->remote4, IP_PROTOCOL_TCP, fields->ecn,
-			  (uint16_t)(IP4_HEADER + length));
+		uint32_t local = __builtin_bswap32((uint32_t)(path->addresses >> 32));
+		unfinished = ip4_write(ip, local, __builtin_bswap32((uint32_t)path->addresses), IP_PROTOCOL_TCP,
+				       fields->ecn, (uint16_t)(IP4_HEADER + length));
 		frame->l3_length = IP4_HEADER;
-		sum = checksum_pseudo4(ip + 12, ip + 16, IP_PROTOCOL_TCP, (uint16_t)length);
 	} else {
 		ip6_write(ip, path->local6, path->remote6, IP_PROTOCOL_TCP, fields->ecn, 0, IP_TTL, (uint16_t)length);
 		frame->l3_length = IP6_HEADER;
-		sum = checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length);
+		unfinished = checksum_unfinished(checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length));
 	}
-	uint16_t unfinished = checksum_unfinished(sum);
 	memcpy(tcp + 16, &unfinished, sizeof(unfinished));
-	store16(tcp + 18, 0);
 	frame->header_length = (uint16_t)(tcp + header - frame->header);
 	frame->length = frame->header_length + fields->payload;
 	unsigned l4 = (unsigned)(tcp - frame->header);
@@ -103,13 +92,11 @@ static void make_end(struct rb_net *net, const struct making *making, const stru
 	net->counters.tcp_out++;
 }
 
-static inline struct making_path path_of(struct rb_net *net, const struct tcb *tcb)
+static inline struct tcp_path path_of(struct rb_net *net, const struct tcb *tcb)
 {
-	struct making_path path = {
-		.local4 = __builtin_bswap32((uint32_t)(tcb->addresses >> 32)),
-		.remote4 = __builtin_bswap32((uint32_t)tcb->addresses),
-		.local_port = tcp_local_port(tcb),
-		.remote_port = tcp_remote_port(tcb),
+	struct tcp_path path = {
+		.addresses = tcb->addresses,
+		.ports = tcb->ports,
 		.neighbour = tcb->neighbour,
 	};
 	if (tcb->flags & TCP_IS_6) {
@@ -127,7 +114,7 @@ static inline struct making_path path_of(struct rb_net *net, const struct tcb *t
 static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const struct making *making, uint32_t seq,
 				  uint8_t flags, uint8_t ecn, uint32_t payload)
 {
-	struct making_path path = path_of(net, tcb);
+	struct tcp_path path = path_of(net, tcb);
 	uint32_t window = tcp_window_offer(net, tcb) >> tcp_rcv_scale(tcb);
 	if (tcb->flags & TCP_ECN_ECHO)
 		flags |= TCP_ECE;
@@ -141,7 +128,6 @@ static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const str
 	};
 	make_end(net, making, &path, &fields);
 	tcb->last_ack_sent = tcb->rcv_nxt;
-	tcb->unacknowledged = 0;
 	tcb->delack_at = (uint32_t)net->tcp.tick;
 	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
 }
@@ -206,6 +192,14 @@ static uint32_t segment_measure(struct rb_net *net, struct tcb *tcb, uint32_t fi
 	return bytes;
 }
 
+/* RFC 9293 3.10.4: the states that a CLOSE leads to. */
+static void fin_sent(struct tcb *tcb)
+{
+	tcb->snd_nxt++;
+	tcb->state = tcb->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
+	tcb->flags |= TCP_FIN_SENT | TCP_SLOW;
+}
+
 /* Sends `count` whole pieces from `first` on as one segment. */
 static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, unsigned count, uint32_t bytes,
 			 bool again)
@@ -256,12 +250,9 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 		return true;
 	}
 	tcb->tx_next = at;
-	tcb->snd_nxt = seq + bytes + ((flags & TCP_FIN) != 0);
-	if (flags & TCP_FIN) {
-		/* RFC 9293 3.10.4: the states that a CLOSE leads to */
-		tcb->state = tcb->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
-		tcb->flags |= TCP_FIN_SENT | TCP_SLOW;
-	}
+	tcb->snd_nxt = seq + bytes;
+	if (flags & TCP_FIN)
+		fin_sent(tcb);
 	return true;
 }
 
@@ -427,11 +418,37 @@ bool tcp_output_again(struct rb_net *net, struct tcb *tcb, uint32_t piece)
 /* An acknowledgement that no data carried: now, or when the timer says so (RFC 9293 3.8.6.3: every second segment). */
 static bool output_ack_due(struct rb_net *net, struct tcb *tcb)
 {
-	if ((tcb->flags & TCP_ACK_NOW) || (MECHANISM(ack_every_second) && tcb->unacknowledged >= 2) ||
-	    tcp_window_opened(net, tcb) || !MECHANISM(delayed_ack))
+	if ((tcb->flags & TCP_ACK_NOW) || tcp_window_opened(net, tcb) || !MECHANISM(delayed_ack))
 		return output_ack(net, tcb, tcb->snd_nxt);
 	if (tcb->flags & TCP_ACK_DELAYED)
 		tcp_timer_delack(net, tcb);
+	return true;
+}
+
+/* Is a FIN by itself all that there is to send, on a connection to which nothing unusual has happened? */
+static inline bool is_fin_alone(struct rb_net *net, const struct tcb *tcb)
+{
+	const uint32_t unusual = TCP_HAS_ECN | TCP_SCOREBOARD | TCP_OUT_OF_ORDER | TCP_REXMT_ARMED;
+	return (tcb->flags & (TCP_FIN_QUEUED | unusual)) == TCP_FIN_QUEUED && tcb->backoff == 0 &&
+	       tcb->tx_next != TCP_NONE && tcb->tx_next == tcb->tx_tail && tcb->snd_nxt == tcb->snd_una &&
+	       tcb->snd_wnd > 0 && (tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN);
+}
+
+/* The same as by segment_send(); the congestion window matters no more. */
+static bool output_fin(struct rb_net *net, struct tcb *tcb)
+{
+	struct making making;
+	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
+		return false;
+	make_options(net, tcb, &making, 0);
+	make_end_synchronised(net, tcb, &making, tcb->snd_nxt, TCP_FIN, IP_ECN_NOT_ECT, 0);
+	struct tcp_piece *piece = tcp_piece(net, tcb->tx_next);
+	piece->sent_us = net->tcp.now_us;
+	piece->transmissions = 1;
+	piece->flags |= TCP_PIECE_SENT;
+	tcb->tx_next = TCP_NONE;
+	fin_sent(tcb);
+	tcp_timer_sent(net, tcb);
 	return true;
 }
 
@@ -445,6 +462,11 @@ bool tcp_output(struct rb_net *net, struct tcb *tcb)
 			return output_ack(net, tcb, tcb->snd_nxt);
 		return true;
 	}
+	if (tcp_fin_waits(net, tcb) && !tcp_fin_append(net, tcb) && tcb->tx_head == TCP_NONE)
+		return false;
+	if (is_fin_alone(net, tcb))
+		return output_fin(net, tcb);
+	tcp_recovery_settle(net, tcb);
 	if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0)) {
 		uint32_t lost = tcp_cold(net, tcb)->lost;
 		sending = output_lost(net, tcb);
@@ -514,8 +536,8 @@ void tcp_output_syn(struct rb_net *net, struct tcb *tcb)
 		cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
 	if (timestamps)
 		make_timestamps(&making, tcp_ts_now(net, tcb), answers ? tcb->ts_recent : 0);
-	make_syn_options(&making, cold->own_mss, scaling ? tcp_own_scale(net) : TCP_SCALE_NONE, sack);
-	struct making_path path = path_of(net, tcb);
+	make_syn_options(&making, cold->own_mss, scaling ? net->tcp.own_scale : TCP_SCALE_NONE, sack);
+	struct tcp_path path = path_of(net, tcb);
 	/* the window of a SYN is never scaled (RFC 7323 2.2) */
 	uint32_t window = tcb->rcv_space > UINT16_MAX ? UINT16_MAX : tcb->rcv_space;
 	struct making_fields fields = {
@@ -541,40 +563,18 @@ void tcp_output_reset(struct rb_net *net, struct tcb *tcb)
 		return;			     /* the peer learns it from its own retransmission */
 	if (tcb->flags & TCP_HAS_TIMESTAMPS) /* RFC 7323 3.2 */
 		make_timestamps(&making, tcp_ts_now(net, tcb), tcb->ts_recent);
-	struct making_path path = path_of(net, tcb);
+	struct tcp_path path = path_of(net, tcb);
 	struct making_fields fields = {.seq = tcb->snd_nxt, .ack = tcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
 	make_end(net, &making, &path, &fields);
 	net->counters.tcp_resets_out++;
 }
 
-/* The way back to whoever sent a segment. False: there is none. */
-static bool path_back(struct rb_net *net, const struct tcp_segment *segment, struct making_path *path,
-		      struct rb_ip addresses[2])
-{
-	struct route route;
-	addresses[0] = ip_packet_destination(segment->ip);
-	addresses[1] = ip_packet_source(segment->ip);
-	if (route_find(net, &addresses[1], &addresses[0], &route) != 0)
-		return false;
-	*path = (struct making_path){
-		.local4 = segment->ip->dst4,
-		.remote4 = segment->ip->src4,
-		.local6 = segment->ip->is6 ? &addresses[0] : NULL,
-		.remote6 = segment->ip->is6 ? &addresses[1] : NULL,
-		.local_port = segment->local_port,
-		.remote_port = segment->remote_port,
-		.neighbour = route.neighbour,
-	};
-	return true;
-}
-
 void tcp_output_refuse(struct rb_net *net, const struct tcp_segment *segment)
 {
-	struct making_path path;
-	struct rb_ip addresses[2];
+	struct tcp_path path;
 	struct making making;
 
-	if ((segment->flags & TCP_RST) || !path_back(net, segment, &path, addresses))
+	if ((segment->flags & TCP_RST) || !tcp_path_back(net, segment, &path))
 		return;
 	if (make_begin(net, &making, segment->ip->is6)) {
 		/* RFC 9293 3.10.7.1 */
@@ -591,26 +591,21 @@ void tcp_output_refuse(struct rb_net *net, const struct tcp_segment *segment)
 	neighbour_release(net, path.neighbour);
 }
 
-void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_syn_ack *syn_ack)
+void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_path *path,
+		       const struct tcp_syn_ack *syn_ack)
 {
-	struct making_path path;
-	struct rb_ip addresses[2];
 	struct making making;
-
-	if (!path_back(net, segment, &path, addresses))
-		return;
-	if (make_begin(net, &making, segment->ip->is6)) {
-		if (syn_ack->timestamps)
-			make_timestamps(&making, syn_ack->tsval, segment->tsval);
-		make_syn_options(&making, syn_ack->mss, syn_ack->scale, syn_ack->sack);
-		uint32_t window = net->config.receive_window;
-		struct making_fields fields = {
-			.seq = syn_ack->seq,
-			.ack = segment->seq + 1,
-			.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
-			.flags = TCP_SYN | TCP_ACK | (syn_ack->ecn ? TCP_ECE : 0),
-		};
-		make_end(net, &making, &path, &fields);
-	}
-	neighbour_release(net, path.neighbour);
+	if (!make_begin(net, &making, segment->ip->is6))
+		return; /* the peer's SYN comes again */
+	if (syn_ack->timestamps)
+		make_timestamps(&making, syn_ack->tsval, segment->tsval);
+	make_syn_options(&making, syn_ack->mss, syn_ack->scale, syn_ack->sack);
+	uint32_t window = net->config.receive_window;
+	struct making_fields fields = {
+		.seq = syn_ack->seq,
+		.ack = segment->seq + 1,
+		.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
+		.flags = TCP_SYN | TCP_ACK | (syn_ack->ecn ? TCP_ECE : 0),
+	};
+	make_end(net, &making, path, &fields);
 }

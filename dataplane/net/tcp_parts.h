@@ -8,7 +8,11 @@
 #include "net/seq.h"
 #include "net/tcp_segment.h"
 
-enum { TCP_DUP_THRESH = 3 }; /* RFC 5681 3.2 */
+enum {
+	TCP_DUP_THRESH = 3,	       /* RFC 5681 3.2 */
+	TCP_RTT_MAX_US = 1 << 26,      /* 67 s: keeps the arithmetic below 2^32 */
+	TCP_MAX_ACK_DELAY_US = 200000, /* RFC 8985 7.2: of a peer that may wait for a second segment */
+};
 
 /* With one of these, a segment takes the long way. */
 #define TCP_LONG_WAY \
@@ -89,8 +93,21 @@ static inline void tcp_pend(struct rb_net *net, struct tcb *tcb)
 {
 	if ((tcb->flags & TCP_PENDING) == 0) {
 		tcb->flags |= TCP_PENDING;
-		tcp_ring_put(&net->tcp.pending, tcp_index(net, tcb));
+		tcp_list_put(&net->tcp.pending, tcp_index(net, tcb));
 	}
+}
+
+/*
+ * The flags when a segment in order waits for its acknowledgement: it may be delayed, but with a second one it is due
+ * (RFC 9293 3.8.6.3).
+ */
+static inline uint32_t tcp_ack_later(uint32_t flags)
+{
+	RB_BUILD_ASSERT((uint32_t)TCP_ACK_DELAYED == (uint32_t)TCP_ACK_NOW << 1,
+			"one shift makes the second segment's");
+	if (MECHANISM(ack_every_second))
+		flags |= (flags & TCP_ACK_DELAYED) >> 1;
+	return flags | TCP_ACK_DELAYED;
 }
 
 static inline void tcp_ack_now(struct rb_net *net, struct tcb *tcb)
@@ -108,10 +125,27 @@ static inline void tcp_ready(struct rb_net *net, struct tcb *tcb)
 	}
 }
 
+/* Both at once, as `news` says, for a connection whose flags are to become `flags`. */
+static inline void tcp_note(struct rb_net *net, struct tcb *tcb, uint32_t flags, uint32_t news)
+{
+	uint32_t index = tcp_index(net, tcb), missing = news & ~flags;
+	tcb->flags = flags | news;
+	if (missing & TCP_READY)
+		tcp_ring_put(&net->tcp.ready, index);
+	if (missing & TCP_PENDING)
+		tcp_list_put(&net->tcp.pending, index);
+}
+
+/* tcp_event.c: takes back the events of tcp.told that nobody has taken: the connection has still to tell them. */
+void tcp_untell(struct rb_net *net, struct tcb *tcb);
+
 /* tcp_arrives.c: RFC 9293 3.10.7. True: the buffer is kept. */
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment);
 bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment);
 void tcp_challenge_ack(struct rb_net *net, struct tcb *tcb);
+/* Steps of it, for segments that need no other: the ACK of our SYN in SYN-RECEIVED; the FIN that is next in order. */
+void tcp_arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t window);
+void tcp_arrives_fin(struct rb_net *net, struct tcb *tcb);
 
 /* tcp_input.c: connections by their 4-tuple; `local` and `remote` as in the packet. */
 uint32_t tcp_find(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote);
@@ -124,9 +158,41 @@ enum tcp_delivery { TCP_DELIVERY_DROPPED = 0, TCP_DELIVERY_KEPT = 1, TCP_DELIVER
  * later. Bits: the buffer is kept; the FIN has come into order.
  */
 unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment);
-/* Appends a payload that is next in order. False: no part is left (counted). */
-bool tcp_deliver_next(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet, const uint8_t *data,
-		      uint32_t length);
+/* A part for `length` bytes at `data` in a packet, which begin at `seq`; the pool must not be empty. */
+static inline uint32_t tcp_part_make(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *data,
+				     uint32_t seq, uint32_t length)
+{
+	uint32_t index = pool_get(&net->tcp.part_pool);
+	*tcp_part(net, index) = (struct tcp_part){
+		.buffer = packet->buffer,
+		.data = (uintptr_t)data,
+		.seq = seq,
+		.next = index,
+		.offset = (uint16_t)(data - packet->data),
+		.length = (uint16_t)length,
+	};
+	return index;
+}
+/* Appends what is next in order to the ring. Who has not told it goes on with tcp_part_untold(). */
+static inline void tcp_part_append(struct rb_net *net, struct tcb *tcb, uint32_t index, uint32_t length)
+{
+	uint32_t last = tcb->rx_tail;
+	if (__builtin_expect(last != TCP_NONE, 0)) {
+		struct tcp_part *tail = tcp_part(net, last);
+		tcp_part(net, index)->next = tail->next;
+		tail->next = index;
+	}
+	tcb->rx_tail = index;
+	tcb->rcv_nxt += length;
+	tcb->rcv_space -= length;
+}
+static inline void tcp_part_untold(struct tcb *tcb, uint32_t index)
+{
+	if (tcb->rx_event == TCP_NONE)
+		tcb->rx_event = index;
+}
+/* Takes the FIN that is next in order. */
+void tcp_deliver_fin(struct rb_net *net, struct tcb *tcb);
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
 /* Is there so much more room than the peer knows that it should be told? */
@@ -134,7 +200,12 @@ bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb);
 /* SACK blocks for the next acknowledgement, at most `max`; a D-SACK first. Returns how many. */
 unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *blocks, unsigned max);
 /* Gives back all received buffers, delivered or not. */
-void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb);
+void tcp_deliver_drop_all(struct rb_net *net, struct tcb *tcb);
+static inline void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
+{
+	if (tcb->rx_tail != TCP_NONE || (tcb->flags & TCP_OUT_OF_ORDER))
+		tcp_deliver_drop_all(net, tcb);
+}
 
 /* tcp_ack.c */
 /* Processes an acceptable ACK of a synchronised connection; see there. False: drop the segment. */
@@ -143,8 +214,29 @@ bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segm
 void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 /* Releases what is acknowledged and measures the round trip; 0: nothing to measure by. For echo_age_us see tcp_rack.c. */
 uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack, uint32_t echo_age_us);
-/* RFC 6298 2 */
+/* RFC 6298 2, the first measurement and any other. */
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us);
+/* A shorter round trip than the average: a new minimum is always one. */
+static inline void tcp_rtt_shorter(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	rtt_us += rtt_us == 0;
+	if (rtt_us < cold->min_rtt_us || cold->min_rtt_us == 0)
+		cold->min_rtt_us = rtt_us;
+	if (rtt_us < tcb->srtt_us / 2)
+		tcb->timed = false; /* what was early enough may no longer be */
+}
+/* RFC 6298 2.3, with alpha = 1/8 and beta = 1/4. SRTT cannot become 0, for it was not. */
+static inline void tcp_rtt_next(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
+{
+	uint32_t srtt_us = tcb->srtt_us, differs = rtt_us - srtt_us;
+	if (rtt_us < srtt_us) {
+		tcp_rtt_shorter(net, tcb, rtt_us);
+		differs = srtt_us - rtt_us;
+	}
+	tcb->rttvar_us = tcb->rttvar_us - tcb->rttvar_us / 4 + differs / 4;
+	tcb->srtt_us = srtt_us - srtt_us / 8 + rtt_us / 8;
+}
 uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb);
 
 /* tcp_scoreboard.c */
@@ -222,17 +314,50 @@ void tcp_recovery_probe(struct rb_net *net, struct tcb *tcb);
 void tcp_recovery_arm(struct rb_net *net, struct tcb *tcb);
 /* New data was sent: arms the timer unless it runs (RFC 6298 5.1). */
 void tcp_recovery_sent(struct rb_net *net, struct tcb *tcb);
+/*
+ * The short way, for which two stores are all that a timer may cost, notes only when it sent (TCP_TIMER_SENT); what is
+ * due then is worked out when somebody asks: by this, before anything else reads or sets the timer. tcp_timer_run()
+ * does without as long as nothing is due. `timed`: the wheel has an entry that is early enough for all that the short
+ * way sends until the round trips become shorter.
+ */
+void tcp_recovery_settle(struct rb_net *net, struct tcb *tcb);
+/* When what the short way has sent is due, in ticks. */
+uint32_t tcp_recovery_due(struct rb_net *net, const struct tcb *tcb);
 
 /* tcp_congestion.c: see tcp_congestion.h */
 
 /* tcp_timer.c */
 void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind, uint32_t delay_us);
+/*
+ * After a SYN or SYN-ACK. The entry in the wheel is as early as the first data's has to be: most handshakes are done by
+ * then, and it serves for both.
+ */
+void tcp_timer_syn(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_delack(struct rb_net *net, struct tcb *tcb);
 /* Arms the wheel for what a connection that was moved here waits for. */
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_advance(struct rb_net *net);
 uint64_t tcp_timer_deadline_ns(const struct rb_net *net);
+/* Makes sure of an entry in the wheel for what the short way has just sent. */
+__attribute__((noinline)) void tcp_timer_short(struct rb_net *net, struct tcb *tcb);
+
+/* Microseconds in ticks, rounded up, and one for the tick that has begun: a timer may be late, never early. */
+static inline uint32_t tcp_ticks(uint32_t us)
+{
+	return (us + TCP_TICK_NS / 1000 - 1) / (TCP_TICK_NS / 1000) + 1;
+}
+
+/* All that is outstanding was sent just now, on the short way. */
+static inline void tcp_timer_sent(struct rb_net *net, struct tcb *tcb)
+{
+	tcb->flags |= TCP_REXMT_ARMED;
+	tcb->timer = TCP_TIMER_SENT;
+	tcb->rexmt_at = (uint32_t)net->tcp.tick;
+	if (__builtin_expect(!tcb->timed, 0))
+		tcp_timer_short(net, tcb);
+}
+
 static inline void tcp_timer_stop(struct tcb *tcb)
 {
 	tcb->flags &= ~(uint32_t)TCP_REXMT_ARMED;
@@ -242,13 +367,21 @@ static inline void tcp_timer_stop(struct tcb *tcb)
 static inline void tcp_long_way_end(struct tcb *tcb)
 {
 	bool persist = tcb->timer == TCP_TIMER_PERSIST && (tcb->flags & TCP_REXMT_ARMED);
-	if (tcb->state == TCP_ESTABLISHED && !persist && !(tcb->flags & (TCP_FIN_SENT | TCP_FIN_RECEIVED)))
+	if (tcb->state == TCP_ESTABLISHED && !persist && !(tcb->flags & (TCP_FIN_QUEUED | TCP_FIN_RECEIVED)))
 		tcb->flags &= ~(uint32_t)TCP_SLOW;
 }
 
+/* Between whom segments go, and the way there. */
+struct tcp_path {
+	uint64_t addresses;		      /* IPv4: as in struct tcb; IPv6: 0 */
+	uint32_t ports;			      /* as in struct tcb */
+	uint16_t neighbour;		      /* of the next hop */
+	const struct rb_ip *local6, *remote6; /* NULL: IPv4 */
+};
+
 /* tcp_output.c */
 /* Sends what the windows allow, or an acknowledgement that is due. False: no header memory, to be tried again. */
-bool tcp_output(struct rb_net *net, struct tcb *tcb);
+__attribute__((noinline)) bool tcp_output(struct rb_net *net, struct tcb *tcb);
 /* tcp_output_short.c: true when that was all that there was to do. */
 bool tcp_output_short(struct rb_net *net, struct tcb *tcb);
 /* Sends the segment of a piece again, whatever the windows say. False: no header memory. */
@@ -271,25 +404,35 @@ struct tcp_syn_ack {
 	uint8_t scale; /* TCP_SCALE_NONE: none */
 	bool timestamps, sack, ecn;
 };
-void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_syn_ack *syn_ack);
+void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_path *path,
+		       const struct tcp_syn_ack *syn_ack);
 
 /* tcp_listen.c, tcp_open.c */
 uint32_t tcp_listener_find(struct rb_net *net, const struct rb_ip *ip, uint16_t port);
-/* Makes a TCB for a 4-tuple and puts it into the flow table; NULL: none left, or no way to the peer. `*error` says. */
-struct tcb *tcp_make(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote, int *error);
+/* Prepares what every TCB begins with. */
+void tcp_make_init(struct rb_net *net);
+/* Makes a TCB and puts it into the flow table. NULL: none left. The hold of the neighbour is the TCB's, or given up. */
+struct tcb *tcp_make(struct rb_net *net, const struct tcp_path *path);
 /* Before anything is sent: its ISS is above what an earlier connection of the 4-tuple used (RFC 9293 3.10.7.4). */
 void tcp_iss_after(struct rb_net *net, struct tcb *tcb, uint32_t before);
-uint32_t tcp_iss(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote);
-/*
- * RFC 7323 5.4: hides the uptime; the same for all connections of two hosts, whose timestamps then grow from one to the
- * next (RFC 6191).
- */
-uint32_t tcp_ts_offset(const struct rb_net *net, const struct rb_ip *local, const struct rb_ip *remote);
+/* The way to `remote`, from where `local` says. 0, with a hold of the neighbour, or as route_find(). */
+int tcp_path_to(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote,
+		struct tcp_path *path);
+/* The way back to whoever sent a segment, with a hold of the neighbour. False: there is none. */
+bool tcp_path_back(struct rb_net *net, const struct tcp_segment *segment, struct tcp_path *path);
+/* What nobody must guess of a new connection, by a keyed hash of its 4-tuple. */
+struct tcp_beginning {
+	/* RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M by a 4 us clock */
+	uint32_t iss;
+	/* RFC 7323 5.4, 7.1: hides the uptime; the same for all connections of a 4-tuple, whose timestamps then grow from
+	 * one to the next (RFC 6191) */
+	uint32_t ts_offset;
+};
+struct tcp_beginning tcp_beginning(const struct rb_net *net, const struct tcp_path *path);
 /* What we offer in a SYN: by the MTU or the configuration. */
 uint16_t tcp_own_mss(const struct rb_net *net, bool is6);
 /* Before the SYN: the connection shall offer that. */
 void tcp_offer(struct rb_net *net, struct tcb *tcb, const struct tcp_offer *offer);
-uint8_t tcp_own_scale(const struct rb_net *net);
 /* Takes what a SYN or SYN-ACK agreed to. `offered`: we offered, too. */
 void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 void tcp_established(struct rb_net *net, struct tcb *tcb);
@@ -318,6 +461,14 @@ void tcp_time_wait(struct rb_net *net, struct tcb *tcb);
 void tcp_finish(struct rb_net *net, struct tcb *tcb, int status);
 void tcp_free(struct rb_net *net, struct tcb *tcb);
 void tcp_close_flush(struct rb_net *net);
+/* Appends the FIN's piece to the stream. False: there is none for it yet. */
+bool tcp_fin_append(struct rb_net *net, struct tcb *tcb);
+/* Must that still be done? */
+static inline bool tcp_fin_waits(struct rb_net *net, const struct tcb *tcb)
+{
+	return (tcb->flags & (TCP_FIN_QUEUED | TCP_FIN_SENT)) == TCP_FIN_QUEUED &&
+	       (tcb->tx_tail == TCP_NONE || !(tcp_piece(net, tcb->tx_tail)->flags & TCP_PIECE_FIN));
+}
 void tcp_release_pieces(struct rb_net *net, struct tcb *tcb);
 
 static inline void tcp_order_append(struct rb_net *net, struct tcp_order *order, struct tcb *tcb)
@@ -349,7 +500,8 @@ static inline void tcp_order_remove(struct rb_net *net, struct tcp_order *order,
 }
 
 /* Its 4-tuple as endpoints. */
-void tcp_endpoints(struct rb_net *net, const struct tcb *tcb, struct rb_endpoint *local, struct rb_endpoint *remote);
+void tcp_endpoints(const struct tcb *tcb, const struct tcb_cold *cold, struct rb_endpoint *local,
+		   struct rb_endpoint *remote);
 
 /* layout and state, for layout.c */
 void tcp_lay(struct tcp *tcp, const struct rb_net_config *config, struct layout *layout);

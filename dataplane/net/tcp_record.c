@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-enum { RECORD_MAGIC = 0x72624354, RECORD_VERSION = 1 };
+enum { RECORD_MAGIC = 0x72624354, RECORD_VERSION = 2 };
 
 struct record {
 	uint32_t magic, version;
@@ -141,6 +141,7 @@ static void forget_place(struct record *record)
 	struct tcb_cold *cold = &record->cold;
 	tcb->flags &= ~((uint32_t)TCP_PENDING | TCP_READY);
 	tcb->generation = 0;
+	tcb->timed = false;
 	tcb->neighbour = 0;
 	tcb->ts_offset = 0;
 	tcb->tx_head = tcb->tx_tail = tcb->rx_tail = 0;
@@ -180,6 +181,8 @@ int64_t rb_net_export(struct rb_net *net, rb_net_handle handle, void *memory, si
 		return -EBADF;
 	if (tcb->state == TCP_CLOSED)
 		return -ENOTCONN;
+	tcp_recovery_settle(net, tcb);
+	tcp_untell(net, tcb);
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	uint32_t pieces = count_pieces(net, tcb), parts = count_ring(net, tcb), parts_ooo = count_ooo(net, cold);
 	size_t bytes = sizeof(*record) + pieces * sizeof(struct tcp_piece) +
@@ -216,9 +219,10 @@ static bool is_record(const struct record *record, size_t size)
 		return false;
 	uint64_t bytes = sizeof(*record) + (uint64_t)record->pieces * sizeof(struct tcp_piece) +
 			 ((uint64_t)record->parts + record->parts_ooo) * sizeof(struct tcp_part);
-	if (record->bytes != bytes || record->tcb.state < TCP_SYN_SENT || record->tcb.state > TCP_TIME_WAIT ||
-	    record->cold.congestion >= RB_NET_CONGESTIONS || !is_position(record->tcb.tx_next, record->pieces) ||
-	    !is_position(record->tcb.rx_event, record->parts) || !is_position(record->cold.time_head, record->pieces) ||
+	if (record->bytes != bytes || record->tcb.timed || record->tcb.state < TCP_SYN_SENT ||
+	    record->tcb.state > TCP_TIME_WAIT || record->cold.congestion >= RB_NET_CONGESTIONS ||
+	    !is_position(record->tcb.tx_next, record->pieces) || !is_position(record->tcb.rx_event, record->parts) ||
+	    !is_position(record->cold.time_head, record->pieces) ||
 	    !is_position(record->cold.time_tail, record->pieces))
 		return false;
 	const struct tcp_piece *pieces = (const struct tcp_piece *)(record + 1);
@@ -289,6 +293,8 @@ static void read_parts(struct rb_net *net, struct tcb *tcb, const struct record 
 			tcb->rx_event = index;
 	}
 	uint32_t *link = &cold->ooo_head;
+	if (record->parts_ooo > 0) /* whatever the record says of it */
+		tcb->flags |= TCP_OUT_OF_ORDER;
 	for (uint32_t i = 0; i < record->parts_ooo; i++) {
 		uint32_t index = pool_get(&net->tcp.part_pool);
 		*tcp_part(net, index) = from[record->parts + i];
@@ -301,9 +307,9 @@ static void read_parts(struct rb_net *net, struct tcb *tcb, const struct record 
 static bool has_room(const struct rb_net *net, const struct record *record)
 {
 	const struct tcp *tcp = &net->tcp;
-	enum { RESERVED = 2 }; /* of each connection, beyond what is configured: tcp_lay() */
-	return tcp->piece_pool.used + (uint64_t)record->pieces <= net->config.send_pieces + (uint64_t)RESERVED &&
-	       tcp->part_pool.count - tcp->part_pool.used >= (uint64_t)record->parts + record->parts_ooo;
+	enum { RESERVED = 1 }; /* of each connection, beyond what is configured: tcp_lay() */
+	return pool_used(&tcp->piece_pool) + (uint64_t)record->pieces <= net->config.send_pieces + (uint64_t)RESERVED &&
+	       tcp->part_pool.count - pool_used(&tcp->part_pool) >= (uint64_t)record->parts + record->parts_ooo;
 }
 
 /* The connection goes on where it was. */
@@ -321,16 +327,19 @@ int rb_net_import(struct rb_net *net, const void *memory, size_t size, rb_net_ha
 	const struct record *record = memory;
 	if (!is_record(record, size))
 		return -EINVAL;
-	struct rb_endpoint local = {.ip = record->cold.local_ip6, .port = tcp_local_port(&record->tcb)};
-	struct rb_endpoint remote = {.ip = record->cold.remote_ip6, .port = tcp_remote_port(&record->tcb)};
+	struct rb_endpoint local, remote;
+	struct tcp_path path;
+	tcp_endpoints(&record->tcb, &record->cold, &local, &remote);
 	if (tcp_find(net, &local, &remote) != TCP_NONE)
 		return -EADDRINUSE;
 	if (!has_room(net, record))
 		return -ENOBUFS;
-	int error = 0;
-	struct tcb *tcb = tcp_make(net, &local, &remote, &error);
-	if (tcb == NULL)
+	int error = tcp_path_to(net, &local, &remote, &path);
+	if (error != 0)
 		return error;
+	struct tcb *tcb = tcp_make(net, &path);
+	if (tcb == NULL)
+		return -ENOBUFS;
 	uint32_t generation = tcb->generation;
 	uint16_t neighbour = tcb->neighbour;
 	struct tcb_cold *cold = tcp_cold(net, tcb);

@@ -31,12 +31,11 @@ static uint32_t rto_left_us(struct rb_net *net, const struct tcb *tcb)
 /* RFC 8985 7.2, TLP_calc_PTO() */
 static uint32_t probe_timeout_us(const struct tcb *tcb, uint32_t rto)
 {
-	enum { MAX_ACK_DELAY_US = 200000 }; /* of a peer that may wait for a second segment */
 	uint32_t pto = 2 * tcb->srtt_us;
 	if (tcb->srtt_us == 0)
 		pto = 1000000;
 	else if (tcb->snd_nxt - tcb->snd_una <= tcb->mss)
-		pto += MAX_ACK_DELAY_US;
+		pto += TCP_MAX_ACK_DELAY_US;
 	return pto < rto ? pto : rto;
 }
 
@@ -55,8 +54,42 @@ static void arm(struct rb_net *net, struct tcb *tcb, uint32_t rto)
 		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, rto);
 }
 
+/* What arm() would have done when the last segment was sent: its kind and delay. */
+static enum tcp_timer_kind sent_kind(struct rb_net *net, const struct tcb *tcb, uint32_t *delay_us)
+{
+	uint32_t since_us = ((uint32_t)net->tcp.tick - tcb->rexmt_at) * (TCP_TICK_NS / 1000);
+	uint32_t rto = tcp_rto_us(net, tcb), age = net->tcp.now_us - tcp_piece(net, tcb->tx_head)->sent_us;
+	age = age > since_us ? age - since_us : 0; /* the oldest piece's, then */
+	rto = age < rto ? rto - age : 1;
+	*delay_us = may_probe(net, tcb) ? probe_timeout_us(tcb, rto) : rto;
+	return may_probe(net, tcb) ? TCP_TIMER_PROBE : TCP_TIMER_REXMT;
+}
+
+uint32_t tcp_recovery_due(struct rb_net *net, const struct tcb *tcb)
+{
+	uint32_t delay_us;
+	(void)sent_kind(net, tcb, &delay_us);
+	return tcb->rexmt_at + tcp_ticks(delay_us);
+}
+
+void tcp_recovery_settle(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t delay_us;
+	if (tcb->timer != TCP_TIMER_SENT)
+		return;
+	if (tcb->flags & TCP_REXMT_ARMED) {
+		tcb->timer = sent_kind(net, tcb, &delay_us);
+	} else {
+		tcb->timer = TCP_TIMER_REXMT;
+		delay_us = tcp_rto_us(net, tcb);
+	}
+	tcb->rexmt_at += tcp_ticks(delay_us);
+	tcb->timed = false;
+}
+
 void tcp_recovery_arm(struct rb_net *net, struct tcb *tcb)
 {
+	tcp_recovery_settle(net, tcb);
 	if (tcb->snd_una == tcb->snd_nxt)
 		tcp_timer_stop(tcb); /* RFC 6298 5.2 */
 	else if (tcb->timer != TCP_TIMER_REORDER || !(tcb->flags & TCP_REXMT_ARMED))

@@ -282,7 +282,7 @@ bool tcp_piece_split(struct rb_net *net, struct tcb *tcb, uint32_t index, uint32
 	if (split_again(net, piece, bytes))
 		return true;
 	/* each connection has one in reserve, so that all get on, however full the pool is (tcp_lay()) */
-	if (pool->used >= net->config.send_pieces && tcp_pipe(net, tcb) > 0)
+	if (pool_used(pool) >= net->config.send_pieces && tcp_pipe(net, tcb) > 0)
 		return false;
 	uint32_t rest_index = pool_get(pool);
 	if (rest_index == POOL_NONE)

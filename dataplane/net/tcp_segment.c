@@ -11,7 +11,7 @@ static void sack_read(struct tcp_segment *segment, const uint8_t *at, unsigned l
 	}
 }
 
-static void option_read(struct tcp_segment *segment, unsigned kind, const uint8_t *at, unsigned length)
+static inline void option_read(struct tcp_segment *segment, unsigned kind, const uint8_t *at, unsigned length)
 {
 	switch (kind) {
 	case TCP_OPTION_MSS:
@@ -42,6 +42,34 @@ static void option_read(struct tcp_segment *segment, unsigned kind, const uint8_
 	}
 }
 
+/*
+ * Nearly all put each option at a word's beginning, with NOPs before what is shorter (RFC 7323, appendix A): these are
+ * read by the word. Returns the first that is not so.
+ */
+static const uint8_t *aligned_read(struct tcp_segment *segment, const uint8_t *at, const uint8_t *end)
+{
+	enum { MSS = TCP_OPTION_MSS << 8 | 4, SCALE = 0x010000 | TCP_OPTION_SCALE << 8 | 3 };
+	for (; end - at >= 4; at += 4) {
+		uint32_t word = load32(at);
+		if (word == 0x0101080a || word == 0x0402080a) { /* timestamps, after NOPs or SACK-permitted */
+			if (end - at < TCP_TIMESTAMPS)
+				return at;
+			segment->sack_permitted |= at[0] == TCP_OPTION_SACK_PERMITTED;
+			option_read(segment, TCP_OPTION_TIMESTAMPS, at + 4, 8);
+			at += 8;
+		} else if (word >> 16 == MSS) {
+			option_read(segment, TCP_OPTION_MSS, at + 2, 2);
+		} else if (word >> 8 == SCALE) {
+			option_read(segment, TCP_OPTION_SCALE, at + 3, 1);
+		} else if (word == 0x01010402) {
+			segment->sack_permitted = true;
+		} else {
+			return at;
+		}
+	}
+	return at;
+}
+
 void tcp_segment_options(struct tcp_segment *segment)
 {
 	const uint8_t *at = ip_packet_l4(segment->ip) + TCP_HEADER, *end = at + segment->options_length;
@@ -50,6 +78,7 @@ void tcp_segment_options(struct tcp_segment *segment)
 	segment->scale = TCP_SCALE_NONE;
 	segment->sack_count = 0;
 	segment->mss = 0;
+	at = aligned_read(segment, at, end);
 	while (at < end && *at != TCP_OPTION_END) {
 		if (*at == TCP_OPTION_NOP) {
 			at++;

@@ -14,10 +14,10 @@ static uint32_t queued(const struct tcb *tcb)
 
 bool tcp_send_room(const struct rb_net *net, const struct tcb *tcb)
 {
-	return net->tcp.piece_pool.used < net->config.send_pieces && queued(tcb) < net->config.send_queue;
+	return pool_used(&net->tcp.piece_pool) < net->config.send_pieces && queued(tcb) < net->config.send_queue;
 }
 
-static void queue_piece(struct rb_net *net, struct tcb *tcb, const struct rb_net_piece *from)
+static inline void queue_piece(struct rb_net *net, struct tcb *tcb, const struct rb_net_piece *from)
 {
 	uint32_t index = pool_get(&net->tcp.piece_pool);
 	struct tcp_piece *piece = tcp_piece(net, index);
@@ -37,36 +37,65 @@ static void queue_piece(struct rb_net *net, struct tcb *tcb, const struct rb_net
 		tcb->tx_next = index;
 }
 
-int rb_net_send(struct rb_net *net, rb_net_handle handle, const struct rb_net_piece *pieces, unsigned count)
+/* Why a send must be refused; 0: it need not. */
+static int refusal(struct rb_net *net, struct tcb *tcb, uint64_t bytes, uint32_t pieces)
 {
-	struct tcb *tcb = tcp_of_handle(net, handle);
-	uint64_t bytes = 0;
-	unsigned used = 0;
-
-	if (tcb == NULL || !(tcb->flags & TCP_ACCEPTED))
+	if (!(tcb->flags & TCP_ACCEPTED))
 		return -EBADF;
 	if ((tcb->flags & TCP_FIN_QUEUED) || tcb->state < TCP_SYN_SENT || tcb->state > TCP_CLOSE_WAIT)
 		return -EPIPE;
-	for (unsigned i = 0; i < count; i++) {
-		bytes += pieces[i].length;
-		used += pieces[i].length > 0;
-	}
 	if (queued(tcb) + bytes > net->config.send_queue) {
 		tcb->flags |= TCP_REFUSED;
 		return -ENOBUFS;
 	}
-	if (net->tcp.piece_pool.used + used > net->config.send_pieces) {
+	if (pool_used(&net->tcp.piece_pool) + pieces > net->config.send_pieces) {
 		net->counters.tcp_pieces_full++;
 		tcb->flags |= TCP_REFUSED;
 		net->tcp.starved = true;
 		return -ENOBUFS;
 	}
+	return 0;
+}
+
+static __attribute__((noinline)) int send_any(struct rb_net *net, struct tcb *tcb, const struct rb_net_piece *pieces,
+					      unsigned count)
+{
+	uint64_t bytes = 0;
+	unsigned used = 0;
+	for (unsigned i = 0; i < count; i++) {
+		bytes += pieces[i].length;
+		used += pieces[i].length > 0;
+	}
+	int status = refusal(net, tcb, bytes, used);
+	if (status != 0)
+		return status;
 	for (unsigned i = 0; i < count; i++) {
 		if (pieces[i].length > 0)
 			queue_piece(net, tcb, &pieces[i]);
 	}
 	if (tcb->tx_next != TCP_NONE)
 		tcp_pend(net, tcb);
+	return 0;
+}
+
+/* Is there nothing to refuse, and nothing queued, for a piece of that many bytes? */
+static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+{
+	const struct pool *pool = &net->tcp.piece_pool;
+	/* without TCP_SLOW the state is ESTABLISHED */
+	return (tcb->flags & (TCP_ACCEPTED | TCP_FIN_QUEUED | TCP_SLOW)) == TCP_ACCEPTED && tcb->tx_head == TCP_NONE &&
+	       bytes - 1 < net->config.send_queue && pool->free > pool->count - net->config.send_pieces;
+}
+
+int rb_net_send(struct rb_net *net, rb_net_handle handle, const struct rb_net_piece *pieces, unsigned count)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL)
+		return -EBADF;
+	if (__builtin_expect(count != 1 || !is_plain(net, tcb, pieces[0].length), 0))
+		return send_any(net, tcb, pieces, count);
+	queue_piece(net, tcb, &pieces[0]);
+	tcp_pend(net, tcb);
 	return 0;
 }
 
@@ -180,13 +209,6 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 	return -EINVAL;
 }
 
-void tcp_endpoints(struct rb_net *net, const struct tcb *tcb, struct rb_endpoint *local, struct rb_endpoint *remote)
-{
-	const struct tcb_cold *cold = tcp_cold(net, tcb);
-	*local = (struct rb_endpoint){.ip = cold->local_ip6, .port = tcp_local_port(tcb)};
-	*remote = (struct rb_endpoint){.ip = cold->remote_ip6, .port = tcp_remote_port(tcb)};
-}
-
 int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *info)
 {
 	struct tcb *tcb = tcp_of_handle(net, handle);
@@ -220,6 +242,6 @@ int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *in
 		.retransmissions = cold->retransmissions,
 		.congestion = (enum rb_net_congestion)cold->congestion,
 	};
-	tcp_endpoints(net, tcb, &info->local, &info->remote);
+	tcp_endpoints(tcb, cold, &info->local, &info->remote);
 	return 0;
 }

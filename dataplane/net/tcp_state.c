@@ -11,9 +11,9 @@ static uint32_t *take_links(struct layout *layout, uint32_t count)
 
 static uint32_t pieces_count(const struct rb_net_config *config)
 {
-	/* beside those that are configured, each connection has one for its FIN and one to go on with when the pool
-	 * is empty (tcp_piece_split()) */
-	return config->send_pieces + 2 * config->connections;
+	/* beside those that are configured, each connection has one to go on with when the pool is empty: to cut what is
+	 * too large (tcp_piece_split()), and when all that is acknowledged, for its FIN (tcp_fin_append()) */
+	return config->send_pieces + config->connections;
 }
 
 static void lay_ring(struct tcp_ring *ring, uint32_t count, struct layout *layout)
@@ -32,13 +32,13 @@ void tcp_lay(struct tcp *tcp, const struct rb_net_config *config, struct layout 
 	tcp->parts = layout_take(layout, config->receive_parts, sizeof(*tcp->parts));
 	tcp->listeners = layout_take(layout, config->listeners, sizeof(*tcp->listeners));
 	tcp->chains = take_links(layout, TCP_LISTENER_CHAINS);
-	tcp->tcb_pool.links = take_links(layout, connections);
-	tcp->piece_pool.links = take_links(layout, pieces);
-	tcp->part_pool.links = take_links(layout, config->receive_parts);
-	tcp->listener_pool.links = take_links(layout, config->listeners);
+	tcp->tcb_pool.stack = take_links(layout, connections);
+	tcp->piece_pool.stack = take_links(layout, pieces);
+	tcp->part_pool.stack = take_links(layout, config->receive_parts);
+	tcp->listener_pool.stack = take_links(layout, config->listeners);
 	tcp->flows.buckets = layout_take(layout, 1, flow_table_size(connections));
 	tcp->wheel.entries = layout_take(layout, 1, rb_wheel_size(connections));
-	lay_ring(&tcp->pending, connections, layout);
+	tcp->pending = (struct tcp_list){.slots = take_links(layout, connections)};
 	lay_ring(&tcp->ready, connections, layout);
 	lay_ring(&tcp->closed, connections, layout);
 }
@@ -56,10 +56,10 @@ void tcp_init(struct rb_net *net)
 	struct tcp *tcp = &net->tcp;
 	const struct rb_net_config *config = &net->config;
 
-	pool_init(&tcp->tcb_pool, tcp->tcb_pool.links, config->connections);
-	pool_init(&tcp->piece_pool, tcp->piece_pool.links, pieces_count(config));
-	pool_init(&tcp->part_pool, tcp->part_pool.links, config->receive_parts);
-	pool_init(&tcp->listener_pool, tcp->listener_pool.links, config->listeners);
+	pool_init(&tcp->tcb_pool, tcp->tcb_pool.stack, config->connections);
+	pool_init(&tcp->piece_pool, tcp->piece_pool.stack, pieces_count(config));
+	pool_init(&tcp->part_pool, tcp->part_pool.stack, config->receive_parts);
+	pool_init(&tcp->listener_pool, tcp->listener_pool.stack, config->listeners);
 	for (uint32_t i = 0; i < config->connections; i++) {
 		tcp->tcbs[i] = (struct tcb){0};
 		/* a handle of an instance before this one in the same memory is not one of this */
@@ -72,20 +72,22 @@ void tcp_init(struct rb_net *net)
 	flow_table_init(&tcp->flows, tcp->flows.buckets, config->connections);
 	rb_wheel_init(&tcp->wheel, tcp->wheel.entries, config->connections, 0);
 	tcp->offer = (struct tcp_offer){0};
+	tcp_make_init(net);
 	tcp->time_wait = (struct tcp_order){.head = TCP_NONE, .tail = TCP_NONE};
 	tcp->start_ns = net->now_ns;
+	tcp->window_half = config->receive_window / 2;
+	tcp->rto_min_ticks = config->rto_min_us / (TCP_TICK_NS / 1000);
 	draw(net, tcp->flow_secret.words, sizeof(tcp->flow_secret.words));
-	draw(net, tcp->iss_key, sizeof(tcp->iss_key));
+	draw(net, tcp->beginning_key, sizeof(tcp->beginning_key));
 	draw(net, tcp->port_key, sizeof(tcp->port_key));
 	draw(net, tcp->cookie_key, sizeof(tcp->cookie_key));
-	draw(net, tcp->ts_key, sizeof(tcp->ts_key));
 	tcp_timer_advance(net);
 }
 
 void tcp_drop(struct rb_net *net)
 {
 	for (uint32_t index = 0; index < net->tcp.tcb_pool.count; index++) {
-		if (pool_taken(&net->tcp.tcb_pool, index))
+		if (tcb_in_use(tcp_tcb(net, index)))
 			tcp_deliver_drop(net, tcp_tcb(net, index));
 	}
 }

@@ -9,12 +9,6 @@
 
 #include <errno.h>
 
-static uint32_t ticks_of(uint32_t us)
-{
-	/* rounded up, and one for the tick that has begun: a timer may be late, never early */
-	return (us + TCP_TICK_NS / 1000 - 1) / (TCP_TICK_NS / 1000) + 1;
-}
-
 static void wheel_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
 {
 	struct tcp *tcp = &net->tcp;
@@ -28,16 +22,27 @@ static void wheel_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
 void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind, uint32_t delay_us)
 {
 	tcb->timer = kind;
-	tcb->rexmt_at = (uint32_t)net->tcp.tick + ticks_of(delay_us);
+	tcb->rexmt_at = (uint32_t)net->tcp.tick + tcp_ticks(delay_us);
 	tcb->flags |= TCP_REXMT_ARMED;
 	if (kind == TCP_TIMER_PERSIST)
 		tcb->flags |= TCP_SLOW;
 	wheel_want(net, tcb, tcb->rexmt_at);
 }
 
+void tcp_timer_syn(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t now = (uint32_t)net->tcp.tick, delay = tcp_ticks(tcp_rto_us(net, tcb));
+	uint32_t rto = net->tcp.rto_min_ticks, pto = tcp_ticks(TCP_MAX_ACK_DELAY_US), early = rto < pto ? rto : pto;
+	tcb->timer = TCP_TIMER_REXMT;
+	tcb->rexmt_at = now + delay;
+	tcb->flags |= TCP_REXMT_ARMED;
+	wheel_want(net, tcb, now + (early < delay ? early : delay));
+	tcb->timed = true;
+}
+
 void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t now = (uint32_t)net->tcp.tick, delay = ticks_of(net->config.delayed_ack_us);
+	uint32_t now = (uint32_t)net->tcp.tick, delay = tcp_ticks(net->config.delayed_ack_us);
 	if (MECHANISM(delayed_ack_once) && tcb->delack_at - now - 1 < delay)
 		return; /* runs already, since a segment before this one */
 	tcb->delack_at = now + delay;
@@ -49,7 +54,7 @@ void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	cold->heard_at = (uint32_t)net->tcp.tick;
 	cold->probes = 0;
-	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of(net->config.keepalive_us);
+	cold->keep_at = (uint32_t)net->tcp.tick + tcp_ticks(net->config.keepalive_us);
 	wheel_want(net, tcb, cold->keep_at);
 }
 
@@ -64,11 +69,11 @@ static bool gave_up(struct rb_net *net, struct tcb *tcb)
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	uint32_t now = (uint32_t)net->tcp.tick;
 	if (tcb->backoff == 0) {
-		cold->stalled_at = now - ticks_of(tcp_rto_us(net, tcb));
+		cold->stalled_at = now - tcp_ticks(tcp_rto_us(net, tcb));
 		cold->status = 0; /* what ICMP said of an earlier stall */
 	}
 	uint32_t timeout = cold->user_timeout_us != 0 ? cold->user_timeout_us : net->config.user_timeout_us;
-	if (!MECHANISM(user_timeout) || timeout == 0 || (int32_t)(now - cold->stalled_at) < (int32_t)ticks_of(timeout))
+	if (!MECHANISM(user_timeout) || timeout == 0 || (int32_t)(now - cold->stalled_at) < (int32_t)tcp_ticks(timeout))
 		return false;
 	tcp_end(net, tcb, cold->status != 0 ? cold->status : -ETIMEDOUT); /* 3.9.2.2: a soft error may be the reason */
 	return true;
@@ -86,7 +91,7 @@ static void syn_again(struct rb_net *net, struct tcb *tcb)
 		tcb->backoff++;
 	net->counters.tcp_retransmitted++;
 	tcp_output_syn(net, tcb);
-	tcp_timer_set(net, tcb, TCP_TIMER_REXMT, tcp_rto_us(net, tcb));
+	tcp_timer_syn(net, tcb);
 }
 
 /* RFC 9293 3.8.6.1: the interval grows as the RTO does. */
@@ -108,6 +113,8 @@ static void expire(struct rb_net *net, struct tcb *tcb)
 {
 	tcp_timer_stop(tcb);
 	switch ((enum tcp_timer_kind)tcb->timer) {
+	case TCP_TIMER_SENT:
+		break;
 	case TCP_TIMER_REXMT:
 		if (tcb->state == TCP_SYN_SENT || tcb->state == TCP_SYN_RECEIVED)
 			syn_again(net, tcb);
@@ -138,7 +145,7 @@ static bool is_kept_alive(const struct tcb *tcb)
 static void keepalive(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = ticks_of(net->config.keepalive_us);
+	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = tcp_ticks(net->config.keepalive_us);
 	if (!MECHANISM(keepalive) || idle < first) { /* something came meanwhile */
 		cold->probes = 0;
 		cold->keep_at = cold->heard_at + first;
@@ -154,12 +161,12 @@ static void keepalive(struct rb_net *net, struct tcb *tcb)
 		net->counters.tcp_keepalives++;
 		tcp_output_probe(net, tcb);
 	}
-	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of(net->config.keepalive_interval_us);
+	cold->keep_at = (uint32_t)net->tcp.tick + tcp_ticks(net->config.keepalive_interval_us);
 }
 
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)
 {
-	if (tcb->flags & TCP_REXMT_ARMED)
+	if ((tcb->flags & TCP_REXMT_ARMED) && tcb->timer != TCP_TIMER_SENT)
 		wheel_want(net, tcb, tcb->rexmt_at);
 	if ((tcb->flags & (TCP_ACK_DELAYED | TCP_ACK_NOW)) == TCP_ACK_DELAYED)
 		wheel_want(net, tcb, tcb->delack_at);
@@ -167,12 +174,37 @@ void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)
 		wheel_want(net, tcb, tcp_cold(net, tcb)->keep_at);
 }
 
+void tcp_timer_short(struct rb_net *net, struct tcb *tcb)
+{
+	if (tcb->srtt_us == 0) { /* the first measurement is none of the short way's */
+		tcp_recovery_settle(net, tcb);
+		wheel_want(net, tcb, tcb->rexmt_at);
+		return;
+	}
+	wheel_want(net, tcb, tcp_recovery_due(net, tcb));
+	tcb->timed = true;
+}
+
+/* What the short way has sent since the entry was made has moved the deadline. True: and nothing is due. */
+static bool run_short(struct rb_net *net, struct tcb *tcb)
+{
+	tcb->timed = false;
+	if (tcb->timer != TCP_TIMER_SENT)
+		return false;
+	if ((tcb->flags & TCP_REXMT_ARMED) && !passed(net, tcp_recovery_due(net, tcb))) {
+		tcp_timer_short(net, tcb);
+		return true;
+	}
+	tcp_recovery_settle(net, tcb);
+	return false;
+}
+
 static void run(struct rb_net *net, uint32_t index)
 {
 	struct tcb *tcb = tcp_tcb(net, index);
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 
-	if ((tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at))
+	if (!run_short(net, tcb) && (tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at))
 		expire(net, tcb);
 	if (tcb->state == TCP_CLOSED)
 		return;
@@ -196,7 +228,7 @@ void tcp_timer_advance(struct rb_net *net)
 	do {
 		count = rb_wheel_advance(&tcp->wheel, tcp->tick, expired, BATCH);
 		for (uint32_t i = 0; i < count; i++) {
-			if (pool_taken(&tcp->tcb_pool, expired[i]))
+			if (tcb_in_use(&tcp->tcbs[expired[i]]))
 				run(net, expired[i]);
 		}
 	} while (count == BATCH);
@@ -206,7 +238,8 @@ uint64_t tcp_timer_deadline_ns(const struct rb_net *net)
 {
 	const struct tcp *tcp = &net->tcp;
 	/* between turns only what a command has left, or what found no header memory: soon, not at once */
-	if (tcp->pending.count > 0 || tcp->ready.count > 0 || tcp->closed.count > 0)
+	if (tcp->pending.count > 0 || tcp->told_count > 0 || tcp_ring_count(&tcp->ready) > 0 ||
+	    tcp_ring_count(&tcp->closed) > 0)
 		return net->now_ns + TCP_TICK_NS;
 	uint64_t next = rb_wheel_next(&tcp->wheel);
 	return next == RB_WHEEL_NEVER ? UINT64_MAX : tcp->start_ns + next * TCP_TICK_NS;

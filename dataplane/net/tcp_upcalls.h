@@ -16,10 +16,14 @@ bool tcp_input(struct rb_net *net, const struct ip_packet *ip);
 
 /*
  * The same for IPv4 by a shorter way, before the addresses were looked at: `header` is TCP's, right behind an IP header
- * without options, `length` bytes of it and its payload, at least 20, no mark of congestion. True: it is taken, and
- * *kept is what tcp_input() would have returned; false: it is nothing for this way, and nothing has changed.
+ * without options and of the shape that net->shape says, with `payload` bytes behind it. True: it is taken, and *kept is
+ * what tcp_input() would have returned; false: it is nothing for this way, and nothing has changed.
  */
-bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
+bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t payload,
+		     bool *kept);
+
+/* The same for a TCP segment of any shape, `length` bytes of header and payload, at least 20; no mark of congestion. */
+bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
 		     bool *kept);
 
 /* RFC 5461, RFC 9293 3.9.2.2: which errors end a connection, if they are believed. */

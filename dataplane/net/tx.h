@@ -35,13 +35,21 @@ bool tx_refill(struct rb_net *net);
  * pool, or drop it with a count. */
 void tx_commit_slow(struct rb_net *net, struct rb_net_frame *frame, uint16_t neighbour);
 
-/* The next free frame, with a header buffer and without pieces. NULL: no memory (counted). */
-static inline struct rb_net_frame *tx_frame(struct rb_net *net)
+/* The next free frame, with a header buffer and nothing else set. NULL: no memory (counted). */
+static inline struct rb_net_frame *tx_frame_bare(struct rb_net *net)
 {
 	struct tx *tx = &net->tx;
 	if (__builtin_expect(tx->next == tx->got, 0) && !tx_refill(net))
 		return NULL;
-	struct rb_net_frame *frame = &tx->burst[tx->next];
+	return &tx->burst[tx->next];
+}
+
+/* The next free frame, with a header buffer and without pieces. NULL: no memory (counted). */
+static inline struct rb_net_frame *tx_frame(struct rb_net *net)
+{
+	struct rb_net_frame *frame = tx_frame_bare(net);
+	if (__builtin_expect(frame == NULL, 0))
+		return NULL;
 	frame->header_length = 0;
 	frame->checksum = RB_NET_CHECKSUM_UNKNOWN;
 	frame->l2_length = ETHERNET_HEADER;
@@ -75,6 +83,21 @@ static inline void tx_commit(struct rb_net *net, struct rb_net_frame *frame, uin
 	}
 	memcpy(frame->header, to->ethernet, ETHERNET_HEADER);
 	tx_commit_raw(net, frame);
+}
+
+/*
+ * The same before the rest of the header is written, for less, for whoever knows that what was sent to this neighbour
+ * has just arrived (neighbour_confirm()): writes two bytes more than the Ethernet header. False: nothing was done, and
+ * tx_commit() must do it.
+ */
+static inline bool tx_begin(struct rb_net *net, struct rb_net_frame *frame, uint16_t neighbour)
+{
+	const struct neighbour *to = &net->neighbours.entries[neighbour];
+	neighbour_confirm(net, neighbour);
+	if (__builtin_expect(net->now_ns >= to->fresh_until_ns, 0))
+		return false;
+	memcpy(frame->header, to->ethernet, sizeof(to->ethernet));
+	return true;
 }
 
 /*

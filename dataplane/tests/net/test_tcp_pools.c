@@ -79,6 +79,59 @@ static void test_pieces(void **state)
 	peer_send(&app.peer, ". ack 92");
 }
 
+/*
+ * While another connection keeps the pool full, what is too large for a segment is cut by the one piece that each has in
+ * reserve, and the FIN takes it when all is acknowledged.
+ */
+static void test_reserve(void **state)
+{
+	(void)state;
+	app.peer.window = 0;
+	app_established(&app, "mss 1000");
+	for (unsigned i = 1; i < PIECES; i++)
+		assert_int_equal(app_send(&app, 10), 0);
+	app.peer.window = 65535;
+	app.peer.port++;
+	app.peer.snd_nxt = app.peer.rcv_nxt = 0;
+	app_established(&app, "mss 1000");
+	assert_int_equal(app_send(&app, 2500), 0);
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, ". 1:1001(1000) ack 1");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app_usage(&app).send_pieces, PIECES + 1);
+	peer_send(&app.peer, ". ack 1001");
+	peer_expect(&app.peer, ". 1001:2001(1000) ack 1");
+	peer_expect(&app.peer, "P. 2001:2501(500) ack 1");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app_send(&app, 1), -EPIPE);
+	peer_send(&app.peer, ". ack 2501");
+	assert_int_equal(app_usage(&app).send_pieces, PIECES);
+	peer_expect(&app.peer, "F. 2501:2501(0) ack 1");
+	peer_send(&app.peer, ". ack 2502");
+	assert_int_equal(app_usage(&app).send_pieces, PIECES - 1);
+	peer_forget(&app.peer);
+}
+
+/* Each connection's FIN comes through, whatever the others hold. */
+static void test_reserve_of_each(void **state)
+{
+	(void)state;
+	app.peer.window = 0;
+	app_established(&app, "mss 1000");
+	for (unsigned i = 0; i < PIECES; i++)
+		assert_int_equal(app_send(&app, 10), 0);
+	app.peer.window = 65535;
+	for (unsigned i = 1; i < CONNECTIONS; i++) {
+		app.peer.port++;
+		app.peer.snd_nxt = app.peer.rcv_nxt = 0;
+		app_established(&app, "mss 1000");
+		app_shut(&app, RB_NET_CLOSE_WRITE);
+		peer_expect(&app.peer, "F. 1:1(0) ack 1");
+	}
+	assert_int_equal(app_usage(&app).send_pieces, PIECES + CONNECTIONS - 1);
+	peer_forget(&app.peer);
+}
+
 /* Who was refused because of another connection is told as well. */
 static void test_pieces_of_another(void **state)
 {
@@ -160,6 +213,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_parts, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_parts_beyond_gaps, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_reserve, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_reserve_of_each, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_pieces_of_another, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_send_queue, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_connections, setup, app_teardown),
