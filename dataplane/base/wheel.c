@@ -35,10 +35,11 @@ static uint32_t slot_of(const struct rb_wheel *wheel, uint64_t at)
 	return level * RB_WHEEL_SLOTS + (uint32_t)((at >> (level * LEVEL_BITS)) & SLOT_MASK);
 }
 
-void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
+/* Puts a timer at the end of a slot. */
+static inline void slot_append(struct rb_wheel *wheel, uint32_t slot, uint32_t id, uint64_t at)
 {
 	struct rb_wheel_entry *entries = wheel->entries;
-	const uint32_t slot = slot_of(wheel, at), word = slot / 64U;
+	const uint32_t word = slot / 64U;
 	const uint32_t head = wheel->count + slot, last = entries[head].prev;
 
 	entries[id] = (struct rb_wheel_entry){.next = head, .prev = last, .at = (uint32_t)at};
@@ -46,6 +47,11 @@ void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
 	entries[head].prev = id;
 	wheel->used[word] |= UINT64_C(1) << (slot % 64U);
 	wheel->words |= 1U << word;
+}
+
+void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
+{
+	slot_append(wheel, slot_of(wheel, at), id, at);
 }
 
 /* The first slot in use of some words, counted through all levels. */
@@ -87,24 +93,50 @@ static bool first_slot(const struct rb_wheel *wheel, uint32_t *slot, uint64_t *b
 	return true;
 }
 
+/* Forgets all timers of a slot at once. */
+static void slot_empty(struct rb_wheel *wheel, uint32_t head)
+{
+	const uint32_t slot = head - wheel->count, word = slot / 64U;
+
+	wheel->entries[head].next = wheel->entries[head].prev = head;
+	wheel->used[word] &= ~(UINT64_C(1) << (slot % 64U));
+	if (wheel->used[word] == 0)
+		wheel->words &= ~(1U << word);
+}
+
 /* Now has come to a slot of a higher level: its timers go to lower ones, in order. */
 static void cascade(struct rb_wheel *wheel, uint32_t head)
 {
-	for (uint32_t id = wheel->entries[head].next; id != head; id = wheel->entries[head].next) {
+	const bool to_lowest = head - wheel->count < 2U * RB_WHEEL_SLOTS; /* whose slots are the ticks themselves */
+	uint32_t id = wheel->entries[head].next;
+
+	slot_empty(wheel, head);
+	while (id != head) {
+		const uint32_t next = wheel->entries[id].next;
 		const uint64_t at = rb_wheel_at(wheel, id);
 
-		rb_wheel_cancel(wheel, id);
-		rb_wheel_link(wheel, id, at);
+		slot_append(wheel, to_lowest ? (uint32_t)at & SLOT_MASK : slot_of(wheel, at), id, at);
+		id = next;
 	}
 }
 
 static uint32_t expire(struct rb_wheel *wheel, uint32_t head, uint32_t *expired, uint32_t max)
 {
-	uint32_t count = 0;
+	struct rb_wheel_entry *entries = wheel->entries;
+	uint32_t count = 0, id = entries[head].next;
 
-	for (; count < max && wheel->entries[head].next != head; count++) {
-		expired[count] = wheel->entries[head].next;
-		rb_wheel_cancel(wheel, expired[count]);
+	for (; count < max && id != head; count++) {
+		const uint32_t next = entries[id].next;
+
+		expired[count] = id;
+		entries[id].next = RB_WHEEL_UNSET;
+		id = next;
+	}
+	if (id == head) {
+		slot_empty(wheel, head);
+	} else {
+		entries[head].next = id;
+		entries[id].prev = head;
 	}
 	return count;
 }

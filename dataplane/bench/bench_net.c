@@ -269,7 +269,7 @@ static void request(uint32_t connections, uint32_t turns)
 		batch(&bench.peers[i], SYN, 0, bench_warm_up);
 		batch(&bench.peers[i], ACK, 0, bench_warm_up);
 	}
-	for (uint32_t i = 0; i < 2 * connections; i += BATCH)
+	for (uint32_t i = 0; i < 16 * connections; i += BATCH)
 		batch(&bench.peers[i % connections], ACK | PSH, MESSAGE, bench_warm_up);
 	uint64_t before = bench.frames, fast = rb_net_counters(bench.net)->tcp_fast;
 	for (uint32_t i = 0; i < turns; i++)

@@ -9,12 +9,18 @@
 
 #include <errno.h>
 
+/* A deadline as the wheel's time; one that has passed is now. */
+static uint64_t wheel_tick(const struct rb_net *net, uint32_t at)
+{
+	int32_t ahead = (int32_t)(at - (uint32_t)net->tcp.tick);
+	return net->tcp.tick + (ahead > 0 ? (uint32_t)ahead : 0);
+}
+
 static void wheel_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
 {
 	struct tcp *tcp = &net->tcp;
 	uint32_t index = tcp_index(net, tcb);
-	int32_t ahead = (int32_t)(at - (uint32_t)tcp->tick);
-	uint64_t tick = tcp->tick + (ahead > 0 ? (uint32_t)ahead : 0);
+	uint64_t tick = wheel_tick(net, at);
 	if (!rb_wheel_armed(&tcp->wheel, index) || tick < rb_wheel_at(&tcp->wheel, index))
 		rb_wheel_set(&tcp->wheel, index, tick);
 }
@@ -191,26 +197,33 @@ static bool run_short(struct rb_net *net, struct tcb *tcb)
 	tcb->timed = false;
 	if (tcb->timer != TCP_TIMER_SENT)
 		return false;
-	if ((tcb->flags & TCP_REXMT_ARMED) && !passed(net, tcp_recovery_due(net, tcb))) {
-		tcp_timer_short(net, tcb);
+	if (!(tcb->flags & TCP_REXMT_ARMED))
 		return true;
+	uint32_t due = tcp_recovery_due(net, tcb);
+	if (passed(net, due)) {
+		tcp_recovery_settle(net, tcb);
+		return false;
 	}
-	tcp_recovery_settle(net, tcb);
-	return false;
+	rb_wheel_link(&net->tcp.wheel, tcp_index(net, tcb), wheel_tick(net, due)); /* it has just expired */
+	tcb->timed = true;
+	return true;
 }
 
 static void run(struct rb_net *net, uint32_t index)
 {
 	struct tcb *tcb = tcp_tcb(net, index);
-	struct tcb_cold *cold = tcp_cold(net, tcb);
 
-	if (!run_short(net, tcb) && (tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at))
+	if (run_short(net, tcb)) {
+		if (!(tcb->flags & (TCP_ACK_DELAYED | TCP_KEEPALIVE)))
+			return;
+	} else if ((tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at)) {
 		expire(net, tcb);
+	}
 	if (tcb->state == TCP_CLOSED)
 		return;
 	if ((tcb->flags & TCP_ACK_DELAYED) && passed(net, tcb->delack_at))
 		tcp_ack_now(net, tcb);
-	if (is_kept_alive(tcb) && passed(net, cold->keep_at))
+	if (is_kept_alive(tcb) && passed(net, tcp_cold(net, tcb)->keep_at))
 		keepalive(net, tcb);
 	if (tcb->state != TCP_CLOSED)
 		tcp_timer_resume(net, tcb);

@@ -54,7 +54,7 @@ CASES = (
     Case(
         name="many",
         what="the same with 100,000 connections, as a multiple",
-        arguments=("request", "100000", "6250"),
+        arguments=("request", "100000", "25000"),
         bar=1.15,
         of="request",
     ),
