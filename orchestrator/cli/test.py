@@ -20,6 +20,9 @@ from orchestrator.cli import output, sources
 from orchestrator.cli.options import Archive, Locked, example
 from orchestrator.errors import CommandError, ExitCode, RingbedError, UsageError
 
+# What the long proofs of the TCP/IP library take: docs/testing.md.
+SEEDS, SIZE = 10_000, "10g"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -100,6 +103,19 @@ def _long_fuzz(seconds: int) -> list[Check]:
 
     # One core may have to take all targets in turn.
     return [Check(name="fuzz targets", argv=command, timeout=900 + 20 * seconds, live=True)]
+
+
+def _net(form: Literal["coverage", "seeds", "gigabytes"]) -> list[Check]:
+    """A long proof of the TCP/IP library."""
+
+    def command() -> Sequence[str]:
+        from orchestrator.host import cchecks
+
+        if form == "coverage":
+            return cchecks.coverage_command()
+        return cchecks.seeds_command(SEEDS) if form == "seeds" else cchecks.tap_command(SIZE)
+
+    return [Check(name=f"TCP/IP library: {form}", argv=command, timeout=8 * 3600, live=True)]
 
 
 def _c_check(name: Literal["test", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
@@ -223,6 +239,15 @@ def test(
             help="Only the fuzz targets of C, each for so long.",
         ),
     ] = 0,
+    net: Annotated[
+        Literal["", "coverage", "seeds", "gigabytes"],
+        typer.Option(
+            metavar="FORM",
+            show_default=False,
+            help="Only a long proof of the TCP/IP library: 'coverage' of its tests, 10,000 'seeds' "
+            "of random links, 10 'gigabytes' with this host's TCP (docs/testing.md).",
+        ),
+    ] = "",
     marked: Annotated[
         str,
         typer.Option(
@@ -236,8 +261,9 @@ def test(
     archive: Archive = "",
 ) -> None:
     """Run the linters and the unit tests of Python and C; with --vm real guests too."""
-    if sum((vm or only_vm, lint, fuzz > 0, bool(marked))) > 1:
-        raise UsageError("only one of --vm, --only-vm, --lint, --fuzz and --marked can be given")
+    if sum((vm or only_vm, lint, fuzz > 0, bool(marked), bool(net))) > 1:
+        names = "--vm, --only-vm, --lint, --fuzz, --net and --marked"
+        raise UsageError(f"only one of {names} can be given")
     if locked:
         os.environ["RINGBED_LOCKED"] = "1"
     if archive:
@@ -246,6 +272,8 @@ def test(
     verdicts: list[Verdict] = []
     if fuzz:
         verdicts += _run_all(_long_fuzz(fuzz))
+    elif net:
+        verdicts += _run_all(_net(net))
     elif marked:
         verdicts += _run_all(_marked(marked))
     elif not only_vm:

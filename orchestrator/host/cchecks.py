@@ -83,6 +83,43 @@ def bench_command(arguments: Sequence[str]) -> list[str]:
     )
 
 
+def coverage_command() -> list[str]:
+    """The argv that says how much of dataplane/net its tests execute, and fails below the bar."""
+    tests = "meson test --list 2>/dev/null | grep ^net- | xargs meson test --num-processes 2"
+    return _command(
+        "coverage",
+        options="-Dtests=enabled -Dbuildtype=debug -Db_coverage=true",
+        script="find . -name '*.gcda' -delete; ninja --quiet && "
+        f"{tests} && python3 {_SOURCE}/tests/coverage.py net/libnet.a.p {_SOURCE}/net 90",
+    )
+
+
+def seeds_command(count: int) -> list[str]:
+    """The argv that sends byte streams over so many random links, and over as many more on which
+    the connections move between instances. Without sanitizers, which take five times as long."""
+    programs = "tests/net/net_streams", "tests/net/net_moving"
+    runs = " && ".join(f"wait ${name}" for name in ("first", "second"))
+    first, second = (f"NET_SEEDS={count} {program}" for program in programs)
+    return _command(
+        "seeds",
+        options="-Dtests=enabled -Dbuildtype=debugoptimized",
+        script=f"ninja --quiet {' '.join(programs)} || exit; "
+        f"{first} & first=$!; {second} & second=$!; {runs}",
+    )
+
+
+def tap_command(size: str) -> list[str]:
+    """The argv that exchanges so many bytes in each direction with the host's own TCP, through
+    links with faults, and explains every gap."""
+    tap = f"{_SOURCE}/tests/net/tap/tap.py"
+    return _command(
+        "tap",
+        options="-Dtests=enabled -Dbuildtype=debugoptimized",
+        script="ninja --quiet tests/net/tap/net-tap && "
+        f"python3 {tap} tests/net/tap/net-tap long --bytes {size}",
+    )
+
+
 def _command(
     name: str,
     *,
