@@ -270,22 +270,23 @@ def test(
         os.environ["RINGBED_ARCHIVE"] = archive
     begin = time.monotonic()
     verdicts: list[Verdict] = []
-    if fuzz:
-        verdicts += _run_all(_long_fuzz(fuzz))
-    elif net:
-        verdicts += _run_all(_net(net))
-    elif marked:
-        verdicts += _run_all(_marked(marked))
+    by_name = _long_fuzz(fuzz) if fuzz else _net(net) if net else _marked(marked) if marked else []
+    if by_name:
+        verdicts += _run_all(by_name)
     elif not only_vm:
         verdicts += _run_all(([] if lint else _unit()) + _lint())
     if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
         verdicts += _run_all(_guests())
+    _conclude(verdicts, time.monotonic() - begin)
+
+
+def _conclude(verdicts: Sequence[Verdict], seconds: float) -> None:
     failed = [verdict.check.name for verdict in verdicts if not verdict.passed]
-    took = output.seconds(time.monotonic() - begin)
     if failed:
         output.out.print(Text(f"{len(failed)} of {len(verdicts)} checks failed: ", "bold red"))
         output.out.print(f"  {', '.join(failed)}")
         raise typer.Exit(ExitCode.NOT_MET)
+    took = output.seconds(seconds)
     output.out.print(Text(f"all {len(verdicts)} checks passed in {took}", "bold green"))
 
 
