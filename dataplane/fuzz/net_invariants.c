@@ -77,6 +77,7 @@ static void check_later(struct rb_net *net, const struct tcb *tcb, struct totals
 {
 	const struct tcb_cold *cold = tcp_cold(net, tcb);
 	uint32_t edge = tcb->rcv_nxt + 1;
+	bool near = cold->ooo_near == TCP_NONE;
 	for (uint32_t at = cold->ooo_head; at != TCP_NONE; at = tcp_part(net, at)->next) {
 		const struct tcp_part *part = tcp_part(net, at);
 		RB_ASSERT(part->length > 0);
@@ -84,7 +85,10 @@ static void check_later(struct rb_net *net, const struct tcb *tcb, struct totals
 		edge = part->seq + part->length;
 		RB_ASSERT(seq_le(edge, tcb->rcv_adv));
 		totals->parts++;
+		near |= at == cold->ooo_near && cold->sack_count > 0 && seq_le(cold->reported[0].left, part->seq) &&
+			seq_le(edge, cold->reported[0].right);
 	}
+	RB_ASSERT(near);
 	RB_ASSERT(cold->ooo_head == TCP_NONE || (tcb->flags & TCP_OUT_OF_ORDER));
 	for (unsigned i = 0; i < cold->sack_count; i++) {
 		RB_ASSERT(seq_lt(tcb->rcv_nxt, cold->reported[i].left));

@@ -192,10 +192,11 @@ struct tcb_cold {
 	bool rack_reordering_seen, rack_dsack_seen, tlp_is_retrans;
 
 	/* segment delivery: reassembly */
-	bool fin_early;					/* fin_at is valid */
-	uint8_t sack_count;				/* of `reported` */
-	uint32_t ooo_head;				/* parts beyond a gap, by sequence number */
-	uint32_t fin_at;				/* where a FIN lies that came before what precedes it */
+	bool fin_early;	    /* fin_at is valid */
+	uint8_t sack_count; /* of `reported` */
+	uint32_t ooo_head;  /* parts beyond a gap, by sequence number */
+	uint32_t ooo_near;  /* the one of them that came last, in the run that is reported first; or TCP_NONE */
+	uint32_t fin_at;    /* where a FIN lies that came before what precedes it */
 	struct tcp_range reported[TCP_SACK_BLOCKS_MAX]; /* SACK blocks, the most recent first (RFC 2018 4) */
 	struct tcp_range duplicate;			/* D-SACK to report (RFC 2883); left == right: none */
 

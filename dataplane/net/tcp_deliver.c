@@ -61,11 +61,18 @@ struct place {
 	uint32_t run_left; /* where the contiguous run that ends with `before` begins */
 };
 
+/* Segments beyond a gap mostly follow each other: the list is searched from the last one on, or else from its head. */
 static struct place place_find(struct rb_net *net, const struct tcb_cold *cold, uint32_t seq)
 {
 	struct place place = {.before = TCP_NONE, .run_left = seq};
-	uint32_t end = 0;
-	for (uint32_t at = cold->ooo_head; at != TCP_NONE; at = tcp_part(net, at)->next) {
+	uint32_t end = 0, first = cold->ooo_head;
+	if (cold->ooo_near != TCP_NONE && seq_le(tcp_part(net, cold->ooo_near)->seq, seq)) {
+		const struct tcp_part *near = tcp_part(net, cold->ooo_near);
+		place = (struct place){.before = cold->ooo_near, .run_left = cold->reported[0].left};
+		end = near->seq + near->length;
+		first = near->next;
+	}
+	for (uint32_t at = first; at != TCP_NONE; at = tcp_part(net, at)->next) {
 		const struct tcp_part *part = tcp_part(net, at);
 		if (seq_lt(seq, part->seq))
 			break;
@@ -139,6 +146,7 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 	struct place place = place_find(net, cold, range.left);
 	if (!later_has_room(net))
 		return false;
+	cold->ooo_near = TCP_NONE; /* it may go */
 	if (place.before != TCP_NONE) {
 		const struct tcp_part *before = tcp_part(net, place.before);
 		uint32_t end = before->seq + before->length;
@@ -156,6 +164,7 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 	if (range.left == range.right) {
 		net->counters.tcp_duplicates++;
 		sack_remember(cold, run_around(net, place.before, place.run_left));
+		cold->ooo_near = place.before;
 		return false;
 	}
 	const uint8_t *data = segment->data + (range.left - segment->seq);
@@ -166,6 +175,7 @@ static bool keep_for_later(struct rb_net *net, struct tcb *tcb, struct tcb_cold 
 	*link = index;
 	tcb->flags |= TCP_OUT_OF_ORDER;
 	sack_remember(cold, run_around(net, index, place.run_left));
+	cold->ooo_near = index;
 	net->counters.tcp_out_of_order++;
 	return true;
 }
@@ -179,6 +189,8 @@ static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 		if (seq_lt(tcb->rcv_nxt, part->seq))
 			break;
 		cold->ooo_head = part->next;
+		if (cold->ooo_near == index)
+			cold->ooo_near = TCP_NONE;
 		uint32_t known = tcb->rcv_nxt - part->seq;
 		if (known >= part->length) {
 			part_free(net, index);
@@ -209,6 +221,7 @@ static void later_drop(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 		cold->ooo_head = tcp_part(net, index)->next;
 		part_free(net, index);
 	}
+	cold->ooo_near = TCP_NONE;
 	cold->sack_count = 0;
 	tcb->flags &= ~(uint32_t)TCP_OUT_OF_ORDER;
 }

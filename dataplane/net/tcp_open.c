@@ -153,7 +153,7 @@ void tcp_make_init(struct rb_net *net)
 	cold->ssthresh = UINT32_MAX; /* RFC 5681 3.1: arbitrarily high */
 	cold->peer_mss = TCP_MSS_DEFAULT;
 	cold->rack_reo_wnd_mult = 1;
-	cold->ooo_head = cold->time_head = cold->time_tail = TCP_NONE;
+	cold->ooo_head = cold->ooo_near = cold->time_head = cold->time_tail = TCP_NONE;
 }
 
 static void make_6(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, const struct tcp_path *path)

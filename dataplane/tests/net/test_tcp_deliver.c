@@ -269,6 +269,69 @@ static void test_burst_ack(void **state)
 }
 
 /*
+ * Events that are made while a burst comes in, and that the application has not taken yet when it changes its mind.
+ */
+
+static struct {
+	struct host_app app; /* what is told to it first */
+	unsigned received;   /* events so far */
+	bool moves;	     /* with the first one: out and in again; else it closes */
+} told;
+
+static void told_event(struct host *host, struct rb_net *net, const struct rb_net_event *event, void *context)
+{
+	told.app.event(host, net, event, context);
+	if (!(event->bits & RB_NET_RECEIVED) || ++told.received > 1)
+		return;
+	if (told.moves)
+		host_move(host, &net, &app.handle, false);
+	else
+		assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
+}
+
+/* Three segments in one burst, whose events are taken one by one. */
+static void told_three(bool moves)
+{
+	app_established(&app, "mss 1000");
+	told.app = app.peer.host.config.app;
+	told.received = 0;
+	told.moves = moves;
+	app.peer.host.config.app.event = told_event;
+	app.peer.host.config.events = 1;
+	app.peer.host.config.period_ns = LINK_NS_PER_MS;
+	assert_int_equal(app_send(&app, 5), 0);
+	peer_expect(&app.peer, "P. 1:6(5)");
+	for (unsigned i = 0; i < 3; i++)
+		peer_send(&app.peer, ". %u:%u(10) ack 6", 1 + 10 * i, 11 + 10 * i);
+}
+
+/* A connection that goes elsewhere takes them with it: each byte is told once, and what was acknowledged, too. */
+static void test_events_move(void **state)
+{
+	(void)state;
+	told_three(true);
+	peer_expect(&app.peer, ". 6:6(0) ack 31");
+	assert_int_equal(app.received, 30);
+	assert_int_equal(app.received_events, 3);
+	assert_int_equal(app.sent, 5);
+}
+
+/* Who has closed both ways is not told of bytes that are no more. */
+static void test_events_after_close(void **state)
+{
+	(void)state;
+	told_three(false);
+	peer_expect(&app.peer, "F. 6:6(0) ack 31");
+	assert_int_equal(app.received, 10);
+	assert_int_equal(app.sent, 5);
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+	peer_send(&app.peer, "F. 31:31(0) ack 7");
+	peer_expect(&app.peer, ". 7:7(0) ack 32");
+	assert_int_equal(app.received, 10);
+	assert_int_equal(app.closed, 1);
+}
+
+/*
  * The receive window.
  */
 
@@ -349,6 +412,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_delayed_ack_is_not_put_off, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_piggyback, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_burst_ack, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_events_move, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_events_after_close, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_receiver_silly_window, setup_window, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_never_shrinks, setup_window, app_teardown),
 	};
