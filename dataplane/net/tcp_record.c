@@ -146,7 +146,7 @@ static void forget_place(struct record *record)
 	tcb->ts_offset = 0;
 	tcb->tx_head = tcb->tx_tail = tcb->rx_tail = 0;
 	cold->ooo_head = 0;
-	cold->ooo_near = TCP_NONE; /* only a hint, too */
+	cold->ooo_near = TCP_NONE;		      /* only a hint, too */
 	cold->lost_from = cold->sack_from = TCP_NONE; /* only hints */
 	cold->order_prev = cold->order_next = 0;
 }
