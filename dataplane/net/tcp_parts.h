@@ -333,6 +333,8 @@ void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind
  * then, and it serves for both.
  */
 void tcp_timer_syn(struct rb_net *net, struct tcb *tcb);
+/* Makes sure of an entry in the wheel that is not later than this tick. */
+void tcp_timer_want(struct rb_net *net, const struct tcb *tcb, uint32_t at);
 void tcp_timer_delack(struct rb_net *net, struct tcb *tcb);
 /* Arms the wheel for what a connection that was moved here waits for. */
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb);

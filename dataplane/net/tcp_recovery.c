@@ -85,6 +85,9 @@ void tcp_recovery_settle(struct rb_net *net, struct tcb *tcb)
 	}
 	tcb->rexmt_at += tcp_ticks(delay_us);
 	tcb->timed = false;
+	/* round trips may have become shorter since the entry was made */
+	if (tcb->flags & TCP_REXMT_ARMED)
+		tcp_timer_want(net, tcb, tcb->rexmt_at);
 }
 
 void tcp_recovery_arm(struct rb_net *net, struct tcb *tcb)

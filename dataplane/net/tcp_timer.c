@@ -16,7 +16,7 @@ static uint64_t wheel_tick(const struct rb_net *net, uint32_t at)
 	return net->tcp.tick + (ahead > 0 ? (uint32_t)ahead : 0);
 }
 
-static void wheel_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
+void tcp_timer_want(struct rb_net *net, const struct tcb *tcb, uint32_t at)
 {
 	struct tcp *tcp = &net->tcp;
 	uint32_t index = tcp_index(net, tcb);
@@ -32,7 +32,7 @@ void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind
 	tcb->flags |= TCP_REXMT_ARMED;
 	if (kind == TCP_TIMER_PERSIST)
 		tcb->flags |= TCP_SLOW;
-	wheel_want(net, tcb, tcb->rexmt_at);
+	tcp_timer_want(net, tcb, tcb->rexmt_at);
 }
 
 void tcp_timer_syn(struct rb_net *net, struct tcb *tcb)
@@ -42,7 +42,7 @@ void tcp_timer_syn(struct rb_net *net, struct tcb *tcb)
 	tcb->timer = TCP_TIMER_REXMT;
 	tcb->rexmt_at = now + delay;
 	tcb->flags |= TCP_REXMT_ARMED;
-	wheel_want(net, tcb, now + (early < delay ? early : delay));
+	tcp_timer_want(net, tcb, now + (early < delay ? early : delay));
 	tcb->timed = true;
 }
 
@@ -52,7 +52,7 @@ void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)
 	if (MECHANISM(delayed_ack_once) && tcb->delack_at - now - 1 < delay)
 		return; /* runs already, since a segment before this one */
 	tcb->delack_at = now + delay;
-	wheel_want(net, tcb, tcb->delack_at);
+	tcp_timer_want(net, tcb, tcb->delack_at);
 }
 
 void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
@@ -61,7 +61,7 @@ void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
 	cold->heard_at = (uint32_t)net->tcp.tick;
 	cold->probes = 0;
 	cold->keep_at = (uint32_t)net->tcp.tick + tcp_ticks(net->config.keepalive_us);
-	wheel_want(net, tcb, cold->keep_at);
+	tcp_timer_want(net, tcb, cold->keep_at);
 }
 
 static bool passed(const struct rb_net *net, uint32_t at)
@@ -173,21 +173,21 @@ static void keepalive(struct rb_net *net, struct tcb *tcb)
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)
 {
 	if ((tcb->flags & TCP_REXMT_ARMED) && tcb->timer != TCP_TIMER_SENT)
-		wheel_want(net, tcb, tcb->rexmt_at);
+		tcp_timer_want(net, tcb, tcb->rexmt_at);
 	if ((tcb->flags & (TCP_ACK_DELAYED | TCP_ACK_NOW)) == TCP_ACK_DELAYED)
-		wheel_want(net, tcb, tcb->delack_at);
+		tcp_timer_want(net, tcb, tcb->delack_at);
 	if (is_kept_alive(tcb))
-		wheel_want(net, tcb, tcp_cold(net, tcb)->keep_at);
+		tcp_timer_want(net, tcb, tcp_cold(net, tcb)->keep_at);
 }
 
 void tcp_timer_short(struct rb_net *net, struct tcb *tcb)
 {
 	if (tcb->srtt_us == 0) { /* the first measurement is none of the short way's */
 		tcp_recovery_settle(net, tcb);
-		wheel_want(net, tcb, tcb->rexmt_at);
+		tcp_timer_want(net, tcb, tcb->rexmt_at);
 		return;
 	}
-	wheel_want(net, tcb, tcp_recovery_due(net, tcb));
+	tcp_timer_want(net, tcb, tcp_recovery_due(net, tcb));
 	tcb->timed = true;
 }
 
