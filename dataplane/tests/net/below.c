@@ -53,12 +53,7 @@ bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, con
 bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
 		     bool *kept)
 {
-	(void)net;
-	(void)packet;
-	(void)header;
-	(void)length;
-	(void)kept;
-	return false; /* no connections here: all go the long way */
+	return tcp_input_short(net, packet, header, length, kept);
 }
 
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
