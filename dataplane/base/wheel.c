@@ -39,14 +39,15 @@ static uint32_t slot_of(const struct rb_wheel *wheel, uint64_t at)
 static inline void slot_append(struct rb_wheel *wheel, uint32_t slot, uint32_t id, uint64_t at)
 {
 	struct rb_wheel_entry *entries = wheel->entries;
-	const uint32_t word = slot / 64U;
 	const uint32_t head = wheel->count + slot, last = entries[head].prev;
 
 	entries[id] = (struct rb_wheel_entry){.next = head, .prev = last, .at = (uint32_t)at};
 	entries[last].next = id;
 	entries[head].prev = id;
-	wheel->used[word] |= UINT64_C(1) << (slot % 64U);
-	wheel->words |= 1U << word;
+	if (last == head) { /* it was empty */
+		wheel->used[slot / 64U] |= UINT64_C(1) << (slot % 64U);
+		wheel->words |= 1U << slot / 64U;
+	}
 }
 
 void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
@@ -113,9 +114,9 @@ static void cascade(struct rb_wheel *wheel, uint32_t head)
 	slot_empty(wheel, head);
 	while (id != head) {
 		const uint32_t next = wheel->entries[id].next;
-		const uint64_t at = rb_wheel_at(wheel, id);
+		const uint32_t at = wheel->entries[id].at;
 
-		slot_append(wheel, to_lowest ? (uint32_t)at & SLOT_MASK : slot_of(wheel, at), id, at);
+		slot_append(wheel, to_lowest ? at & SLOT_MASK : slot_of(wheel, rb_wheel_at(wheel, id)), id, at);
 		id = next;
 	}
 }

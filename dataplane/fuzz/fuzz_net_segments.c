@@ -167,9 +167,9 @@ static void on_received(const struct rb_net_event *event)
 
 static void take_events(void)
 {
-	struct rb_net_event events[16];
+	const struct rb_net_event *events;
 	unsigned count;
-	while ((count = rb_net_events(fuzz.net, events, 16)) > 0) {
+	while ((count = rb_net_events(fuzz.net, &events, 16)) > 0) {
 		for (unsigned i = 0; i < count; i++) {
 			if (events[i].bits & RB_NET_KNOCK) {
 				connection_add(events[i].handle);
@@ -212,13 +212,29 @@ static void do_read(void)
 	}
 }
 
+/* An answer to all that was received, or to less, or to more. */
+static void do_reply(void)
+{
+	struct connection *connection = connection_chosen();
+	const struct rb_net_piece piece = {fuzz.stream, (uint32_t)read_byte() << 2};
+	uint8_t choice = read_byte();
+	uint32_t bytes = choice < 128 ? connection->unread : (choice & 127U) << 3;
+	if (connection->handle == 0)
+		return;
+	int status = rb_net_reply(fuzz.net, connection->handle, bytes, &piece, 1);
+	if (status == 0 && bytes <= connection->unread)
+		connection->unread -= bytes;
+	else if (status == 0)
+		RB_ASSERT_EQ(bytes, 0U);
+}
+
 static void do_command(void)
 {
 	struct connection *connection = connection_chosen();
 	const struct rb_endpoint remote = {rb_ip4(0x0a000002), (uint16_t)(PEER_PORT + read_byte() % 3)};
 	struct rb_endpoint local = {.port = (uint16_t)(PORT + read_byte() % 2)};
 	rb_net_handle handle;
-	switch (read_byte() % 8) {
+	switch (read_byte() % 9) {
 	case 0:
 		(void)rb_net_close(fuzz.net, connection->handle, RB_NET_CLOSE_WRITE);
 		break;
@@ -241,6 +257,9 @@ static void do_command(void)
 		break;
 	case 6:
 		fuzz.no_headers = read_byte() % 2;
+		break;
+	case 7:
+		do_reply();
 		break;
 	default:
 		if (connection_of(0) != NULL && rb_net_connect(fuzz.net, &local, &remote, 1, &handle) == 0)

@@ -44,6 +44,9 @@ static void check_pieces(struct rb_net *net, const struct tcb *tcb, struct total
 		RB_ASSERT_LE(sacked + lost, tcb->snd_nxt - tcb->snd_una);
 	}
 	RB_ASSERT(seq_le(tcb->snd_una, tcb->snd_nxt));
+	/* what is foreseen of the window is the window */
+	if (tcb->foreseen != 0)
+		RB_ASSERT_EQ((tcb->foreseen & UINT16_MAX) << tcp_snd_scale(tcb), tcb->snd_wnd);
 }
 
 /* What is in order: a ring that ends at RCV.NXT, and takes its part of the window. */
@@ -134,7 +137,7 @@ void net_invariants_check(struct rb_net *net)
 	RB_ASSERT_EQ(totals.open, tcp->flows.used);
 	RB_ASSERT_EQ(totals.pieces, pool_used(&tcp->piece_pool));
 	RB_ASSERT_EQ(totals.parts, pool_used(&tcp->part_pool));
-	RB_ASSERT_EQ(totals.pending, tcp->pending.count);
+	RB_ASSERT_EQ(totals.pending, tcp_ring_count(&tcp->pending));
 	RB_ASSERT_EQ(totals.ready, tcp_ring_count(&tcp->ready));
 	RB_ASSERT_EQ(totals.time_wait, tcp->time_wait.count);
 	for (uint32_t i = 0; i < tcp->listener_pool.count; i++) {

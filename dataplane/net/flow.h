@@ -77,7 +77,7 @@ static inline uint8_t flow_tag_of(uint32_t hash)
 {
 	const uint8_t tag = (uint8_t)hash;
 
-	return tag != 0 ? tag : 1;
+	return (uint8_t)(tag + (tag == 0));
 }
 
 /* Brings the bucket to the cache, for a burst whose hashes are known before its first lookup. */
@@ -95,15 +95,16 @@ static inline uint32_t flow_bucket_match(const struct flow_bucket *bucket, uint8
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & FLOW_SLOTS_MASK;
 }
 
-/* The one candidate that it nearly always is, or FLOW_NONE: a cursor knows better. */
-static inline uint32_t flow_likely(const struct flow_table *table, uint32_t hash)
+/* The one candidate that it nearly always is; false: there is none in the first bucket. A cursor knows better. */
+static inline bool flow_likely(const struct flow_table *table, uint32_t hash, uint32_t *index)
 {
 	const struct flow_bucket *bucket = &table->buckets[flow_bucket_of(table, hash)];
 	const uint32_t matches = flow_bucket_match(bucket, flow_tag_of(hash));
 
 	if (__builtin_expect(matches == 0, 0))
-		return FLOW_NONE;
-	return bucket->indices[__builtin_ctz(matches)];
+		return false;
+	*index = bucket->indices[__builtin_ctz(matches)];
+	return true;
 }
 
 struct flow_cursor {

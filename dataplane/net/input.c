@@ -126,16 +126,16 @@ static inline bool has_shape(const struct shape *shape, const uint8_t *frame)
 	return _mm256_testz_si256(differ, differ);
 }
 
-static inline __attribute__((always_inline)) bool take_short(struct rb_net *net, const struct rb_net_packet *packet,
-							     bool *kept)
+static inline __attribute__((always_inline)) enum input_taken take_short(struct rb_net *net,
+									 const struct rb_net_packet *packet)
 {
 	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD };
 	const uint8_t *frame = packet->data;
 	uint32_t room = packet->length - (SHAPE_HEADERS + 0U); /* what a payload may have */
 	if (room > UINT16_MAX || (~packet->checksum & GOOD) != 0 || !has_shape(&net->shape, frame))
-		return false;
+		return INPUT_LEFT;
 	uint32_t payload = load16(frame + ETHERNET_HEADER + 2) - (IP4_HEADER + TCP_HEADER + TCP_TIMESTAMPS + 0U);
-	return payload <= room && tcp_input_short(net, packet, frame + SHAPE_TCP, payload, kept);
+	return payload <= room ? tcp_input_short(net, packet, SHAPE_TCP, payload) : INPUT_LEFT;
 }
 
 /* As far as IP goes: TCP of any shape to us, from anybody. */
@@ -154,12 +154,13 @@ static __attribute__((noinline)) bool take_any(struct rb_net *net, const struct 
 {
 	enum { GOOD = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD, SHORTEST = SHAPE_TCP + TCP_HEADER };
 	const uint8_t *frame = packet->data;
-	bool kept;
 	if (packet->length >= SHORTEST && (~packet->checksum & GOOD) == 0 && is_plain(&net->shape, frame)) {
 		uint32_t total = load16(frame + ETHERNET_HEADER + 2);
-		if (total >= IP4_HEADER + TCP_HEADER && total <= packet->length - ETHERNET_HEADER + 0U &&
-		    tcp_input_plain(net, packet, frame + SHAPE_TCP, total - IP4_HEADER, &kept))
-			return kept;
+		if (total >= IP4_HEADER + TCP_HEADER && total <= packet->length - ETHERNET_HEADER + 0U) {
+			enum input_taken taken = tcp_input_plain(net, packet, frame + SHAPE_TCP, total - IP4_HEADER);
+			if (taken != INPUT_LEFT)
+				return taken == INPUT_KEPT;
+		}
 	}
 	return input_any(net, packet);
 }
@@ -167,15 +168,16 @@ static __attribute__((noinline)) bool take_any(struct rb_net *net, const struct 
 void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsigned count)
 {
 	const struct rb_net_packet *end = packets + count;
+	const struct rb_net_packet *ahead = packets + (count > PREFETCH_AHEAD ? count - PREFETCH_AHEAD : 0);
 	net->counters.packets_in += count;
+	tcp_input_begin(net);
 	for (const struct rb_net_packet *packet = packets; packet < end; packet++) {
-		bool kept;
-		if (end - packet > PREFETCH_AHEAD)
+		if (packet < ahead)
 			__builtin_prefetch(packet[PREFETCH_AHEAD].data);
-		if (!take_short(net, packet, &kept))
-			kept = take_any(net, packet);
-		if (!kept)
-			input_release(net, packet->buffer);
+		enum input_taken taken = take_short(net, packet);
+		if (taken == INPUT_KEPT || (taken == INPUT_LEFT && take_any(net, packet)))
+			continue;
+		input_release(net, packet->buffer);
 	}
 	input_release_flush(net);
 }

@@ -32,7 +32,7 @@ struct rb_net *rb_net_init(void *memory, const struct rb_net_config *config, con
 	struct rb_net *net = layout_take(&layout, 1, sizeof(*net));
 	*net = (struct rb_net){.config = *config, .ops = ops, .context = context, .now_ns = now_ns};
 	lay(net, config, &layout);
-	tx_init(&net->tx);
+	tx_init(net);
 	route_init(net);
 	input_shape(net);
 	icmp_limit_init(net);
@@ -67,22 +67,20 @@ uint64_t rb_net_deadline_ns(const struct rb_net *net)
 
 void rb_net_flush(struct rb_net *net)
 {
-	struct tcp_list *pending = &net->tcp.pending;
-	uint32_t count = pending->count, kept = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		struct tcb *tcb = tcp_tcb(net, pending->slots[i]);
+	struct tcp_ring *pending = &net->tcp.pending;
+	for (uint32_t end = pending->tail; pending->head != end;) {
+		uint32_t index = tcp_ring_take(pending);
+		struct tcb *tcb = tcp_tcb(net, index);
 		if (__builtin_expect(tcp_output_short(net, tcb), 1))
 			continue;
 		if (__builtin_expect(!tcp_output(net, tcb), 0)) {
-			pending->slots[kept++] = tcp_index(net, tcb); /* no header memory now: with the next flush */
+			tcp_ring_put(pending, index); /* no header memory now: with the next flush */
 			continue;
 		}
 		tcb->flags &= ~(uint32_t)TCP_PENDING;
 		if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
 			tcp_free(net, tcb);
 	}
-	RB_DEBUG_ASSERT_EQ(pending->count, count);
-	pending->count = kept;
 	tcp_close_flush(net);
 	tx_flush(net);
 	input_release_flush(net);

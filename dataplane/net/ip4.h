@@ -17,6 +17,12 @@ enum {
 };
 
 /*
+ * What the headers of TCP's packets begin with, as ip4_write() has it: without ECN, length, checksum and addresses, which
+ * are 0. In one word of 16 bytes.
+ */
+static const uint8_t ip4_start[16] = {0x45, 0, 0, 0, 0, 0, 0x40, 0, IP_TTL, IP_PROTOCOL_TCP};
+
+/*
  * Takes the packet of a frame whose Ethernet header was good; `group`: the frame was to a group or broadcast address.
  * True: the buffer was kept.
  */

@@ -2,6 +2,7 @@
 /* The state of net/neighbour.h and net/pending.h. */
 #pragma once
 
+#include "base/assert.h"
 #include "net/net.h"
 
 #include <stdint.h>
@@ -46,8 +47,10 @@ struct neighbour {
 	uint64_t due_ns; /* in INCOMPLETE, DELAY and PROBE */
 	struct neighbour_links links[NEIGHBOUR_LINKS];
 	uint16_t hash_next;
-	bool pinned; /* by rb_net_neighbour_set(): is never evicted */
+	bool pinned;	      /* by rb_net_neighbour_set(): is never evicted */
+	uint64_t reserved[5]; /* two cache lines: an index becomes an address by a shift */
 };
+RB_BUILD_ASSERT(sizeof(struct neighbour) == 128, "two cache lines");
 
 /* A whole frame, copied, that waits for its neighbour's address; its bytes are in pending_pool.bytes. */
 struct pending {

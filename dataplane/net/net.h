@@ -10,7 +10,7 @@
  * One turn of a caller's loop
  *     rb_net_advance(net, now_ns)               timers that are due
  *     rb_net_input(net, packets, count)         a burst of packets in
- *     rb_net_events(net, events, max)           a batch of events out
+ *     rb_net_events(net, &events, max)          a batch of events out
  *     ... the application's commands: rb_net_send(), rb_net_received(), rb_net_close(), ...
  *     rb_net_flush(net)                         what all that made necessary goes out: data, and one acknowledgement
  *                                               for all segments of a connection
@@ -239,8 +239,12 @@ struct rb_net_event {
 	int32_t status;
 };
 
-/* Takes at most `max` events; those of one connection are in order. Returns how many; others wait. */
-unsigned rb_net_events(struct rb_net *net, struct rb_net_event *events, unsigned max);
+/*
+ * Takes at most `max` events; those of one connection are in order. Returns how many; others wait, even if these are
+ * fewer: 0 says that there are none. They are the library's, and stay as they are until it is asked for more or given
+ * packets.
+ */
+unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max);
 
 /*
  * Commands of TCP. All with a handle return -EBADF for one that is void.
@@ -271,6 +275,14 @@ int rb_net_send(struct rb_net *net, rb_net_handle handle, const struct rb_net_pi
 
 /* Gives the oldest `bytes` received back. -EINVAL when they are more than were received. */
 int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes);
+
+/*
+ * Both in one, for less: the oldest `received` bytes are given back, and the pieces are the answer to them. All or
+ * nothing; errors as of the two. When nothing received is left after it, this is what the connection has to say in this
+ * turn: its segment is made now, to go out with the flush, and what a later send queues goes with another one.
+ */
+int rb_net_reply(struct rb_net *net, rb_net_handle handle, uint32_t received, const struct rb_net_piece *pieces,
+		 unsigned count);
 
 enum rb_net_close {
 	/* what is queued, then FIN; all that was received is given back, what still comes is acknowledged and dropped */

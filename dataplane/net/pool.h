@@ -34,6 +34,13 @@ static inline uint32_t pool_used(const struct pool *pool)
 	return pool->count - pool->free;
 }
 
+/* Takes an element out; there must be one. */
+static inline uint32_t pool_take(struct pool *pool)
+{
+	RB_DEBUG_ASSERT(pool->free > 0);
+	return pool->stack[--pool->free];
+}
+
 /* Takes an element out; POOL_NONE when all are in use. */
 static inline uint32_t pool_get(struct pool *pool)
 {

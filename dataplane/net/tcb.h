@@ -87,13 +87,15 @@ struct tcb {
 	uint8_t timer : 4; /* enum tcp_timer_kind: what rexmt_at stands for */
 	uint8_t backoff : 4; /* doublings of the RTO (RFC 6298 5.5) */
 	uint32_t flags;	     /* enum tcp_flags */
+	/* three words of the next segment's header, if all that we have sent has arrived: see is_foreseen() */
 	uint32_t rcv_nxt;
+	uint32_t snd_nxt;
+	uint32_t foreseen;	/* header length, ACK and, unscaled, SND.WND; 0: none can be */
 	uint32_t rcv_adv;	/* RCV.NXT + RCV.WND as last told to the peer */
 	uint32_t rcv_space;	/* bytes of the receive window that no received byte occupies */
 	uint32_t ts_recent;	/* RFC 7323 4.3 */
 	uint32_t last_ack_sent; /* Last.ACK.sent */
 	uint32_t snd_una;
-	uint32_t snd_nxt;
 	uint32_t snd_wnd;   /* bytes, scaled */
 	uint32_t snd_wl1;   /* SND.WL2 is not kept: see tcp_ack_window() */
 	uint32_t ts_offset; /* of the timestamps we send (RFC 7323 5.4) */
@@ -103,20 +105,27 @@ struct tcb {
 	uint32_t snd_end; /* the sequence number after the last byte queued */
 	uint32_t tx_head; /* pieces, from the oldest unacknowledged to the last queued */
 	uint32_t tx_tail;
-	uint32_t tx_next;  /* the first piece that was never sent */
-	uint32_t rx_tail;  /* parts in order and not given back, a ring: the last one's next is the first */
-	uint32_t rx_event; /* the first part that no event has told */
-	uint32_t sent;	   /* bytes acknowledged that no event has told */
-	uint32_t cwnd;	   /* bytes */
-	uint32_t srtt_us, rttvar_us;
-	uint16_t mss;	    /* payload bytes of a full segment: options are subtracted */
-	uint16_t neighbour; /* of the next hop */
-	uint32_t rexmt_at;  /* ticks; stays as the time of the last (re)start when disarmed */
-	uint32_t delack_at; /* ticks */
+	uint32_t tx_next;    /* the first piece that was never sent */
+	uint32_t rx_tail;    /* parts in order and not given back, a ring: the last one's next is the first */
+	uint32_t rx_event;   /* the first part that no event has told */
+	uint32_t sent;	     /* bytes acknowledged that no event has told */
+	uint32_t cwnd;	     /* bytes */
+	uint32_t srtt8_us;   /* 8 SRTT; 0: nothing was measured (RFC 6298 2) */
+	uint32_t rttvar4_us; /* 4 RTTVAR */
+	uint16_t mss;	     /* payload bytes of a full segment: options are subtracted */
+	uint16_t neighbour;  /* of the next hop */
+	uint32_t rexmt_at;   /* ticks; stays as the time of the last (re)start when disarmed */
+	uint32_t delack_at;  /* ticks */
 };
 
 RB_BUILD_ASSERT(sizeof(struct tcb) == 128, "the hot part is two cache lines");
 RB_BUILD_ASSERT(offsetof(struct tcb, cookie) == 64, "the first line is what a segment is judged by");
+
+/* As the RFC has it. */
+static inline uint32_t tcb_srtt_us(const struct tcb *tcb)
+{
+	return tcb->srtt8_us / 8;
+}
 
 /* A TCB in the pool has neither a state nor a flag. */
 static inline bool tcb_in_use(const struct tcb *tcb)

@@ -71,12 +71,6 @@ struct tcp_ring {
 	uint32_t head, tail; /* both wrap: next to be taken, next to be put */
 };
 
-/* A list of connections, each in it at most once, that is always taken whole. */
-struct tcp_list {
-	uint32_t *slots;
-	uint32_t count;
-};
-
 struct tcp {
 	struct tcb *tcbs;
 	struct tcb_cold *colds;
@@ -97,12 +91,13 @@ struct tcp {
 	uint32_t ts_now;	/* the timestamp clock: milliseconds, to which each connection adds its offset */
 
 	/*
-	 * Events of the short way, made while it has all that they say at hand. To their connections they are told; from
-	 * `told_taken` on nobody has taken them yet. What a connection has to tell after that waits in `ready`.
+	 * Events, which the application reads here. Those of the short way are made while it has all that they say at
+	 * hand: to their connections they are told, and what these have to tell after that waits in `ready`. From
+	 * `told_taken` on nobody has taken them yet.
 	 */
 	struct rb_net_event told[RB_NET_BURST];
 	uint32_t told_taken, told_count;
-	struct tcp_list pending; /* what the flush has to look at */
+	struct tcp_ring pending; /* what the flush has to look at */
 	struct tcp_ring ready;	 /* what has events */
 	bool starved;		 /* somebody was refused for want of pieces */
 	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
@@ -119,11 +114,6 @@ struct tcp {
 	uint32_t challenges_left;
 	uint64_t challenges_until_ns;
 };
-
-static inline void tcp_list_put(struct tcp_list *list, uint32_t index)
-{
-	list->slots[list->count++] = index;
-}
 
 static inline void tcp_ring_put(struct tcp_ring *ring, uint32_t index)
 {

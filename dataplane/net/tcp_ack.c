@@ -8,6 +8,16 @@ enum {
 	RTO_SYN_LOST_US = 3000000,
 };
 
+__attribute__((noinline)) void tcp_rtt_shorter(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	rtt_us += rtt_us == 0;
+	if (rtt_us < cold->min_rtt_us || cold->min_rtt_us == 0)
+		cold->min_rtt_us = rtt_us;
+	if (rtt_us < tcb_srtt_us(tcb) / 2)
+		tcb->timed = false; /* what was early enough may no longer be */
+}
+
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 {
 	if (rtt_us == 0)
@@ -16,31 +26,21 @@ void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 		rtt_us = TCP_RTT_MAX_US;
 	if (MECHANISM(rto_collapse))
 		tcb->backoff = 0; /* RFC 6298 5: not before there is a new measurement */
-	if (tcb->srtt_us != 0) {
+	if (tcb->srtt8_us != 0) {
 		tcp_rtt_next(net, tcb, rtt_us);
 		return;
 	}
 	tcp_rtt_shorter(net, tcb, rtt_us);
-	tcb->srtt_us = rtt_us; /* RFC 6298 2.2 */
-	tcb->rttvar_us = rtt_us / 2;
+	tcb->srtt8_us = 8 * rtt_us; /* RFC 6298 2.2 */
+	tcb->rttvar4_us = 2 * rtt_us;
 }
 
-uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb)
+uint32_t tcp_rto_unmeasured_us(const struct rb_net *net, const struct tcb *tcb)
 {
-	const struct rb_net_config *config = &net->config;
-	uint64_t rto = config->rto_initial_us;
-	if (tcb->srtt_us != 0) {
-		/* 2.3, with the least RTO of 2.4 as the least that is added to the round trip: however steady that is,
-		 * the peer may delay an acknowledgement */
-		uint32_t variation = MECHANISM(rto_variation) ? 4 * tcb->rttvar_us : 0;
-		rto = (uint64_t)tcb->srtt_us + (variation > config->rto_min_us ? variation : config->rto_min_us);
-	} else if (MECHANISM(rto_syn_lost) && tcb->state >= TCP_ESTABLISHED && rto < RTO_SYN_LOST_US &&
-		   net->tcp.colds[tcp_index(net, tcb)].syns > 0) {
-		rto = RTO_SYN_LOST_US; /* 5.7 */
-	}
-	if (MECHANISM(rto_backoff))
-		rto <<= tcb->backoff; /* 5.5 */
-	return (uint32_t)(rto > config->rto_max_us ? config->rto_max_us : rto);
+	if (MECHANISM(rto_syn_lost) && tcb->state >= TCP_ESTABLISHED && net->config.rto_initial_us < RTO_SYN_LOST_US &&
+	    net->tcp.colds[tcp_index(net, tcb)].syns > 0)
+		return RTO_SYN_LOST_US; /* 5.7 */
+	return net->config.rto_initial_us;
 }
 
 /*
@@ -105,7 +105,7 @@ void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
 	if (seq_le(tcb->snd_wl1, segment->seq)) {
 		struct tcb_cold *cold = tcp_cold(net, tcb);
 		bool was_closed = tcb->snd_wnd == 0;
-		tcb->snd_wnd = (uint32_t)segment->window << tcp_snd_scale(tcb);
+		tcp_window_set(tcb, segment->window);
 		tcb->snd_wl1 = segment->seq;
 		if (tcb->snd_wnd > cold->snd_max_wnd)
 			cold->snd_max_wnd = tcb->snd_wnd;

@@ -163,7 +163,7 @@ void tcp_arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq, u
 	if (cold->syns == 0 && cold->syn_us != 0)
 		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
 	tcb->snd_una = tcb->snd_nxt;
-	tcb->snd_wnd = window << tcp_snd_scale(tcb);
+	tcp_window_set(tcb, window);
 	tcb->snd_wl1 = seq;
 	if (tcb->snd_wnd > cold->snd_max_wnd)
 		cold->snd_max_wnd = tcb->snd_wnd;

@@ -106,7 +106,7 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 		return;
 	if (cubic->epoch_ms == 0)
 		epoch_begin(cubic, tcb, now);
-	else if (now - cubic->last_ms > (tcb->srtt_us + 4 * tcb->rttvar_us) / 1000 + 1)
+	else if (now - cubic->last_ms > (tcb_srtt_us(tcb) + tcb->rttvar4_us) / 1000 + 1)
 		cubic->epoch_ms += now - cubic->last_ms; /* 4.2, 5.8: time without data to send does not count */
 	cubic->last_ms = now;
 
@@ -118,7 +118,7 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 		return;
 	}
 	/* 4.4, 4.5: towards the target of one round trip from now, at most half the window per round trip */
-	uint32_t target = w_cubic(cubic, tcb, t + tcb->srtt_us / 1000), most = tcb->cwnd + tcb->cwnd / 2;
+	uint32_t target = w_cubic(cubic, tcb, t + tcb_srtt_us(tcb) / 1000), most = tcb->cwnd + tcb->cwnd / 2;
 	if (target > most)
 		target = most;
 	if (target <= tcb->cwnd)

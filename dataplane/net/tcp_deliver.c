@@ -403,8 +403,7 @@ static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 	part_free(net, index);
 }
 
-/* Were so many bytes told to the application and not given back? */
-static bool were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
 {
 	if (tcb->rx_tail == TCP_NONE)
 		return bytes == 0;
@@ -421,10 +420,8 @@ static bool were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
 	return false;
 }
 
-static __attribute__((noinline)) int received_any(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+void tcp_give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 {
-	if (!were_told(net, tcb, bytes))
-		return -EINVAL;
 	tcb->rcv_space += bytes;
 	while (bytes > 0) {
 		uint32_t first = tcp_part(net, tcp_part(net, tcb->rx_tail)->next)->length;
@@ -433,9 +430,16 @@ static __attribute__((noinline)) int received_any(struct rb_net *net, struct tcb
 		bytes -= now;
 	}
 	if (tcp_window_opened(net, tcb))
-		tcp_pend(net, tcb);
+		tcp_ack_now(net, tcb);
 	if (tcb->flags & TCP_FINISHED)
 		tcp_ready(net, tcb); /* CLOSED waits for the last byte to be given back */
+}
+
+static __attribute__((noinline)) int received_any(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+{
+	if (!tcp_were_told(net, tcb, bytes))
+		return -EINVAL;
+	tcp_give_back(net, tcb, bytes);
 	return 0;
 }
 
@@ -445,10 +449,10 @@ int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
 	if (tcb == NULL)
 		return -EBADF;
 	/* nearly always: all there is, which is one part, and a flush that will look at the window is due anyway */
+	const uint32_t due = TCP_PENDING | TCP_ACK_DELAYED;
 	uint32_t tail = tcb->rx_tail;
-	if (__builtin_expect((tcb->flags & (TCP_FINISHED | TCP_PENDING)) != TCP_PENDING || tail == TCP_NONE ||
-				     tcb->rx_event != TCP_NONE,
-			     0))
+	if (__builtin_expect(
+		    (tcb->flags & (TCP_FINISHED | due)) != due || tail == TCP_NONE || tcb->rx_event != TCP_NONE, 0))
 		return received_any(net, tcb, bytes);
 	const struct tcp_part *part = tcp_part(net, tail);
 	if (__builtin_expect(part->next != tail || part->length != bytes, 0))

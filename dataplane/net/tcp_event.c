@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What the application is told. A connection with news is in the ring `ready` once, and its events are made from its
- * state when they are taken. So events can neither overflow nor come out of order. Only the short way makes its events
- * at once (tcp.told), as long as there is room and the connection has nothing else to tell.
+ * state when they are asked for. So events can neither overflow nor come out of order. Only the short way makes its
+ * events at once, as long as there is room and the connection has nothing else to tell.
  */
 #include "net/tcp_handle.h"
 #include "net/udp.h"
@@ -127,24 +127,12 @@ void tcp_untell(struct rb_net *net, struct tcb *tcb)
 	tcb->rx_event = at;
 }
 
-/* Takes what was told already. Returns how many. */
-static inline unsigned take_told(struct tcp *tcp, struct rb_net_event *events, unsigned max)
-{
-	uint32_t left = tcp->told_count - tcp->told_taken, count = left < max ? left : max;
-	memcpy(events, &tcp->told[tcp->told_taken], count * sizeof(*events));
-	tcp->told_taken += count;
-	if (count == left)
-		tcp->told_taken = tcp->told_count = 0;
-	return count;
-}
-
-unsigned rb_net_events(struct rb_net *net, struct rb_net_event *events, unsigned max)
+/* Makes the events of those connections that have news, and of UDP. */
+static unsigned make_events(struct rb_net *net, struct rb_net_event *events, unsigned max)
 {
 	struct tcp *tcp = &net->tcp;
-	unsigned count = take_told(tcp, events, max);
+	unsigned count = 0;
 
-	if (__builtin_expect(tcp->starved, 0))
-		wake_starved(net);
 	for (uint32_t end = tcp->ready.tail; tcp->ready.head != end && count < max;) {
 		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->ready));
 		tcb->flags &= ~(uint32_t)TCP_READY;
@@ -158,5 +146,21 @@ unsigned rb_net_events(struct rb_net *net, struct rb_net_event *events, unsigned
 	}
 	while (count < max && udp_event(net, &events[count]))
 		count++;
+	return count;
+}
+
+unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max)
+{
+	struct tcp *tcp = &net->tcp;
+
+	if (__builtin_expect(tcp->starved, 0))
+		wake_starved(net);
+	if (tcp->told_taken == tcp->told_count) {
+		tcp->told_taken = 0;
+		tcp->told_count = make_events(net, tcp->told, max < RB_NET_BURST ? max : RB_NET_BURST);
+	}
+	unsigned left = tcp->told_count - tcp->told_taken, count = left < max ? left : max;
+	*events = &tcp->told[tcp->told_taken];
+	tcp->told_taken += count;
 	return count;
 }

@@ -10,6 +10,8 @@
 #include "net/tcp_handle.h"
 #include "net/tcp_upcalls.h"
 
+#include <immintrin.h>
+
 static inline bool is4(const struct tcb *tcb, uint64_t addresses, uint32_t ports)
 {
 	return tcb->addresses == addresses && tcb->ports == ports; /* those of IPv6 are 0, which no packet has */
@@ -32,8 +34,8 @@ static __attribute__((noinline)) uint32_t find4_any(const struct rb_net *net, ui
 
 static inline uint32_t find4(const struct rb_net *net, uint64_t addresses, uint32_t ports)
 {
-	uint32_t hash = hash4(net, addresses, ports), at = flow_likely(&net->tcp.flows, hash);
-	if (__builtin_expect(at != FLOW_NONE && is4(&net->tcp.tcbs[at], addresses, ports), 1))
+	uint32_t hash = hash4(net, addresses, ports), at;
+	if (__builtin_expect(flow_likely(&net->tcp.flows, hash, &at) && is4(&net->tcp.tcbs[at], addresses, ports), 1))
 		return at;
 	return find4_any(net, hash, addresses, ports);
 }
@@ -100,41 +102,42 @@ static __attribute__((noinline)) void take_ack_any(struct rb_net *net, struct tc
 	}
 }
 
+/* Is what was sent one piece, which the short way has sent? */
+static inline bool is_acked_plainly(const struct tcb *tcb)
+{
+	return tcb->timer == TCP_TIMER_SENT && tcb->tx_head == tcb->tx_tail;
+}
+
 /*
- * Nearly always one piece, which the short way has sent, is all that was outstanding, and the window is not what holds
- * data back: then nothing is left but the measurement of the round trip. Flags and event are the caller's. False: it is
- * not so, and nothing has changed.
+ * It has arrived, and the window is not what holds data back: then nothing is left but the measurement of the round trip.
+ * Flags and event are the caller's.
  */
-static inline bool take_ack(struct rb_net *net, struct tcb *tcb, uint32_t flags, uint32_t ack)
+static inline void take_ack_plainly(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 {
 	uint32_t index = tcb->tx_head;
-	const struct tcp_piece *piece = tcp_piece(net, index);
-
-	if (__builtin_expect((flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) || tcb->timer != TCP_TIMER_SENT ||
-				     index != tcb->tx_tail || ack != piece->seq + piece->length,
-			     0))
-		return false;
 	tcb->snd_una = ack;
 	tcb->tx_head = tcb->tx_tail = TCP_NONE;
 	pool_put(&net->tcp.piece_pool, index);
-	tcp_rtt_next(net, tcb, net->tcp.now_us - piece->sent_us);
+	tcp_rtt_next(net, tcb, net->tcp.now_us - tcp_piece(net, index)->sent_us);
+}
+
+/* Takes an acknowledgement of something new, if it is no more than that. False: it is more, and nothing has changed. */
+static inline bool take_ack(struct rb_net *net, struct tcb *tcb, uint32_t flags, uint32_t ack)
+{
+	if ((flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) || ack != tcb->snd_nxt || !is_acked_plainly(tcb))
+		return false;
+	take_ack_plainly(net, tcb, ack);
 	return true;
 }
 
-static __attribute__((noinline)) void take_larger_window(struct rb_net *net, const struct tcb *tcb, uint32_t snd_wnd)
+/* In order and inside the window: never older than the last update. */
+static inline void take_window(struct rb_net *net, struct tcb *tcb, uint32_t window)
 {
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (snd_wnd > cold->snd_max_wnd)
-		cold->snd_max_wnd = snd_wnd;
-}
-
-static inline void take_window(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t snd_wnd)
-{
-	/* in order and inside the window: never older than the last update */
-	if (__builtin_expect(snd_wnd > tcb->snd_wnd, 0))
-		take_larger_window(net, tcb, snd_wnd);
-	tcb->snd_wnd = snd_wnd;
-	tcb->snd_wl1 = seq;
+	uint32_t before = tcb->snd_wnd;
+	tcp_window_set(tcb, window);
+	if (tcb->snd_wnd > before && tcb->snd_wnd > tcp_cold(net, tcb)->snd_max_wnd)
+		tcp_cold(net, tcb)->snd_max_wnd = tcb->snd_wnd;
+	tcb->snd_wl1 = tcb->rcv_nxt;
 }
 
 /* May the event be made at once: is there room, and nothing that the application must be told before or with it? */
@@ -144,49 +147,59 @@ static inline bool may_tell(const struct rb_net *net, uint32_t flags)
 	return (flags & (other | TCP_ACCEPTED)) == TCP_ACCEPTED && net->tcp.told_count < RB_NET_BURST;
 }
 
-static inline void tell(struct rb_net *net, const struct tcb *tcb, const struct rb_net_packet *packet,
+/* Tells of a part that has just been made of this packet. */
+static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t index, const struct rb_net_packet *packet,
 			const uint8_t *data, uint32_t length, uint32_t sent)
 {
 	struct rb_net_event *event = &net->tcp.told[net->tcp.told_count++];
-	event->handle = tcp_handle_of(net, tcb);
+	event->handle = handle_make(HANDLE_CONNECTION, index, tcb->generation);
 	event->cookie = tcb->cookie;
 	event->buffer = packet->buffer;
 	event->data = data;
 	event->length = length;
 	event->sent = sent;
-	event->bits = sent > 0 ? RB_NET_RECEIVED | RB_NET_SENT : RB_NET_RECEIVED;
+	event->bits = (uint16_t)(RB_NET_RECEIVED | (sent > 0) * RB_NET_SENT);
 	event->offset = (uint16_t)(data - packet->data);
 	event->status = 0;
 }
 
-/*
- * The short way. `header`: of a segment of this connection, of the right shape (input_shape()), with `payload` bytes
- * behind it. Is it in order, inside both windows, with a payload, an acknowledgement of something new, or both? Then it
- * is taken, and *kept says whether its buffer is; else nothing has changed.
- */
-static inline __attribute__((always_inline)) bool take_as(struct rb_net *net, struct tcb *tcb,
-							  const struct rb_net_packet *packet, const uint8_t *header,
-							  uint32_t payload, bool *kept, const bool timestamps)
+static inline void take_timestamp(struct tcb *tcb, uint32_t seq, uint32_t tsval)
 {
-	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
-	const uint32_t acked = ack - tcb->snd_una, tsval = timestamps ? load32(header + TCP_HEADER + 4) : 0;
-
-	if (seq != tcb->rcv_nxt || payload > tcb->rcv_adv - seq || acked > tcb->snd_nxt - tcb->snd_una ||
-	    (payload | acked) == 0 || window == 0 || (timestamps && seq_lt(tsval, tcb->ts_recent)))
-		return false;
-	*kept = payload > 0;
-	if (payload > 0 && __builtin_expect(net->tcp.part_pool.free == 0, 0)) {
-		net->counters.tcp_parts_full++;
-		*kept = false; /* no room: the peer sends it again */
-		return true;
-	}
-	net->counters.tcp_fast++;
-	if (timestamps && seq == tcb->last_ack_sent) /* RFC 7323 4.3 (2) */
+	if (seq == tcb->last_ack_sent) /* RFC 7323 4.3 (2) */
 		tcb->ts_recent = tsval;
-	uint32_t flags = tcb->flags, news = 0, sent = 0;
-	if (__builtin_expect(acked > 0, 1)) {
-		if (__builtin_expect(take_ack(net, tcb, flags, ack), 1)) {
+}
+
+/* An acknowledgement of something new by itself. */
+static void take_ack_alone(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+{
+	uint32_t acked = ack - tcb->snd_una, news = tcb->tx_next != TCP_NONE ? TCP_PENDING : 0;
+	if (take_ack(net, tcb, tcb->flags, ack)) {
+		tcp_timer_stop(tcb); /* RFC 6298 5.2 */
+		tcb->sent += acked;
+		news |= TCP_READY;
+	} else {
+		take_ack_any(net, tcb, ack);
+	}
+	tcp_note(net, tcb, tcb->flags, news);
+	if (tcb->flags & TCP_KEEPALIVE)
+		tcp_heard(net, tcb);
+}
+
+/* Tells what the short way has not told at once. */
+static void tell_later(struct rb_net *net, struct tcb *tcb, uint32_t sent)
+{
+	tcp_part_untold(tcb, tcb->rx_tail);
+	tcb->sent += sent;
+	tcp_ready(net, tcb);
+}
+
+/* Takes the payload of a segment in order, for which there is a part, and what it acknowledges. */
+static void take_payload(struct rb_net *net, uint32_t index, struct tcb *tcb, const struct rb_net_packet *packet,
+			 const uint8_t *data, uint32_t payload, uint32_t ack)
+{
+	uint32_t flags = tcb->flags, acked = ack - tcb->snd_una, sent = 0;
+	if (acked > 0) {
+		if (take_ack(net, tcb, flags, ack)) {
 			flags &= ~(uint32_t)TCP_REXMT_ARMED; /* RFC 6298 5.2 */
 			sent = acked;
 		} else {
@@ -194,46 +207,117 @@ static inline __attribute__((always_inline)) bool take_as(struct rb_net *net, st
 			flags = tcb->flags;
 		}
 	}
-	take_window(net, tcb, seq, window << tcp_snd_scale(tcb));
-	if (__builtin_expect(payload > 0, 1)) {
-		const uint8_t *data = header + headers;
-		uint32_t part = tcp_part_make(net, packet, data, seq, payload);
-		tcp_part_append(net, tcb, part, payload);
-		news = TCP_PENDING;
-		if (__builtin_expect(may_tell(net, flags), 1)) {
-			tell(net, tcb, packet, data, payload, sent);
-			sent = 0;
-		} else {
-			tcp_part_untold(tcb, part);
-			news |= TCP_READY;
-		}
-		flags = tcp_ack_later(flags);
-	} else if (tcb->tx_next != TCP_NONE) {
-		news = TCP_PENDING;
-	}
-	if (__builtin_expect(sent > 0, 0)) {
-		tcb->sent += sent;
-		news |= TCP_READY;
-	}
-	tcp_note(net, tcb, flags, news);
-	if (__builtin_expect((flags & TCP_KEEPALIVE) != 0, 0))
+	tcp_note(net, tcb, tcp_ack_later(flags), TCP_PENDING);
+	uint32_t part = tcp_part_make(net, packet, data, tcb->rcv_nxt, payload);
+	tcp_part_append(net, tcb, part, payload);
+	if (may_tell(net, flags))
+		tell(net, tcb, index, packet, data, payload, sent);
+	else
+		tell_later(net, tcb, sent);
+	if (flags & TCP_KEEPALIVE)
 		tcp_heard(net, tcb);
+}
+
+/*
+ * The short way. `header`: of a segment of this connection, of the right shape (input_shape()), with `payload` bytes
+ * behind it. Is it in order, inside both windows, with a payload, an acknowledgement of something new, or both? Then it
+ * is taken; else nothing has changed.
+ */
+static inline __attribute__((always_inline)) enum input_taken take_as(struct rb_net *net, uint32_t index,
+								      const struct rb_net_packet *packet,
+								      const uint8_t *header, uint32_t payload,
+								      const bool timestamps)
+{
+	struct tcb *tcb = tcp_tcb(net, index);
+	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
+	const uint32_t acked = ack - tcb->snd_una, tsval = timestamps ? load32(header + TCP_HEADER + 4) : 0;
+
+	if (seq != tcb->rcv_nxt || payload > tcb->rcv_adv - seq || acked > tcb->snd_nxt - tcb->snd_una || window == 0 ||
+	    (timestamps && seq_lt(tsval, tcb->ts_recent)) || (payload | acked) == 0)
+		return INPUT_LEFT;
+	if (payload > 0 && net->tcp.part_pool.free == 0) {
+		net->counters.tcp_parts_full++;
+		return INPUT_TAKEN; /* no room: the peer sends it again */
+	}
+	net->counters.tcp_fast++;
+	if (timestamps)
+		take_timestamp(tcb, seq, tsval);
+	take_window(net, tcb, window);
+	if (payload == 0) {
+		take_ack_alone(net, tcb, ack);
+		return INPUT_TAKEN;
+	}
+	take_payload(net, index, tcb, packet, header + (timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER), payload,
+		     ack);
+	return INPUT_KEPT;
+}
+
+/*
+ * Is it the segment that the TCB foresees: the next in order, an acknowledgement of all that we have sent, with the
+ * window of the last one? Three words of the header at once, PSH left out.
+ */
+static inline bool is_foreseen(const struct tcb *tcb, const uint8_t *header)
+{
+	RB_BUILD_ASSERT(offsetof(struct tcb, foreseen) == offsetof(struct tcb, rcv_nxt) + 8 &&
+				offsetof(struct tcb, snd_nxt) == offsetof(struct tcb, rcv_nxt) + 4,
+			"as in the header: sequence number, acknowledgement, and what is before the checksum");
+	const __m128i host = _mm_set_epi8(-1, -1, -1, -1, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
+	const __m128i mask = _mm_set_epi32(0, (int)~((uint32_t)TCP_PSH << 16), -1, -1);
+	const __m128i words = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(header + 4)), host);
+	const __m128i want = _mm_loadu_si128((const __m128i *)(const void *)&tcb->rcv_nxt);
+	return _mm_testz_si128(_mm_xor_si128(words, want), mask);
+}
+
+/* Of a connection on which nothing is due: the flags on the left are on the right. */
+#define IDLE_FLAGS                                                                                  \
+	(TCP_LONG_WAY | TCP_HAS_TIMESTAMPS | TCP_HAS_ECN | TCP_ACCEPTED | TCP_READY | TCP_REFUSED | \
+	 (uint32_t)TCP_ORPHAN | TCP_PENDING | TCP_ACK_DELAYED | TCP_CWND_LIMITED | TCP_KEEPALIVE)
+#define IDLE_SET (TCP_HAS_TIMESTAMPS | TCP_ACCEPTED)
+
+/*
+ * take_as() for what nearly all segments of requests and answers are: foreseen, with a payload, and for a connection
+ * with nothing else to do. False: it is something else, and nothing has changed.
+ */
+static inline __attribute__((always_inline)) bool take_foreseen(struct rb_net *net, uint32_t index, struct tcb *tcb,
+								const struct rb_net_packet *packet,
+								const uint8_t *header, uint32_t payload)
+{
+	const uint32_t tsval = load32(header + TCP_HEADER + 4), seq = tcb->rcv_nxt;
+	uint32_t flags = tcb->flags, acked = tcb->snd_nxt - tcb->snd_una;
+	if ((flags & IDLE_FLAGS) != IDLE_SET || !is_foreseen(tcb, header) || payload - 1 >= tcb->rcv_adv - seq ||
+	    seq_lt(tsval, tcb->ts_recent) || net->tcp.part_pool.free == 0 || net->tcp.told_count == RB_NET_BURST ||
+	    (acked > 0 && !is_acked_plainly(tcb)))
+		return false;
+	net->counters.tcp_fast++;
+	take_timestamp(tcb, seq, tsval);
+	tcb->snd_wl1 = seq;
+	if (__builtin_expect(acked > 0, 1))
+		take_ack_plainly(net, tcb, tcb->snd_nxt);
+	tcb->flags = (flags & ~(uint32_t)TCP_REXMT_ARMED) | TCP_PENDING | TCP_ACK_DELAYED;
+	tcp_ring_put(&net->tcp.pending, index);
+
+	const uint8_t *data = header + TCP_HEADER + TCP_TIMESTAMPS;
+	uint32_t part = pool_take(&net->tcp.part_pool);
+	tcp_part_fill(net, part, packet, data, tcb->rcv_nxt, payload);
+	tcp_part_append(net, tcb, part, payload);
+	tell(net, tcb, index, packet, data, payload, acked);
 	return true;
 }
 
 /* The same for a segment of any shape, `length` bytes of it and its payload, that brought no mark of congestion. */
-static bool take_expected(struct rb_net *net, struct tcb *tcb, const struct rb_net_packet *packet,
-			  const uint8_t *header, uint32_t length, bool *kept)
+static enum input_taken take_expected(struct rb_net *net, uint32_t index, const struct rb_net_packet *packet,
+				      const uint8_t *header, uint32_t length)
 {
+	struct tcb *tcb = tcp_tcb(net, index);
 	bool timestamps = tcb->flags & TCP_HAS_TIMESTAMPS;
 	uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
 	if ((tcb->flags & TCP_LONG_WAY) || length < headers ||
 	    (load16(header + 12) & ~(unsigned)TCP_PSH) != (headers / 4 << 12 | TCP_ACK) ||
 	    (timestamps && load32(header + TCP_HEADER) != 0x0101080a))
-		return false;
+		return INPUT_LEFT;
 	if (timestamps)
-		return take_as(net, tcb, packet, header, length - headers, kept, true);
-	return take_as(net, tcb, packet, header, length - headers, kept, false);
+		return take_as(net, index, packet, header, length - headers, true);
+	return take_as(net, index, packet, header, length - headers, false);
 }
 
 /* A segment for no connection: a listener's, or nobody's. */
@@ -286,7 +370,7 @@ static inline void take_last_ack(struct rb_net *net, struct tcb *tcb, uint32_t a
  * be exactly so is compared first; false: it is not, and nothing has changed.
  */
 static __attribute__((noinline)) bool take_turn(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
-						uint32_t length, bool *kept)
+						uint32_t length)
 {
 	const bool timestamps = tcb->flags & TCP_HAS_TIMESTAMPS;
 	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
@@ -303,7 +387,6 @@ static __attribute__((noinline)) bool take_turn(struct rb_net *net, struct tcb *
 		if (seq_le(seq, tcb->last_ack_sent)) /* RFC 7323 4.3 (2) */
 			tcb->ts_recent = tsval;
 	}
-	*kept = false;
 	net->counters.tcp_in++;
 	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
 		tcp_heard(net, tcb);
@@ -314,7 +397,7 @@ static __attribute__((noinline)) bool take_turn(struct rb_net *net, struct tcb *
 		tcp_end(net, tcb, 0);
 	} else {
 		take_last_ack(net, tcb, ack);
-		take_window(net, tcb, seq, window << tcp_snd_scale(tcb));
+		take_window(net, tcb, window);
 		tcp_deliver_fin(net, tcb);
 		tcp_arrives_fin(net, tcb);
 	}
@@ -331,38 +414,56 @@ static bool take(struct rb_net *net, uint32_t index, struct tcp_segment *segment
 	return tcp_arrives(net, tcp_tcb(net, index), segment);
 }
 
-bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t payload,
-		     bool *kept)
+void tcp_input_begin(struct rb_net *net)
 {
-	uint32_t index = find4_of(net, header);
-	if (index == TCP_NONE)
-		return false;
+	struct tcp *tcp = &net->tcp;
+	if (tcp->told_taken == tcp->told_count)
+		tcp->told_taken = tcp->told_count = 0;
+}
+
+/* What is not foreseen. */
+static __attribute__((noinline)) enum input_taken take_other(struct rb_net *net, uint32_t index,
+							     const struct rb_net_packet *packet, uint32_t l4,
+							     uint32_t payload)
+{
+	const uint8_t *header = packet->data + l4;
 	struct tcb *tcb = tcp_tcb(net, index);
-	if (__builtin_expect((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS, 0))
-		return take_turn(net, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload, kept);
-	if (!take_as(net, tcb, packet, header, payload, kept, true))
-		return false;
+	if ((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS)
+		return take_turn(net, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload) ? INPUT_TAKEN : INPUT_LEFT;
+	enum input_taken taken = take_as(net, index, packet, header, payload, true);
+	if (taken != INPUT_LEFT)
+		net->counters.tcp_in++;
+	return taken;
+}
+
+enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, uint32_t l4, uint32_t payload)
+{
+	const uint8_t *header = packet->data + l4;
+	uint32_t index = find4_of(net, header);
+	if (__builtin_expect(index == TCP_NONE, 0))
+		return INPUT_LEFT;
+	if (__builtin_expect(!take_foreseen(net, index, tcp_tcb(net, index), packet, header, payload), 0))
+		return take_other(net, index, packet, l4, payload);
 	net->counters.tcp_in++;
-	return true;
+	return INPUT_KEPT;
 }
 
 /*
  * The connection's addresses were checked when it began; whom there is none for may have sent from any (RFC 1122
  * 3.2.1.3), which is for the long way.
  */
-bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
-		     bool *kept)
+enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header,
+				 uint32_t length)
 {
 	uint32_t index = find4_of(net, header);
 	struct tcp_segment segment;
 	struct ip_packet ip;
-	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length, kept))
-		return true;
+	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length))
+		return INPUT_TAKEN;
 	ip4_describe(&ip, packet, (unsigned)(header - packet->data) - IP4_HEADER, IP4_HEADER, (uint16_t)length);
 	if ((index == TCP_NONE && !address_is_peer4(net, ip.src4)) || !tcp_segment_read(&segment, &ip))
-		return false;
-	*kept = take(net, index, &segment);
-	return true;
+		return INPUT_LEFT;
+	return take(net, index, &segment) ? INPUT_KEPT : INPUT_TAKEN;
 }
 
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
@@ -370,7 +471,6 @@ bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 	const uint8_t *header = ip_packet_l4(ip);
 	struct tcp_segment segment;
 	uint32_t index;
-	bool kept;
 
 	if (__builtin_expect(!tcp_segment_read(&segment, ip), 0)) {
 		net->counters.malformed++;
@@ -380,10 +480,12 @@ bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
 		index = find4(net, tcp_addresses(ip->dst4, ip->src4), load_raw(header));
 	else
 		index = find6(net, &ip->dst6, &ip->src6, load_raw(header));
-	if (index != TCP_NONE && ip->ecn != IP_ECN_CE &&
-	    take_expected(net, tcp_tcb(net, index), ip->packet, header, ip->length, &kept)) {
-		net->counters.tcp_in++;
-		return kept;
+	if (index != TCP_NONE && ip->ecn != IP_ECN_CE) {
+		enum input_taken taken = take_expected(net, index, ip->packet, header, ip->length);
+		if (taken != INPUT_LEFT) {
+			net->counters.tcp_in++;
+			return taken == INPUT_KEPT;
+		}
 	}
 	return take(net, index, &segment);
 }

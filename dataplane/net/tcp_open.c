@@ -249,6 +249,7 @@ void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *se
 	agree_mss(net, tcb, segment);
 	/* RFC 7323 2.2: the window of a SYN is not scaled */
 	tcb->snd_wnd = segment->window;
+	tcb->foreseen = 0;
 	tcb->snd_wl1 = segment->seq;
 	cold->snd_max_wnd = tcb->snd_wnd;
 }

@@ -302,13 +302,13 @@ static uint32_t output_usable(struct rb_net *net, const struct tcb *tcb, bool *b
 static void output_idle_restart(struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t restart = tcp_initial_window(net, tcb);
-	if (tcb->cwnd <= restart || tcb->srtt_us == 0 || !MECHANISM(idle_restart))
+	if (tcb->cwnd <= restart || tcb->srtt8_us == 0 || !MECHANISM(idle_restart))
 		return;
 	/* rexmt_at was a timeout after the last segment, and stays when the timer is stopped; a probe's, two round trips,
 	 * is sooner */
 	uint32_t rto = tcp_rto_us(net, tcb), end = tcb->rexmt_at;
-	if (tcb->timer == TCP_TIMER_PROBE && 2 * tcb->srtt_us < rto)
-		end += (rto - 2 * tcb->srtt_us) / (TCP_TICK_NS / 1000);
+	if (tcb->timer == TCP_TIMER_PROBE && tcb->srtt8_us / 4 < rto)
+		end += (rto - tcb->srtt8_us / 4) / (TCP_TICK_NS / 1000);
 	if (seq_lt(end, (uint32_t)net->tcp.tick))
 		tcb->cwnd = restart;
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The short way out, the counterpart of the one in (tcp_input.c): a reply that is one piece, alone in the queue, inside
- * a segment and all windows, on an IPv4 connection to which nothing unusual happens. It does what tcp_output() would do
- * for it, and nothing else; what it does not take goes there.
+ * The short way out, the counterpart of the one in (tcp_input.c): a piece that is alone in the queue, inside a segment
+ * and all windows, on an IPv4 connection to which nothing unusual happens. It does what tcp_output() would do for it, and
+ * nothing else; what it does not take goes there. An answer that takes it (rb_net_reply()) is not even queued.
  */
 #include "net/checksum.h"
+#include "net/input.h"
 #include "net/ip4.h"
 #include "net/tcp_congestion.h"
+#include "net/tcp_handle.h"
 #include "net/tx.h"
+
+#include <errno.h>
 
 /* TCP_SLOW is one: the state is ESTABLISHED. */
 #define NOT_SHORT (TCP_LONG_WAY | TCP_IS_6 | TCP_ECN_CWR | TCP_FIN_QUEUED)
@@ -32,10 +36,17 @@ static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, con
 	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_timely(net, tcb);
 }
 
-/* RFC 1071: a sum of at most 32 bits as one of 16. */
+/* RFC 1071: a sum of words of 32 bits, as one of 16. The carries come around: half of the word, twice, is above it. */
 static inline uint16_t fold(uint32_t sum)
 {
 	return (uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16);
+}
+
+/* RFC 1071: adds, the carry included. */
+static inline uint32_t add_around(uint32_t sum, uint32_t word)
+{
+	uint32_t result;
+	return __builtin_add_overflow(sum, word, &result) ? result + 1 : result;
 }
 
 static inline void store64_raw(uint8_t *at, uint64_t word)
@@ -48,43 +59,43 @@ static inline void store32_raw(uint8_t *at, uint32_t word)
 	memcpy(at, &word, sizeof(word));
 }
 
-/* The window that this segment offers: nearly always what is left of the last offer (RFC 9293 3.8.6.2.2). */
-static inline uint32_t window_field(struct rb_net *net, struct tcb *tcb)
+/*
+ * tcp_window_offer(), where RCV.WND is not closed: nearly always what is left of the last offer is offered (RFC 9293
+ * 3.8.6.2.2).
+ */
+static inline void offer(const struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - window;
-	if (__builtin_expect(more >= tcb->mss || more >= net->tcp.window_half, 0))
-		window = tcp_window_offer(net, tcb);
-	window >>= tcp_rcv_scale(tcb);
-	return window > UINT16_MAX ? UINT16_MAX : window;
+	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - offered;
+	if (__builtin_expect(more >= tcb->mss || more >= net->tcp.window_half, 0)) {
+		uint32_t window = tcb->rcv_space >> tcp_rcv_scale(tcb) << tcp_rcv_scale(tcb);
+		if (window > offered)
+			tcb->rcv_adv = tcb->rcv_nxt + window;
+	}
 }
 
 /*
- * Both headers, as words that lie in memory, lowest byte first. The flags are ACK and PSH: it is all that there is to
- * send.
+ * Both headers. The flags are ACK and PSH: it is all that there is to send. The checksum of IP is left 0, in TCP's there
+ * is the sum of the pseudo-header.
  */
-static inline __attribute__((always_inline)) void fill_headers(struct rb_net *net, struct tcb *tcb, uint8_t *ip,
-							       const struct tcp_piece *piece, const bool timestamps)
+static inline __attribute__((always_inline)) void fill_headers(const struct rb_net *net, const struct tcb *tcb,
+							       uint8_t *ip, uint32_t payload, const bool timestamps)
 {
-	const uint32_t header = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	const uint32_t length = header + piece->length;
-	const uint32_t ip_length = __builtin_bswap16((uint16_t)(IP4_HEADER + length));
-	const uint32_t ecn = tcb->flags & TCP_HAS_ECN ? IP_ECN_ECT0 : IP_ECN_NOT_ECT;
-	const uint32_t start = 0x45 | ecn << 8, fragment = 0x40 /* DF */, ttl_protocol = IP_TTL | IP_PROTOCOL_TCP << 8;
+	const uint32_t header = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER, length = header + payload;
 	/* the way back: both pairs the other way round */
 	const uint64_t addresses = tcb->addresses << 32 | tcb->addresses >> 32;
-	const uint32_t sum = fold((uint32_t)addresses) + fold((uint32_t)(addresses >> 32));
 	uint8_t *tcp = ip + IP4_HEADER;
+	uint32_t sum = (uint32_t)((addresses + tcb->addresses) >> 32); /* of both words, as in fold() */
 
-	store64_raw(ip, start | ip_length << 16 | (uint64_t)fragment << 48);
-	store32_raw(ip + 8, ttl_protocol | (uint32_t)(uint16_t)~fold(sum + start + ip_length + fragment + ttl_protocol)
-						   << 16);
+	sum = add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
+	store32_raw(tcp + 16, fold(sum));
+	memcpy(ip, ip4_start, sizeof(ip4_start));
 	store64_raw(ip + 12, addresses);
+	store16(ip + 2, (uint16_t)(IP4_HEADER + length));
 	store32_raw(tcp, tcb->ports << 16 | tcb->ports >> 16);
-	store32(tcp + 4, piece->seq);
+	store32(tcp + 4, tcb->snd_nxt);
 	store32(tcp + 8, tcb->rcv_nxt);
-	store32(tcp + 12, header / 4 << 28 | (TCP_ACK | TCP_PSH) << 16 | window_field(net, tcb));
-	/* the pseudo-header's sum, for whoever fills in the rest; and the urgent pointer, 0 */
-	store32_raw(tcp + 16, fold(sum + (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16)));
+	store32(tcp + 12,
+		header / 4 << 28 | (TCP_ACK | TCP_PSH) << 16 | (tcb->rcv_adv - tcb->rcv_nxt) >> tcp_rcv_scale(tcb));
 	if (timestamps) {
 		store32(tcp + TCP_HEADER, 0x0101080a);
 		store32(tcp + TCP_HEADER + 4, tcp_ts_now(net, tcb));
@@ -92,29 +103,84 @@ static inline __attribute__((always_inline)) void fill_headers(struct rb_net *ne
 	}
 }
 
-static inline __attribute__((always_inline)) void fill(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame,
-						       const struct tcp_piece *piece, const bool timestamps)
+enum { BOTH_FILL = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL };
+
+/* What the device does not do. */
+static __attribute__((noinline)) void fill_checksums(const struct rb_net *net, struct rb_net_frame *frame)
+{
+	const unsigned tcp = ETHERNET_HEADER + IP4_HEADER;
+	uint8_t *ip = frame->header + ETHERNET_HEADER;
+	frame->checksum = net->config.checksum_offload & BOTH_FILL;
+	if (!(frame->checksum & RB_NET_CHECKSUM_IP4_FILL)) {
+		uint16_t checksum = checksum_finish(checksum_ip4_header(ip));
+		memcpy(ip + 10, &checksum, sizeof(checksum));
+	}
+	if (!(frame->checksum & RB_NET_CHECKSUM_TCP_FILL))
+		tx_checksum(frame, tcp, tcp + 16, false);
+}
+
+static inline __attribute__((always_inline)) void fill(const struct rb_net *net, const struct tcb *tcb,
+						       struct rb_net_frame *frame, const void *base, uint32_t payload,
+						       const bool timestamps)
 {
 	const uint16_t headers = ETHERNET_HEADER + IP4_HEADER + TCP_HEADER + (timestamps ? TCP_TIMESTAMPS : 0);
-	fill_headers(net, tcb, frame->header + ETHERNET_HEADER, piece, timestamps);
+	fill_headers(net, tcb, frame->header + ETHERNET_HEADER, payload, timestamps);
 	frame->header_length = headers;
+	frame->checksum = BOTH_FILL;
 	frame->l2_length = ETHERNET_HEADER;
 	frame->l3_length = IP4_HEADER;
 	frame->pieces_count = 1;
 	frame->transient = false;
-	frame->length = headers + piece->length;
-	frame->pieces[0].base = (const void *)(uintptr_t)piece->base;
-	frame->pieces[0].length = piece->length;
-	frame->checksum = RB_NET_CHECKSUM_TCP_FILL;
-	if (__builtin_expect(!(net->config.checksum_offload & RB_NET_CHECKSUM_TCP_FILL), 0)) {
-		frame->checksum = RB_NET_CHECKSUM_UNKNOWN;
-		tx_checksum(frame, ETHERNET_HEADER + IP4_HEADER, ETHERNET_HEADER + IP4_HEADER + 16, false);
-	}
+	frame->length = headers + payload;
+	frame->pieces[0].base = base;
+	frame->pieces[0].length = payload;
+}
+
+/* What the segment of a piece, which has just been made, leaves in the TCB. */
+static inline void made(struct rb_net *net, struct tcb *tcb, uint32_t payload)
+{
+	net->counters.tcp_out++;
+	tcb->snd_nxt += payload;
+	tcb->last_ack_sent = tcb->rcv_nxt;
+	tcb->timer = TCP_TIMER_SENT;
+	tcb->rexmt_at = (uint32_t)net->tcp.tick;
+}
+
+/* Makes the segment of a piece that may go (is_plain()). */
+static void make(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame, const struct tcp_piece *piece)
+{
+	const void *base = (const void *)(uintptr_t)piece->base;
+	offer(net, tcb);
+	if (__builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1))
+		fill(net, tcb, frame, base, piece->length, true);
+	else
+		fill(net, tcb, frame, base, piece->length, false);
+	if (tcb->flags & TCP_HAS_ECN)
+		frame->header[ETHERNET_HEADER + 1] = IP_ECN_ECT0;
+	if (!net->tx.fills)
+		fill_checksums(net, frame);
+	/* all was acknowledged, and it was sent no longer ago than is_timely() permits */
+	if (tcb->snd_nxt == tcb->snd_una)
+		neighbour_confirm(net, tcb->neighbour);
+	tx_commit(net, frame, tcb->neighbour);
+	made(net, tcb, piece->length);
+}
+
+static inline void mark_sent(const struct rb_net *net, struct tcp_piece *piece)
+{
+	piece->sent_us = net->tcp.now_us;
+	piece->transmissions = 1;
+	piece->flags = TCP_PIECE_SENT;
 }
 
 bool tcp_output_short(struct rb_net *net, struct tcb *tcb)
 {
+	const uint32_t done = TCP_PENDING | TCP_ACK_NOW | TCP_ACK_DELAYED | TCP_CWND_LIMITED;
 	uint32_t index = tcb->tx_next;
+	if (index == TCP_NONE && (tcb->flags & (NOT_SHORT | TCP_ACK_NOW | TCP_ACK_DELAYED)) == 0) {
+		tcb->flags &= ~(uint32_t)TCP_PENDING; /* it was answered: see answered() */
+		return true;
+	}
 	if ((tcb->flags & NOT_SHORT) || index == TCP_NONE || index != tcb->tx_tail)
 		return false;
 	struct tcp_piece *piece = tcp_piece(net, index);
@@ -123,28 +189,145 @@ bool tcp_output_short(struct rb_net *net, struct tcb *tcb)
 	struct rb_net_frame *frame = tx_frame_bare(net);
 	if (__builtin_expect(frame == NULL, 0))
 		return false;
-	/* all was acknowledged, and it was sent no longer ago than is_timely() permits */
-	bool fresh = tcb->snd_nxt == tcb->snd_una && tx_begin(net, frame, tcb->neighbour);
-	if (__builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1))
-		fill(net, tcb, frame, piece, true);
-	else
-		fill(net, tcb, frame, piece, false);
-	if (__builtin_expect(fresh, 1))
-		tx_commit_raw(net, frame);
-	else
-		tx_commit(net, frame, tcb->neighbour);
-	net->counters.tcp_out++;
-	piece->sent_us = net->tcp.now_us;
-	piece->transmissions = 1;
-	piece->flags = TCP_PIECE_SENT;
-	tcb->snd_nxt += piece->length;
+	make(net, tcb, frame, piece);
+	mark_sent(net, piece);
 	tcb->tx_next = TCP_NONE;
-	tcb->last_ack_sent = tcb->rcv_nxt;
-	tcb->flags = (tcb->flags & ~((uint32_t)TCP_PENDING | TCP_ACK_NOW | TCP_ACK_DELAYED | TCP_CWND_LIMITED)) |
-		     TCP_REXMT_ARMED;
-	tcb->timer = TCP_TIMER_SENT;
-	tcb->rexmt_at = (uint32_t)net->tcp.tick;
+	tcb->flags = (tcb->flags & ~done) | TCP_REXMT_ARMED;
 	if (__builtin_expect(!tcb->timed, 0))
 		tcp_timer_short(net, tcb);
 	return true;
+}
+
+/*
+ * Answers.
+ */
+
+/* Is all that was received in one part, which has been told, and has it that many bytes? */
+static inline bool is_all(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+{
+	uint32_t tail = tcb->rx_tail;
+	if (tail == TCP_NONE || tcb->rx_event != TCP_NONE)
+		return false;
+	const struct tcp_part *part = tcp_part(net, tail);
+	return part->next == tail && part->length == bytes;
+}
+
+/*
+ * Is nothing queued or under way, and may so many bytes go at once, by the tests of rb_net_send() and is_plain()? Who has
+ * no timestamps, or ECN, is answered by the flush.
+ */
+static inline bool is_next(const struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+{
+	const uint32_t set = TCP_ACCEPTED | TCP_PENDING | TCP_HAS_TIMESTAMPS,
+		       unset = TCP_HAS_ECN | (uint32_t)TCP_ORPHAN;
+	return (tcb->flags & (NOT_SHORT | set | unset)) == set && tcb->tx_head == TCP_NONE && bytes - 1 < tcb->mss &&
+	       bytes <= tcb->snd_wnd && bytes < tcb->cwnd && bytes <= net->config.send_queue &&
+	       net->tcp.piece_pool.free > net->config.connections && is_timely(net, tcb);
+}
+
+/* Does it take no more than the TCB for that? */
+static inline bool is_prepared(const struct rb_net *net, const struct tcb *tcb)
+{
+	const struct neighbour_table *table = &net->neighbours;
+	return net->tx.next < net->tx.ready && net->released.count < RB_NET_BURST - 1 &&
+	       table->entries[tcb->neighbour].fresh_until_ns >= table->confirm_below_ns;
+}
+
+static inline void give_all_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+{
+	struct released *released = &net->released;
+	uint32_t tail = tcb->rx_tail;
+	tcb->rx_tail = TCP_NONE;
+	tcb->rcv_space += bytes;
+	pool_put(&net->tcp.part_pool, tail);
+	released->buffers[released->count++] = tcp_part(net, tail)->buffer;
+}
+
+/* A piece that is sent just now, as the only one. */
+static inline void keep_alone(struct rb_net *net, struct tcb *tcb, const struct rb_net_piece *from)
+{
+	uint32_t index = pool_take(&net->tcp.piece_pool);
+	struct tcp_piece *piece = tcp_piece(net, index);
+	piece->base = (uintptr_t)from->base;
+	piece->length = from->length;
+	piece->seq = tcb->snd_end;
+	piece->next = TCP_NONE;
+	mark_sent(net, piece);
+	tcb->snd_end += from->length;
+	tcb->tx_head = tcb->tx_tail = index;
+}
+
+static __attribute__((noinline)) int arm(struct rb_net *net, struct tcb *tcb)
+{
+	tcp_timer_short(net, tcb);
+	return 0;
+}
+
+/*
+ * Answers mostly come in the order of what they answer, which is that of the ring: then the flush has nothing more to do
+ * with this connection.
+ */
+static inline void answered(struct rb_net *net, struct tcb *tcb, uint32_t index)
+{
+	struct tcp_ring *pending = &net->tcp.pending;
+	uint32_t done = TCP_ACK_NOW | TCP_ACK_DELAYED | TCP_CWND_LIMITED;
+	if (__builtin_expect(pending->slots[pending->head & pending->mask] == index, 1)) {
+		pending->head++;
+		done |= TCP_PENDING;
+	}
+	tcb->flags = (tcb->flags & ~done) | TCP_REXMT_ARMED;
+}
+
+/* The segment of a reply, for which all is prepared. */
+static __attribute__((noinline)) int reply_send(struct rb_net *net, struct tcb *tcb, const void *base, uint32_t payload)
+{
+	struct rb_net_frame *frame = &net->tx.burst[net->tx.next++];
+	offer(net, tcb);
+	tx_begin(net, frame, tcb->neighbour);
+	fill(net, tcb, frame, base, payload, true);
+	made(net, tcb, payload);
+	return tcb->timed ? 0 : arm(net, tcb);
+}
+
+static inline int reply(struct rb_net *net, uint32_t index, uint32_t received, const struct rb_net_piece *piece)
+{
+	struct tcb *tcb = tcp_tcb(net, index);
+	give_all_back(net, tcb, received);
+	keep_alone(net, tcb, piece);
+	answered(net, tcb, index);
+	return reply_send(net, tcb, piece->base, piece->length);
+}
+
+/* Makes sure of what is_prepared() asks for. */
+static __attribute__((noinline)) int reply_prepare(struct rb_net *net, rb_net_handle handle, uint32_t received,
+						   const struct rb_net_piece *piece)
+{
+	const struct tcb *tcb = tcp_tcb(net, (uint32_t)(handle >> 32));
+	(void)tx_frame_bare(net);
+	if (net->released.count == RB_NET_BURST - 1)
+		input_release_flush(net);
+	neighbour_confirm(net, tcb->neighbour); /* by is_timely(), it has answered not long ago */
+	if (is_prepared(net, tcb))
+		return reply(net, (uint32_t)(handle >> 32), received, piece);
+	return tcp_reply(net, handle, received, piece, 1);
+}
+
+/*
+ * Whatever is not as it nearly always is, another function does, and that as its last thing; and the way is cut in two.
+ * So neither half has more values at a time than there are registers that need not be saved.
+ */
+int rb_net_reply(struct rb_net *net, rb_net_handle handle, uint32_t received, const struct rb_net_piece *pieces,
+		 unsigned count)
+{
+	uint64_t index = handle >> 32;
+	if (__builtin_expect(count != 1 || index >= net->tcp.tcb_pool.count, 0))
+		return tcp_reply(net, handle, received, pieces, count);
+	struct tcb *tcb = tcp_tcb(net, (uint32_t)index);
+	if (__builtin_expect(tcb->generation != handle_generation(handle) || !is_next(net, tcb, pieces->length) ||
+				     !is_all(net, tcb, received),
+			     0))
+		return tcp_reply(net, handle, received, pieces, count);
+	if (__builtin_expect(!is_prepared(net, tcb), 0))
+		return reply_prepare(net, handle, received, pieces);
+	return reply(net, (uint32_t)index, received, pieces);
 }

@@ -74,6 +74,14 @@ static inline unsigned tcp_rcv_scale(const struct tcb *tcb)
 	return tcb->scale >> 4;
 }
 
+/* SND.WND by the field of a segment, but a SYN's. */
+static inline void tcp_window_set(struct tcb *tcb, uint32_t field)
+{
+	const uint32_t header = tcb->flags & TCP_HAS_TIMESTAMPS ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+	tcb->snd_wnd = field << tcp_snd_scale(tcb);
+	tcb->foreseen = field == 0 ? 0 : header / 4 << 28 | TCP_ACK << 16 | field;
+}
+
 /* The timestamp that a segment of this connection carries now. */
 static inline uint32_t tcp_ts_now(const struct rb_net *net, const struct tcb *tcb)
 {
@@ -93,7 +101,7 @@ static inline void tcp_pend(struct rb_net *net, struct tcb *tcb)
 {
 	if ((tcb->flags & TCP_PENDING) == 0) {
 		tcb->flags |= TCP_PENDING;
-		tcp_list_put(&net->tcp.pending, tcp_index(net, tcb));
+		tcp_ring_put(&net->tcp.pending, tcp_index(net, tcb));
 	}
 }
 
@@ -133,7 +141,7 @@ static inline void tcp_note(struct rb_net *net, struct tcb *tcb, uint32_t flags,
 	if (missing & TCP_READY)
 		tcp_ring_put(&net->tcp.ready, index);
 	if (missing & TCP_PENDING)
-		tcp_list_put(&net->tcp.pending, index);
+		tcp_ring_put(&net->tcp.pending, index);
 }
 
 /* tcp_event.c: takes back the events of tcp.told that nobody has taken: the connection has still to tell them. */
@@ -158,19 +166,24 @@ enum tcp_delivery { TCP_DELIVERY_DROPPED = 0, TCP_DELIVERY_KEPT = 1, TCP_DELIVER
  * later. Bits: the buffer is kept; the FIN has come into order.
  */
 unsigned tcp_deliver(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment);
-/* A part for `length` bytes at `data` in a packet, which begin at `seq`; the pool must not be empty. */
+/* The part `index`: `length` bytes at `data` in a packet, which begin at `seq`. */
+static inline void tcp_part_fill(struct rb_net *net, uint32_t index, const struct rb_net_packet *packet,
+				 const uint8_t *data, uint32_t seq, uint32_t length)
+{
+	struct tcp_part *part = tcp_part(net, index);
+	part->buffer = packet->buffer;
+	part->data = (uintptr_t)data;
+	part->seq = seq;
+	part->next = index;
+	part->offset = (uint16_t)(data - packet->data);
+	part->length = (uint16_t)length;
+}
+/* The same for one that the pool gives, which must not be empty. */
 static inline uint32_t tcp_part_make(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *data,
 				     uint32_t seq, uint32_t length)
 {
 	uint32_t index = pool_get(&net->tcp.part_pool);
-	*tcp_part(net, index) = (struct tcp_part){
-		.buffer = packet->buffer,
-		.data = (uintptr_t)data,
-		.seq = seq,
-		.next = index,
-		.offset = (uint16_t)(data - packet->data),
-		.length = (uint16_t)length,
-	};
+	tcp_part_fill(net, index, packet, data, seq, length);
 	return index;
 }
 /* Appends what is next in order to the ring. Who has not told it goes on with tcp_part_untold(). */
@@ -195,6 +208,10 @@ static inline void tcp_part_untold(struct tcb *tcb, uint32_t index)
 void tcp_deliver_fin(struct rb_net *net, struct tcb *tcb);
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
+/* Were so many bytes told to the application and not given back? */
+bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes);
+/* Takes so many back, which were told. */
+void tcp_give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes);
 /* Is there so much more room than the peer knows that it should be told? */
 bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb);
 /* SACK blocks for the next acknowledgement, at most `max`; a D-SACK first. Returns how many. */
@@ -217,27 +234,38 @@ uint32_t tcp_ack_release(struct rb_net *net, struct tcb *tcb, uint32_t ack, uint
 /* RFC 6298 2, the first measurement and any other. */
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us);
 /* A shorter round trip than the average: a new minimum is always one. */
-static inline void tcp_rtt_shorter(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	rtt_us += rtt_us == 0;
-	if (rtt_us < cold->min_rtt_us || cold->min_rtt_us == 0)
-		cold->min_rtt_us = rtt_us;
-	if (rtt_us < tcb->srtt_us / 2)
-		tcb->timed = false; /* what was early enough may no longer be */
-}
-/* RFC 6298 2.3, with alpha = 1/8 and beta = 1/4. SRTT cannot become 0, for it was not. */
+void tcp_rtt_shorter(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us);
+/*
+ * RFC 6298 2.3, with alpha = 1/8 and beta = 1/4, on multiples of both, so that no fraction is lost (V. Jacobson, M. Karels,
+ * "Congestion avoidance and control", 1988, appendix A). What is kept of SRTT cannot become 0, for it was not.
+ */
 static inline void tcp_rtt_next(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 {
-	uint32_t srtt_us = tcb->srtt_us, differs = rtt_us - srtt_us;
-	if (rtt_us < srtt_us) {
+	uint32_t srtt_us = tcb_srtt_us(tcb), differs = rtt_us - srtt_us;
+	tcb->srtt8_us += differs;
+	if (__builtin_expect(rtt_us < srtt_us, 0)) {
 		tcp_rtt_shorter(net, tcb, rtt_us);
 		differs = srtt_us - rtt_us;
 	}
-	tcb->rttvar_us = tcb->rttvar_us - tcb->rttvar_us / 4 + differs / 4;
-	tcb->srtt_us = srtt_us - srtt_us / 8 + rtt_us / 8;
+	tcb->rttvar4_us += differs - tcb->rttvar4_us / 4;
 }
-uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb);
+uint32_t tcp_rto_unmeasured_us(const struct rb_net *net, const struct tcb *tcb);
+static inline uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tcb)
+{
+	const struct rb_net_config *config = &net->config;
+	uint64_t rto;
+	if (__builtin_expect(tcb->srtt8_us != 0, 1)) {
+		/* 2.3, with the least RTO of 2.4 as the least that is added to the round trip: however steady that is,
+		 * the peer may delay an acknowledgement */
+		uint32_t variation = MECHANISM(rto_variation) ? tcb->rttvar4_us : 0;
+		rto = (uint64_t)tcb_srtt_us(tcb) + (variation > config->rto_min_us ? variation : config->rto_min_us);
+	} else {
+		rto = tcp_rto_unmeasured_us(net, tcb);
+	}
+	if (MECHANISM(rto_backoff))
+		rto <<= tcb->backoff; /* 5.5 */
+	return (uint32_t)(rto > config->rto_max_us ? config->rto_max_us : rto);
+}
 
 /* tcp_scoreboard.c */
 /* Begins to keep marks and the order of transmission; a connection without losses pays for neither. */
@@ -445,6 +473,9 @@ void tcp_listener_leave(struct rb_net *net, struct tcb *tcb);
 struct tcp_listener *tcp_listener_of(struct rb_net *net, rb_net_handle handle);
 int tcp_unlisten(struct rb_net *net, rb_net_handle handle);
 /* tcp_send.c */
+/* rb_net_reply() the long way, to whatever and whenever. */
+__attribute__((noinline)) int tcp_reply(struct rb_net *net, rb_net_handle handle, uint32_t received,
+					const struct rb_net_piece *pieces, unsigned count);
 /* A segment was too big for a link on the way (RFC 1191, RFC 8201); 0: by how much was not said. */
 void tcp_path_mtu(struct rb_net *net, struct tcb *tcb, uint32_t mtu);
 /* Is there room for one more piece in the pool and in the connection's queue? */

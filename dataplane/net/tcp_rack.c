@@ -73,7 +73,7 @@ static uint32_t reo_wnd_us(const struct tcb *tcb, const struct tcb_cold *cold)
 	if (!MECHANISM(rack_window))
 		return 0;
 	uint32_t window = cold->rack_reo_wnd_mult * (cold->min_rtt_us / 4);
-	return window < tcb->srtt_us ? window : tcb->srtt_us;
+	return window < tcb_srtt_us(tcb) ? window : tcb_srtt_us(tcb);
 }
 
 /*
@@ -107,7 +107,7 @@ void tcp_rack_timeout(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	/* before anything has arrived there is no RACK.rtt */
-	uint32_t rtt = cold->rack_rtt_us != 0 ? cold->rack_rtt_us : tcb->srtt_us,
+	uint32_t rtt = cold->rack_rtt_us != 0 ? cold->rack_rtt_us : tcb_srtt_us(tcb),
 		 patience = rtt + reo_wnd_us(tcb, cold);
 	for (uint32_t at = tcb->tx_head; at != tcb->tx_next; at = tcp_piece(net, at)->next) {
 		const struct tcp_piece *piece = tcp_piece(net, at);

@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-enum { RECORD_MAGIC = 0x72624354, RECORD_VERSION = 2 };
+enum { RECORD_MAGIC = 0x72624354, RECORD_VERSION = 3 };
 
 struct record {
 	uint32_t magic, version;
@@ -125,11 +125,13 @@ static void write_parts(struct rb_net *net, const struct tcb *tcb, struct record
 		if (at == tcb->rx_event)
 			record->tcb.rx_event = i;
 		to[i] = *tcp_part(net, at);
+		to[i].reserved = 0;
 		to[i].next = 0;
 	}
 	at = record->cold.ooo_head;
 	for (uint32_t i = 0; i < record->parts_ooo; i++, at = tcp_part(net, at)->next) {
 		to[record->parts + i] = *tcp_part(net, at);
+		to[record->parts + i].reserved = 0;
 		to[record->parts + i].next = 0;
 	}
 }

@@ -14,7 +14,7 @@
 
 static bool uses_rack(const struct rb_net *net, const struct tcb *tcb)
 {
-	return net->config.rack && (tcb->flags & TCP_HAS_SACK);
+	return (tcb->flags & TCP_HAS_SACK) && net->config.rack;
 }
 
 /*
@@ -31,8 +31,8 @@ static uint32_t rto_left_us(struct rb_net *net, const struct tcb *tcb)
 /* RFC 8985 7.2, TLP_calc_PTO() */
 static uint32_t probe_timeout_us(const struct tcb *tcb, uint32_t rto)
 {
-	uint32_t pto = 2 * tcb->srtt_us;
-	if (tcb->srtt_us == 0)
+	uint32_t pto = tcb->srtt8_us / 4; /* 2 SRTT */
+	if (tcb->srtt8_us == 0)
 		pto = 1000000;
 	else if (tcb->snd_nxt - tcb->snd_una <= tcb->mss)
 		pto += TCP_MAX_ACK_DELAY_US;
@@ -42,7 +42,7 @@ static uint32_t probe_timeout_us(const struct tcb *tcb, uint32_t rto)
 /* RFC 8985 7.1: one probe, and only where nothing tells of a loss. */
 static bool may_probe(const struct rb_net *net, const struct tcb *tcb)
 {
-	return net->config.tlp && MECHANISM(tlp) && uses_rack(net, tcb) && tcb->backoff == 0 && !tcb->probed &&
+	return uses_rack(net, tcb) && net->config.tlp && MECHANISM(tlp) && tcb->backoff == 0 && !tcb->probed &&
 	       !(tcb->flags & (TCP_RECOVERY | TCP_LOSS | TCP_SCOREBOARD));
 }
 
@@ -54,22 +54,28 @@ static void arm(struct rb_net *net, struct tcb *tcb, uint32_t rto)
 		tcp_timer_set(net, tcb, TCP_TIMER_REXMT, rto);
 }
 
-/* What arm() would have done when the last segment was sent: its kind and delay. */
-static enum tcp_timer_kind sent_kind(struct rb_net *net, const struct tcb *tcb, uint32_t *delay_us)
+/* How much older than the last piece the oldest is. */
+static uint32_t oldest_us(struct rb_net *net, const struct tcb *tcb)
 {
 	uint32_t since_us = ((uint32_t)net->tcp.tick - tcb->rexmt_at) * (TCP_TICK_NS / 1000);
-	uint32_t rto = tcp_rto_us(net, tcb), age = net->tcp.now_us - tcp_piece(net, tcb->tx_head)->sent_us;
-	age = age > since_us ? age - since_us : 0; /* the oldest piece's, then */
-	rto = age < rto ? rto - age : 1;
-	*delay_us = may_probe(net, tcb) ? probe_timeout_us(tcb, rto) : rto;
-	return may_probe(net, tcb) ? TCP_TIMER_PROBE : TCP_TIMER_REXMT;
+	uint32_t age = net->tcp.now_us - tcp_piece(net, tcb->tx_head)->sent_us;
+	return age > since_us ? age - since_us : 0;
+}
+
+/* What arm() would have done when the last segment was sent: its delay; of a probe, or of the retransmission. */
+static inline uint32_t sent_delay_us(struct rb_net *net, const struct tcb *tcb, bool probe)
+{
+	uint32_t rto = tcp_rto_us(net, tcb);
+	if (tcb->tx_head != tcb->tx_tail) {
+		uint32_t age = oldest_us(net, tcb);
+		rto = age < rto ? rto - age : 1;
+	}
+	return probe ? probe_timeout_us(tcb, rto) : rto;
 }
 
 uint32_t tcp_recovery_due(struct rb_net *net, const struct tcb *tcb)
 {
-	uint32_t delay_us;
-	(void)sent_kind(net, tcb, &delay_us);
-	return tcb->rexmt_at + tcp_ticks(delay_us);
+	return tcb->rexmt_at + tcp_ticks(sent_delay_us(net, tcb, may_probe(net, tcb)));
 }
 
 void tcp_recovery_settle(struct rb_net *net, struct tcb *tcb)
@@ -78,7 +84,9 @@ void tcp_recovery_settle(struct rb_net *net, struct tcb *tcb)
 	if (tcb->timer != TCP_TIMER_SENT)
 		return;
 	if (tcb->flags & TCP_REXMT_ARMED) {
-		tcb->timer = sent_kind(net, tcb, &delay_us);
+		bool probe = may_probe(net, tcb);
+		tcb->timer = probe ? TCP_TIMER_PROBE : TCP_TIMER_REXMT;
+		delay_us = sent_delay_us(net, tcb, probe);
 	} else {
 		tcb->timer = TCP_TIMER_REXMT;
 		delay_us = tcp_rto_us(net, tcb);

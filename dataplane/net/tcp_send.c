@@ -99,6 +99,20 @@ int rb_net_send(struct rb_net *net, rb_net_handle handle, const struct rb_net_pi
 	return 0;
 }
 
+int tcp_reply(struct rb_net *net, rb_net_handle handle, uint32_t received, const struct rb_net_piece *pieces,
+	      unsigned count)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL)
+		return -EBADF;
+	if (!tcp_were_told(net, tcb, received))
+		return -EINVAL;
+	int status = send_any(net, tcb, pieces, count);
+	if (status == 0)
+		tcp_give_back(net, tcb, received);
+	return status;
+}
+
 void tcp_path_mtu(struct rb_net *net, struct tcb *tcb, uint32_t mtu)
 {
 	bool is6 = tcb->flags & TCP_IS_6;
@@ -236,8 +250,8 @@ int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *in
 		.in_flight = tcp_pipe(net, tcb),
 		.queued = queued(tcb),
 		.unread = cold->rcv_window - tcb->rcv_space,
-		.srtt_us = tcb->srtt_us,
-		.rttvar_us = tcb->rttvar_us,
+		.srtt_us = tcb_srtt_us(tcb),
+		.rttvar_us = tcb->rttvar4_us / 4,
 		.rto_us = tcp_rto_us(net, tcb),
 		.retransmissions = cold->retransmissions,
 		.congestion = (enum rb_net_congestion)cold->congestion,

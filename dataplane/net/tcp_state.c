@@ -38,7 +38,7 @@ void tcp_lay(struct tcp *tcp, const struct rb_net_config *config, struct layout 
 	tcp->listener_pool.stack = take_links(layout, config->listeners);
 	tcp->flows.buckets = layout_take(layout, 1, flow_table_size(connections));
 	tcp->wheel.entries = layout_take(layout, 1, rb_wheel_size(connections));
-	tcp->pending = (struct tcp_list){.slots = take_links(layout, connections)};
+	lay_ring(&tcp->pending, connections, layout);
 	lay_ring(&tcp->ready, connections, layout);
 	lay_ring(&tcp->closed, connections, layout);
 }

@@ -182,7 +182,7 @@ void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)
 
 void tcp_timer_short(struct rb_net *net, struct tcb *tcb)
 {
-	if (tcb->srtt_us == 0) { /* the first measurement is none of the short way's */
+	if (tcb->srtt8_us == 0) { /* the first measurement is none of the short way's */
 		tcp_recovery_settle(net, tcb);
 		tcp_timer_want(net, tcb, tcb->rexmt_at);
 		return;
@@ -192,28 +192,30 @@ void tcp_timer_short(struct rb_net *net, struct tcb *tcb)
 }
 
 /* What the short way has sent since the entry was made has moved the deadline. True: and nothing is due. */
-static bool run_short(struct rb_net *net, struct tcb *tcb)
+static inline bool run_short(struct rb_net *net, uint32_t index, struct tcb *tcb)
 {
-	tcb->timed = false;
-	if (tcb->timer != TCP_TIMER_SENT)
-		return false;
-	if (!(tcb->flags & TCP_REXMT_ARMED))
-		return true;
+	struct tcp *tcp = &net->tcp;
+	const uint32_t now = (uint32_t)tcp->tick;
+	if (tcb->timer != TCP_TIMER_SENT || !(tcb->flags & TCP_REXMT_ARMED)) {
+		tcb->timed = false;
+		return tcb->timer == TCP_TIMER_SENT;
+	}
 	uint32_t due = tcp_recovery_due(net, tcb);
-	if (passed(net, due)) {
-		tcp_recovery_settle(net, tcb);
+	if (seq_le(due, now)) {
+		tcp_recovery_settle(net, tcb); /* and no more `timed` */
 		return false;
 	}
-	rb_wheel_link(&net->tcp.wheel, tcp_index(net, tcb), wheel_tick(net, due)); /* it has just expired */
+	rb_wheel_link(&tcp->wheel, index, tcp->tick + (due - now)); /* it has just expired */
 	tcb->timed = true;
 	return true;
 }
 
+/* An entry may be that of a TCB which has gone back to the pool, without a flag and closed: nothing is to be done. */
 static void run(struct rb_net *net, uint32_t index)
 {
 	struct tcb *tcb = tcp_tcb(net, index);
 
-	if (run_short(net, tcb)) {
+	if (run_short(net, index, tcb)) {
 		if (!(tcb->flags & (TCP_ACK_DELAYED | TCP_KEEPALIVE)))
 			return;
 	} else if ((tcb->flags & TCP_REXMT_ARMED) && passed(net, tcb->rexmt_at)) {
@@ -240,10 +242,8 @@ void tcp_timer_advance(struct rb_net *net)
 	tcp->ts_now = (uint32_t)(net->now_ns / 1000000);
 	do {
 		count = rb_wheel_advance(&tcp->wheel, tcp->tick, expired, BATCH);
-		for (uint32_t i = 0; i < count; i++) {
-			if (tcb_in_use(&tcp->tcbs[expired[i]]))
-				run(net, expired[i]);
-		}
+		for (uint32_t i = 0; i < count; i++)
+			run(net, expired[i]);
 	} while (count == BATCH);
 }
 
@@ -251,7 +251,7 @@ uint64_t tcp_timer_deadline_ns(const struct rb_net *net)
 {
 	const struct tcp *tcp = &net->tcp;
 	/* between turns only what a command has left, or what found no header memory: soon, not at once */
-	if (tcp->pending.count > 0 || tcp->told_count > 0 || tcp_ring_count(&tcp->ready) > 0 ||
+	if (tcp_ring_count(&tcp->pending) > 0 || tcp->told_count > tcp->told_taken || tcp_ring_count(&tcp->ready) > 0 ||
 	    tcp_ring_count(&tcp->closed) > 0)
 		return net->now_ns + TCP_TICK_NS;
 	uint64_t next = rb_wheel_next(&tcp->wheel);

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* Before a burst: events that were taken are no longer the application's to read. */
+void tcp_input_begin(struct rb_net *net);
+
 /*
  * A packet for TCP: to one of our unicast addresses, from a unicast address, checksum good, at least 20 bytes of it
  * (the data offset is not checked). True: the buffer is kept, and will be released with input_release(); false: it
@@ -14,17 +17,21 @@
  */
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip);
 
+enum input_taken {
+	INPUT_LEFT,  /* it is nothing for this way, and nothing has changed */
+	INPUT_TAKEN, /* the buffer is to be released */
+	INPUT_KEPT,  /* it will be released later */
+};
+
 /*
- * The same for IPv4 by a shorter way, before the addresses were looked at: `header` is TCP's, right behind an IP header
- * without options and of the shape that net->shape says, with `payload` bytes behind it. True: it is taken, and *kept is
- * what tcp_input() would have returned; false: it is nothing for this way, and nothing has changed.
+ * The same for IPv4 by a shorter way, before the addresses were looked at: TCP's header is at offset `l4`, right behind
+ * an IP header without options and of the shape that net->shape says, with `payload` bytes behind it.
  */
-bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t payload,
-		     bool *kept);
+enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, uint32_t l4, uint32_t payload);
 
 /* The same for a TCP segment of any shape, `length` bytes of header and payload, at least 20; no mark of congestion. */
-bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
-		     bool *kept);
+enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header,
+				 uint32_t length);
 
 /* RFC 5461, RFC 9293 3.9.2.2: which errors end a connection, if they are believed. */
 enum tcp_icmp_kind {

@@ -8,9 +8,26 @@
 /* Header buffers to ask for at once: a common batch, and few enough for their cache lines to be used again soon. */
 enum { TX_REFILL = 16 };
 
-void tx_init(struct tx *tx)
+/* That many have header buffers. */
+static void set_got(struct tx *tx, uint32_t got)
 {
-	tx->first = tx->next = tx->got = 0;
+	tx->got = got;
+	tx->ready = tx->fills ? got : 0;
+}
+
+/* It begins again at 0. */
+static void restart(struct tx *tx)
+{
+	tx->first = tx->next = 0;
+	set_got(tx, 0);
+}
+
+void tx_init(struct rb_net *net)
+{
+	const uint16_t both = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+	struct tx *tx = &net->tx;
+	tx->fills = (net->config.checksum_offload & both) == both;
+	restart(tx);
 	tx->held_count = 0;
 	tx->sent_pending = PENDING_NONE;
 }
@@ -37,13 +54,13 @@ void tx_flush(struct rb_net *net)
 		tx->first = tx->next;
 	}
 	if (tx->first == tx->got)
-		tx->first = tx->next = tx->got = 0;
+		restart(tx);
 	after_output(net);
 }
 
 void tx_drop(struct rb_net *net)
 {
-	net->tx.first = net->tx.next = net->tx.got = 0;
+	restart(&net->tx);
 	after_output(net);
 }
 
@@ -53,7 +70,7 @@ static bool get_headers(struct rb_net *net)
 	struct tx *tx = &net->tx;
 	uint32_t room = RB_NET_BURST - tx->got;
 	uint32_t got = net->ops->headers(net->context, &tx->burst[tx->got], room < TX_REFILL ? room : TX_REFILL);
-	tx->got += got;
+	set_got(tx, tx->got + got);
 	return got > 0;
 }
 

@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* Empty; no callback is called. */
-void tx_init(struct tx *tx);
+void tx_init(struct rb_net *net);
 
 /* Gives what is complete to the device. */
 void tx_flush(struct rb_net *net);
@@ -86,18 +86,13 @@ static inline void tx_commit(struct rb_net *net, struct rb_net_frame *frame, uin
 }
 
 /*
- * The same before the rest of the header is written, for less, for whoever knows that what was sent to this neighbour
- * has just arrived (neighbour_confirm()): writes two bytes more than the Ethernet header. False: nothing was done, and
- * tx_commit() must do it.
+ * A part of it, before the rest of the header is written: two bytes more than the Ethernet header, to a neighbour that is
+ * known to be reachable.
  */
-static inline bool tx_begin(struct rb_net *net, struct rb_net_frame *frame, uint16_t neighbour)
+static inline void tx_begin(const struct rb_net *net, struct rb_net_frame *frame, uint16_t neighbour)
 {
 	const struct neighbour *to = &net->neighbours.entries[neighbour];
-	neighbour_confirm(net, neighbour);
-	if (__builtin_expect(net->now_ns >= to->fresh_until_ns, 0))
-		return false;
 	memcpy(frame->header, to->ethernet, sizeof(to->ethernet));
-	return true;
 }
 
 /*

@@ -13,6 +13,8 @@
  */
 struct tx {
 	uint32_t first, next, got;
+	uint32_t ready;	       /* `got` if `fills`, else 0: for who leaves the checksums to the device */
+	bool fills;	       /* the device fills in those of both IPv4 and TCP */
 	uint32_t sent_pending; /* first packet of the pending pool whose frame waits for the flush; PENDING_NONE */
 	uint32_t held_count;
 	uint64_t held[RB_NET_BURST]; /* received buffers that waiting frames have pieces in */

@@ -126,11 +126,11 @@ static void sweep(struct rbs *rbs)
 
 void event_turn(struct rbs *rbs)
 {
-	struct rb_net_event events[RB_NET_BURST];
+	const struct rb_net_event *events;
 	unsigned count;
 	bool ended = false;
 	rb_net_flush(rbs->net);
-	while ((count = rb_net_events(rbs->net, events, RB_NET_BURST)) > 0) {
+	while ((count = rb_net_events(rbs->net, &events, RB_NET_BURST)) > 0) {
 		for (unsigned i = 0; i < count; i++) {
 			take(rbs, &events[i]);
 			ended = ended || (events[i].bits & (RB_NET_CLOSED | RB_NET_CONNECTED)) != 0;

@@ -33,11 +33,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A measured case, per operation in the case's unit. against: what its bar is compared with."""
+    """A measured case, per operation in the case's unit. against: what its bar is compared with;
+    own: what the benchmark's application and device took beside it."""
 
     case: Case
     value: float
     against: float
+    own: float = 0.0
 
     @property
     def met(self) -> bool:
@@ -78,10 +80,12 @@ def measure(case: Case, before: Sequence[Figure]) -> Figure:
     """Raises InfrastructureError when the program does not say what it should."""
     done = process.run(cchecks.bench_command(case.arguments), timeout=TIMEOUT_S)
     said = re.findall(r"^(operations|bytes) (\d+)$", done.stdout, re.MULTILINE)
-    counted = re.findall(r"Collected : (\d+)$", done.stdout, re.MULTILINE)
+    counted = re.findall(r"^own (\d+)\nlibrary (\d+)$", done.stdout, re.MULTILINE)
     if len(said) != 1 or len(counted) != 1:
         raise InfrastructureError(f"bench_net gave no figure for {case.name}", details=done.stdout)
     kind, number = said[0][0], int(said[0][1])
-    value = float(number) if kind == "bytes" else int(counted[0]) / number
+    if kind == "bytes":
+        return Figure(case=case, value=float(number), against=float(number))
+    own, value = (int(count) / number for count in counted[0])
     base = next((one.value for one in before if one.case.name == case.of), 1.0)
-    return Figure(case=case, value=value, against=value / base if case.of else value)
+    return Figure(case=case, value=value, against=value / base if case.of else value, own=own)

@@ -72,14 +72,15 @@ def tidy_command() -> list[str]:
 def bench_command(arguments: Sequence[str]) -> list[str]:
     """The argv that compiles bench_net as a release and counts the instructions of its turns.
 
-    Ends with two lines: callgrind's "Collected : N" and the program's own last one.
+    Ends with the program's own last line, and the lines of dataplane/bench/counted.py.
     """
     words = " ".join(arguments)
-    count = "valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=bench_turn"
+    count = "valgrind --tool=callgrind --callgrind-out-file=counts --toggle-collect=bench_turn"
     return _command(
         "bench",
         options="-Dtests=enabled -Dbuildtype=release -Db_ndebug=true",
-        script=f"ninja --quiet bench/bench_net && {count} bench/bench_net {words} 2>&1",
+        script=f"ninja --quiet bench/bench_net && {count} bench/bench_net {words} 2>&1 && "
+        f"python3 {_SOURCE}/bench/counted.py counts",
     )
 
 

@@ -18,10 +18,17 @@ static void on_received(struct app *a, struct rb_net *net, const struct rb_net_e
 		fail_msg("the application got a wrong byte at %zu", a->received + at);
 	a->received += event->length;
 	a->received_events++;
-	if (a->keeps)
+	if (a->answer > 0) {
+		const struct rb_net_piece piece = {a->bytes + a->answered, a->answer};
+		assert_int_equal(rb_net_reply(net, event->handle, event->length, &piece, 1), 0);
+		a->answered += a->answer;
+		if (a->shuts)
+			assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
+	} else if (a->keeps) {
 		a->unread += event->length;
-	else
+	} else {
 		assert_int_equal(rb_net_received(net, event->handle, event->length), 0);
+	}
 }
 
 static void on_event(struct host *host, struct rb_net *net, const struct rb_net_event *event, void *context)
@@ -57,8 +64,10 @@ void app_config(struct app *a)
 	memset(a, 0, sizeof(*a));
 	host_config_default(&a->config, 0);
 	a->config.net.ecn = false; /* its flags would be in all texts */
-	/* what such a device has checked may go the short way in (net/input.c) */
+	/* what such a device has checked may go the short way in (net/input.c), and what it fills in the short way out */
 	a->config.checksums = getenv("NET_CHECKSUMS") != NULL;
+	if (a->config.checksums)
+		a->config.net.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
 	a->config.app = (struct host_app){.event = on_event, .context = a};
 }
 

@@ -14,8 +14,10 @@ struct app {
 	struct peer peer;
 	rb_net_handle listener;
 	/* how it behaves */
-	bool hesitates; /* does not accept by itself */
-	bool keeps;	/* does not give back what it has received */
+	bool hesitates;	 /* does not accept by itself */
+	bool keeps;	 /* does not give back what it has received */
+	uint32_t answer; /* bytes with which it answers each event with data (rb_net_reply()); 0: it does not */
+	bool shuts;	 /* closes both ways after an answer */
 	/* what it was told: of all connections, but for the handles */
 	rb_net_handle handle;			/* the latest one */
 	rb_net_handle handles[APP_CONNECTIONS]; /* the latest ones, in a ring */
@@ -24,6 +26,7 @@ struct app {
 	unsigned connected, closed;
 	int status; /* of the last CONNECTED or CLOSED */
 	uint64_t sent;
+	uint32_t answered; /* bytes queued as answers */
 	uint32_t received; /* bytes, which were checked: the stream of peer.seed */
 	uint32_t unread;   /* of them not given back */
 	bool fin;

@@ -39,21 +39,26 @@ const struct rb_net_config below_config = {
 };
 
 /* TCP's calls have no context of their own: it is the instance's. */
-bool tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
-		     bool *kept)
+void tcp_input_begin(struct rb_net *net)
+{
+	(void)net;
+}
+
+/* No connections here: all go the long way. */
+enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, uint32_t l4, uint32_t payload)
 {
 	(void)net;
 	(void)packet;
-	(void)header;
-	(void)length;
-	(void)kept;
-	return false; /* no connections here: all go the long way */
+	(void)l4;
+	(void)payload;
+	return INPUT_LEFT;
 }
 
-bool tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header, uint32_t length,
-		     bool *kept)
+enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header,
+				 uint32_t length)
 {
-	return tcp_input_short(net, packet, header, length, kept);
+	(void)header;
+	return tcp_input_short(net, packet, 0, length);
 }
 
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)
@@ -165,7 +170,7 @@ void below_open(struct below *below, const struct rb_net_config *config)
 	below->net->ops = &ops;
 	below->net->context = below;
 	below->net->now_ns = 1000;
-	tx_init(&below->net->tx);
+	tx_init(below->net);
 	route_init(below->net);
 	neighbour_init(below->net);
 	icmp_limit_init(below->net);

@@ -125,11 +125,11 @@ static void input(struct host *host)
 /* All events: an application that takes fewer at a time comes back for the others. Returns whether there were any. */
 static bool events(struct host *host, struct rb_net *net)
 {
-	struct rb_net_event batch[RB_NET_BURST];
+	const struct rb_net_event *batch;
 	bool any = false;
 	unsigned count;
 	do {
-		count = rb_net_events(net, batch, host->config.events);
+		count = rb_net_events(net, &batch, host->config.events);
 		assert_in_range(count, 0, host->config.events);
 		for (unsigned i = 0; i < count; i++) {
 			assert_int_not_equal(batch[i].bits, 0);

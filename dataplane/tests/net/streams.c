@@ -170,8 +170,8 @@ static void end_connect(struct streams_end *end)
 	end_begin(end, host->net[0], handle);
 }
 
-/* Offers so many of the next bytes, in some pieces. */
-static int end_offer(struct streams_end *end, size_t size)
+/* Offers so many of the next bytes, in some pieces, and gives so many of those received back. */
+static int end_offer(struct streams_end *end, size_t size, uint64_t read)
 {
 	struct rb_net_piece pieces[PIECES];
 	unsigned count = 0;
@@ -182,7 +182,18 @@ static int end_offer(struct streams_end *end, size_t size)
 		pieces[count] = (struct rb_net_piece){end->bytes + end->queued + done, (uint32_t)length};
 		done += length;
 	}
-	return rb_net_send(end->net, end->handle, pieces, count);
+	if (read == 0)
+		return rb_net_send(end->net, end->handle, pieces, count);
+	return rb_net_reply(end->net, end->handle, (uint32_t)read, pieces, count);
+}
+
+/* How much of what was received goes back with what is written: mostly nothing; else all of it, or some. */
+static uint64_t end_answers(struct streams_end *end)
+{
+	const uint64_t unread = end->received - end->returned;
+	if (unread == 0 || end->read_at_ns > end->streams->world->timeline.now_ns || below(end->streams, 2) == 0)
+		return 0;
+	return below(end->streams, 4) > 0 ? unread : 1 + below(end->streams, unread);
 }
 
 static void end_write(struct streams_end *end)
@@ -190,16 +201,20 @@ static void end_write(struct streams_end *end)
 	const size_t left = end->plan.total - end->queued;
 	size_t size = 1 + below(end->streams, end->plan.write_max);
 	size = size < left ? size : left;
-	int status = end_offer(end, size);
+	const uint64_t read = end_answers(end);
+	int status = end_offer(end, size, read);
 	/* with nothing under way it may be more than the queue can ever hold */
 	while (status == -ENOBUFS && end->acked == end->queued && size > 1) {
 		size /= 2;
-		status = end_offer(end, size);
+		status = end_offer(end, size, read);
 	}
 	end->refused = status == -ENOBUFS;
 	if (!end->refused) {
 		assert_int_equal(status, 0);
 		end->queued += size;
+		end->returned += read;
+		if (read > 0)
+			end->read_at_ns = pause_until(end, end->plan.read_ns);
 	}
 	end->write_at_ns = pause_until(end, end->plan.write_ns);
 }
@@ -238,6 +253,10 @@ static void end_turn(struct streams_end *end)
 {
 	const uint64_t now_ns = end->streams->world->timeline.now_ns;
 	const bool aborts = end->plan.ending == STREAMS_ABORT;
+	const bool answers = !end->ended && !end->refused && end->write_at_ns <= now_ns &&
+			     end->queued < end->plan.total && !(aborts && end->queued >= end->plan.abort_after);
+	if (answers)
+		end_write(end);
 	while (end->received > end->returned && end->read_at_ns <= now_ns)
 		end_read(end);
 	if (end->received > end->returned)

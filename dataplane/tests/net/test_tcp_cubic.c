@@ -39,7 +39,7 @@ static int setup(void **state)
 static void begin(double cwnd, double rtt)
 {
 	rtt_s = rtt;
-	tcb.srtt_us = (uint32_t)(rtt * 1e6);
+	tcb.srtt8_us = (uint32_t)(rtt * 8e6);
 	tcb.cwnd = (uint32_t)(cwnd * MSS);
 	reference.cwnd = cwnd;
 }
@@ -92,7 +92,7 @@ static void grow(double seconds, double tolerance)
 	for (const double end = now_s + seconds; now_s < end;) {
 		now_s += rtt_s * 2 / reference.cwnd;
 		net.now_ns = (uint64_t)(now_s * 1e9);
-		tcp_cubic.acked(&net, &tcb, &cold, 2 * MSS, tcb.srtt_us);
+		tcp_cubic.acked(&net, &tcb, &cold, 2 * MSS, tcb_srtt_us(&tcb));
 		reference_acked(2);
 		credit_near((double)tcb.cwnd / MSS, reference.cwnd, tolerance);
 	}

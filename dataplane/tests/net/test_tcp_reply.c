@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+/* rb_net_reply(): what rb_net_received() and rb_net_send() do, at once and all or nothing. */
+#include <errno.h>
+
+#include "net/seq.h"
+#include "net/tcb.h"
+#include "tests/net/app.h"
+
+enum { PIECES = 4, BYTES = 64 };
+
+#define OPTIONS "mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7"
+
+static int setup(void **state)
+{
+	app_config(&app);
+	app.config.net.send_pieces = PIECES;
+	app_open(&app, *state != NULL);
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1000;
+	return 0;
+}
+
+static void established(void)
+{
+	app_established(&app, OPTIONS);
+	app.peer.ts_val++;
+}
+
+/* One segment, which acknowledges, too; nothing is left of it when it has arrived. */
+static void test_exchange(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	for (unsigned i = 0; i < 200; i++) {
+		const unsigned at = 1 + BYTES * i;
+		peer_send(&app.peer, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at);
+		peer_expect_between(&app.peer, 0, 0, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at + BYTES);
+		peer_check_payload(&app.peer, 1);
+		assert_int_equal(app_usage(&app).receive_parts, 0);
+		assert_int_equal(app_usage(&app).send_pieces, 1);
+	}
+	peer_send(&app.peer, ". ack %u", 1 + BYTES * 200);
+	peer_expect_nothing(&app.peer, LINK_NS_PER_S);
+	assert_int_equal(app.sent, BYTES * 200);
+	assert_int_equal(app_usage(&app).send_pieces, 0);
+	assert_int_equal(app_info(&app).unread, 0);
+}
+
+/* Who closes after the answer, in the same turn, is twice in what the flush has to look at: of all connections there may be. */
+static void test_close(void **state)
+{
+	(void)state;
+	app.config.net.connections = 1;
+	app_again(&app, &app.config);
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1000;
+	app.answer = BYTES;
+	app.shuts = true;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	if (app.config.checksums) { /* the short way has made the segment when the application closes */
+		peer_expect(&app.peer, "P. 1:65(64) ack 65");
+		peer_expect(&app.peer, "F. 65:65(0) ack 65");
+	} else {
+		peer_expect(&app.peer, "FP. 1:65(64) ack 65");
+	}
+	peer_send(&app.peer, "F. 65:65(0) ack 66");
+	peer_expect(&app.peer, ". ack 66");
+	app_settle(&app);
+	assert_int_equal(app.closed, 1);
+}
+
+/* What is answered opens the window, however it went out: the peer is never left with little (RFC 9293 3.8.6.2.2). */
+static void test_window(void **state)
+{
+	(void)state;
+	app.config.net.receive_window = 8192;
+	app_again(&app, &app.config);
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1000;
+	app.answer = 1;
+	established();
+	for (unsigned i = 0; i < 100; i++) {
+		struct rb_net_info info;
+		peer_send(&app.peer, "P. %u:%u(1000) ack %u", 1 + 1000 * i, 1001 + 1000 * i, 1 + i);
+		peer_expect(&app.peer, "P. %u:%u(1) ack %u", 1 + i, 2 + i, 1001 + 1000 * i);
+		info = app_info(&app);
+		assert_in_range(info.rcv_wnd, 8192 - 2 * 1448, 8192);
+	}
+}
+
+/* The answer that is lost comes again, and measures no round trip. */
+static void test_lost(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65"); /* a probe (RFC 8985 7), or after a timeout */
+	peer_check_payload(&app.peer, 1);
+	peer_send(&app.peer, ". ack 65");
+	peer_expect_nothing(&app.peer, 3 * LINK_NS_PER_S);
+	assert_int_equal(app_usage(&app).send_pieces, 0);
+}
+
+/* With an answer under way the next one waits for its acknowledgement (RFC 9293 3.7.4), unless there shall be no delay. */
+static void test_nagle(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	peer_send(&app.peer, "P. 65:129(64) ack 1");
+	peer_expect(&app.peer, ". 65:65(0) ack 129"); /* delayed, and no data with it */
+	peer_send(&app.peer, ". ack 65");
+	peer_expect(&app.peer, "P. 65:129(64) ack 129");
+	app_set(&app, RB_NET_OPTION_NODELAY, 1);
+	peer_send(&app.peer, "P. 129:193(64) ack 65");
+	peer_expect_between(&app.peer, 0, 0, "P. 129:193(64) ack 193");
+	peer_check_payload(&app.peer, 1);
+}
+
+/* Requests that came together, each in a segment of its own, are answered together. */
+static void test_together(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_send(&app.peer, "P. 65:129(64) ack 1");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct rb_net_piece piece = {app.bytes + BYTES * i, BYTES};
+		assert_int_equal(rb_net_reply(app_net(&app), app.handle, BYTES, &piece, 1), 0);
+	}
+	app_settle(&app);
+	peer_expect(&app.peer, "P. 1:129(128) ack 129");
+	peer_check_payload(&app.peer, 1);
+	assert_int_equal(app_info(&app).unread, 0);
+}
+
+/* Some pieces, or none; more than is there, or less; and all or nothing. */
+static void test_bounds(void **state)
+{
+	(void)state;
+	const struct rb_net_piece pieces[PIECES + 1] = {
+		{app.bytes, 10}, {app.bytes + 10, 20}, {app.bytes + 30, 0}, {app.bytes + 30, 70}, {app.bytes + 100, 1}};
+	app.keeps = true;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, 65, pieces, 1), -EINVAL);
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle + 1, 64, pieces, 1), -EBADF);
+	assert_int_equal(rb_net_reply(app_net(&app), UINT64_MAX, 64, pieces, 1), -EBADF);
+	assert_int_equal(app_info(&app).unread, 64);
+	assert_int_equal(app_info(&app).queued, 0);
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, 4, NULL, 0), 0);
+	assert_int_equal(app_info(&app).unread, 60);
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, 50, pieces, 4), 0);
+	app_settle(&app);
+	peer_expect(&app.peer, "P. 1:101(100) ack 65");
+	peer_check_payload(&app.peer, 1);
+	/* three of four pieces are in use */
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, 10, pieces, 2), -ENOBUFS);
+	assert_int_equal(app_info(&app).unread, 10);
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, 10, &pieces[4], 1), 0);
+	assert_int_equal(app_info(&app).unread, 0);
+	peer_send(&app.peer, ". ack 101");
+	peer_expect(&app.peer, "P. 101:102(1) ack 65");
+}
+
+/* After a close there is no answer, and what was received is not given back by it. */
+static void test_closed(void **state)
+{
+	(void)state;
+	const struct rb_net_piece piece = {app.bytes, BYTES};
+	app.keeps = true;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, "F. 1:1(0) ack 65");
+	assert_int_equal(rb_net_reply(app_net(&app), app.handle, BYTES, &piece, 1), -EPIPE);
+	assert_int_equal(app_info(&app).unread, BYTES);
+	app_read(&app, BYTES);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_exchange, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_close, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_window, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_lost, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_nagle, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_together, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_bounds, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_closed, setup, app_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
