@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/wheel.h"
 
-enum { LEVEL_BITS = 8, SLOT_MASK = RB_WHEEL_SLOTS - 1, TOP = RB_WHEEL_LEVELS - 1 };
+enum { LEVEL_BITS = RB_WHEEL_LEVEL_BITS, SLOT_MASK = RB_WHEEL_SLOTS - 1, TOP = RB_WHEEL_LEVELS - 1 };
 
-RB_BUILD_ASSERT(RB_WHEEL_SLOTS == 1U << LEVEL_BITS, "a level is a byte of the time");
 RB_BUILD_ASSERT(RB_WHEEL_WORDS <= 32U, "rb_wheel.words has a bit for each word");
 
 size_t rb_wheel_size(uint32_t count)
@@ -22,37 +21,6 @@ void rb_wheel_init(struct rb_wheel *wheel, void *memory, uint32_t count, uint64_
 
 		wheel->entries[head] = (struct rb_wheel_entry){.next = head, .prev = head};
 	}
-}
-
-/* The slot for a time, counted through all levels. */
-static uint32_t slot_of(const struct rb_wheel *wheel, uint64_t at)
-{
-	const uint64_t differs = (at ^ wheel->now) | 1U;
-	const unsigned byte = (63U - (unsigned)__builtin_clzll(differs)) / LEVEL_BITS;
-	/* A time beyond the top level's 2^32 boundary differs from now in the top level's byte too: see the span. */
-	const unsigned level = byte < TOP ? byte : TOP;
-
-	return level * RB_WHEEL_SLOTS + (uint32_t)((at >> (level * LEVEL_BITS)) & SLOT_MASK);
-}
-
-/* Puts a timer at the end of a slot. */
-static inline void slot_append(struct rb_wheel *wheel, uint32_t slot, uint32_t id, uint64_t at)
-{
-	struct rb_wheel_entry *entries = wheel->entries;
-	const uint32_t head = wheel->count + slot, last = entries[head].prev;
-
-	entries[id] = (struct rb_wheel_entry){.next = head, .prev = last, .at = (uint32_t)at};
-	entries[last].next = id;
-	entries[head].prev = id;
-	if (last == head) { /* it was empty */
-		wheel->used[slot / 64U] |= UINT64_C(1) << (slot % 64U);
-		wheel->words |= 1U << slot / 64U;
-	}
-}
-
-void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
-{
-	slot_append(wheel, slot_of(wheel, at), id, at);
 }
 
 /* The first slot in use of some words, counted through all levels. */
@@ -116,7 +84,8 @@ static void cascade(struct rb_wheel *wheel, uint32_t head)
 		const uint32_t next = wheel->entries[id].next;
 		const uint32_t at = wheel->entries[id].at;
 
-		slot_append(wheel, to_lowest ? at & SLOT_MASK : slot_of(wheel, rb_wheel_at(wheel, id)), id, at);
+		rb_wheel_append(wheel, to_lowest ? at & SLOT_MASK : rb_wheel_slot(wheel, rb_wheel_at(wheel, id)), id,
+				at);
 		id = next;
 	}
 }

@@ -26,9 +26,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RB_WHEEL_LEVELS 4U
-#define RB_WHEEL_SLOTS	256U
-#define RB_WHEEL_WORDS	(RB_WHEEL_LEVELS * RB_WHEEL_SLOTS / 64U)
+#define RB_WHEEL_LEVELS	    4U
+#define RB_WHEEL_LEVEL_BITS 8U /* a level is a byte of the time */
+#define RB_WHEEL_SLOTS	    (1U << RB_WHEEL_LEVEL_BITS)
+#define RB_WHEEL_WORDS	    (RB_WHEEL_LEVELS * RB_WHEEL_SLOTS / 64U)
 
 /* Ticks that a timer may be ahead: one slot of the highest level less than 2^32, or its slot could be that of now. */
 #define RB_WHEEL_SPAN ((UINT64_C(1) << 32) - (UINT64_C(1) << 24))
@@ -74,8 +75,37 @@ uint32_t rb_wheel_advance(struct rb_wheel *wheel, uint64_t now_tick, uint32_t *e
  */
 uint64_t rb_wheel_next(const struct rb_wheel *wheel);
 
-/* Puts a timer that is not set into its slot, wheel->now <= at <= wheel->now + RB_WHEEL_SPAN. For rb_wheel_set(). */
-void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at);
+/* The slot for a time, counted through all levels. */
+static inline uint32_t rb_wheel_slot(const struct rb_wheel *wheel, uint64_t at)
+{
+	const uint64_t differs = (at ^ wheel->now) | 1U;
+	const unsigned byte = (63U - (unsigned)__builtin_clzll(differs)) / RB_WHEEL_LEVEL_BITS;
+	/* A time beyond the top level's 2^32 boundary differs from now in the top level's byte too: see the span. */
+	const unsigned level = byte < RB_WHEEL_LEVELS - 1U ? byte : RB_WHEEL_LEVELS - 1U;
+
+	return level * RB_WHEEL_SLOTS + (uint32_t)((at >> (level * RB_WHEEL_LEVEL_BITS)) & (RB_WHEEL_SLOTS - 1U));
+}
+
+/* Puts a timer that is not set at the end of a slot. */
+static inline void rb_wheel_append(struct rb_wheel *wheel, uint32_t slot, uint32_t id, uint64_t at)
+{
+	struct rb_wheel_entry *entries = wheel->entries;
+	const uint32_t head = wheel->count + slot, last = entries[head].prev;
+
+	entries[id] = (struct rb_wheel_entry){.next = head, .prev = last, .at = (uint32_t)at};
+	entries[last].next = id;
+	entries[head].prev = id;
+	if (last == head) { /* it was empty */
+		wheel->used[slot / 64U] |= UINT64_C(1) << (slot % 64U);
+		wheel->words |= 1U << slot / 64U;
+	}
+}
+
+/* Puts a timer that is not set into its slot, wheel->now < at <= wheel->now + RB_WHEEL_SPAN. For rb_wheel_set(). */
+static inline void rb_wheel_link(struct rb_wheel *wheel, uint32_t id, uint64_t at)
+{
+	rb_wheel_append(wheel, rb_wheel_slot(wheel, at), id, at);
+}
 
 static inline bool rb_wheel_armed(const struct rb_wheel *wheel, uint32_t id)
 {

@@ -144,12 +144,13 @@ void net_invariants_check(struct rb_net *net)
 		if (!tcp->listeners[i].used)
 			continue;
 		uint32_t half_open = 0, waiting = 0;
-		for (uint32_t at = tcp->listeners[i].half_open.head; at != TCP_NONE; at = tcp->colds[at].order_next) {
-			RB_ASSERT_EQ(tcp->colds[at].listener, i);
+		for (uint32_t at = 0; at < tcp->tcb_pool.count; at++) {
+			if (!tcb_in_use(&tcp->tcbs[at]) || tcp->colds[at].listener != i)
+				continue;
 			half_open += tcp->tcbs[at].state == TCP_SYN_RECEIVED;
 			waiting++;
 		}
 		RB_ASSERT_EQ(half_open, tcp->listeners[i].syn_received);
-		RB_ASSERT_EQ(waiting, tcp->listeners[i].half_open.count);
+		RB_ASSERT_EQ(waiting, tcp->listeners[i].waiting);
 	}
 }

@@ -26,7 +26,8 @@ static const uint8_t ip4_start[16] = {0x45, 0, 0, 0, 0, 0, 0x40, 0, IP_TTL, IP_P
  * Takes the packet of a frame whose Ethernet header was good; `group`: the frame was to a group or broadcast address.
  * True: the buffer was kept.
  */
-bool ip4_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned l3, bool group);
+__attribute__((noinline)) bool ip4_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned l3,
+					 bool group);
 
 /* Describes a packet whose header, at `l3` and of `header_length` bytes, was checked; `length`: bytes behind it. */
 static inline void ip4_describe(struct ip_packet *ip, const struct rb_net_packet *packet, unsigned l3,
@@ -48,23 +49,18 @@ static inline void ip4_describe(struct ip_packet *ip, const struct rb_net_packet
 
 /*
  * Writes the header, checksum included (a few additions; cheaper than telling a device to). `length`: bytes of header
- * and payload; `ecn`: enum ip_ecn; addresses in host byte order. Returns the sum of the pseudo-header (RFC 9293 3.1) as
- * checksum_unfinished() does, of which nearly all is the same.
+ * and payload; `ecn`: enum ip_ecn; addresses in host byte order. TCP has its own: tcp_header_write4().
  */
-static inline uint16_t ip4_write(uint8_t *at, uint32_t src, uint32_t dst, uint8_t protocol, uint8_t ecn,
-				 uint16_t length)
+static inline void ip4_write(uint8_t *at, uint32_t src, uint32_t dst, uint8_t protocol, uint8_t ecn, uint16_t length)
 {
 	/* RFC 1071: the sum of all 16-bit words but the checksum, then folded: at most 9 * 0xffff */
-	uint32_t pseudo = (src >> 16) + (src & 0xffff) + (dst >> 16) + (dst & 0xffff) + protocol + length - IP4_HEADER;
-	uint32_t sum = pseudo + IP4_HEADER + ecn + 0x4500 + 0x4000 + (IP_TTL << 8);
+	uint32_t sum = (src >> 16) + (src & 0xffff) + (dst >> 16) + (dst & 0xffff) + protocol + length + ecn + 0x4500 +
+		       0x4000 + (IP_TTL << 8);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
-	pseudo = (pseudo & 0xffff) + (pseudo >> 16);
-	pseudo = (pseudo & 0xffff) + (pseudo >> 16);
 	store32(at, 0x45000000U | (uint32_t)ecn << 16 | length);
 	store32(at + 4, 0x00004000); /* identification 0; DF */
 	store32(at + 8, (uint32_t)IP_TTL << 24 | (uint32_t)protocol << 16 | (~sum & 0xffff));
 	store32(at + 12, src);
 	store32(at + 16, dst);
-	return __builtin_bswap16((uint16_t)pseudo);
 }

@@ -14,7 +14,8 @@
 enum { IP6_HEADER = 40 }; /* bytes */
 
 /* Takes the packet of a frame whose Ethernet header was good. True: the buffer was kept. */
-bool ip6_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned l3, bool group);
+__attribute__((noinline)) bool ip6_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned l3,
+					 bool group);
 
 /*
  * Writes the header. `length`: bytes of payload; `ecn`: enum ip_ecn; `flow`: the flow label, 20 bits (RFC 6437), 0:

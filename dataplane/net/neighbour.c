@@ -219,12 +219,9 @@ int neighbour_find(struct rb_net *net, const struct rb_ip *ip, uint16_t *index)
 	return 0;
 }
 
-void neighbour_release(struct rb_net *net, uint16_t index)
+void neighbour_release_slow(struct rb_net *net, uint16_t index)
 {
-	struct neighbour *entry = &net->neighbours.entries[index];
-	RB_DEBUG_ASSERT_GT(entry->holds, 0U);
-	if (--entry->holds == 0 && !entry->pinned)
-		list_append(&net->neighbours, &net->neighbours.idle, index, NEIGHBOUR_IDLE);
+	list_append(&net->neighbours, &net->neighbours.idle, index, NEIGHBOUR_IDLE);
 }
 
 int rb_net_neighbour_set(struct rb_net *net, const struct rb_ip *ip, const uint8_t mac[6])

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "net/defs.h"
+#include "net/ip.h"
 #include "net/layout.h"
 
 #include <stdint.h>
@@ -41,14 +42,38 @@ void neighbour_start(struct rb_net *net);
 /* Finds or makes the entry of an address on the link and holds it. 0, or -ENOBUFS: all entries are held. */
 int neighbour_find(struct rb_net *net, const struct rb_ip *ip, uint16_t *index);
 
+/*
+ * The same of an IPv4 address (host byte order), if it is the one that was found last and somebody holds it already, as
+ * all do whose way is through the same gateway. False: it is not, and nothing is held.
+ */
+static inline bool neighbour_again4(struct rb_net *net, uint32_t ip, uint16_t *index)
+{
+	struct neighbour *last = &net->neighbours.entries[net->neighbours.last];
+	if (last->state == NEIGHBOUR_FREE || (last->holds == 0 && !last->pinned) || !ip_is4(&last->ip) ||
+	    ip_to4(&last->ip) != ip)
+		return false;
+	last->holds++;
+	*index = net->neighbours.last;
+	return true;
+}
+
 /* One more user of an index that somebody holds. */
 static inline void neighbour_hold(struct rb_net *net, uint16_t index)
 {
 	net->neighbours.entries[index].holds++;
 }
 
+/* Out of line: the last user of one is gone. */
+void neighbour_release_slow(struct rb_net *net, uint16_t index);
+
 /* One user less. */
-void neighbour_release(struct rb_net *net, uint16_t index);
+static inline void neighbour_release(struct rb_net *net, uint16_t index)
+{
+	struct neighbour *entry = &net->neighbours.entries[index];
+	RB_DEBUG_ASSERT_GT(entry->holds, 0U);
+	if (--entry->holds == 0 && !entry->pinned)
+		neighbour_release_slow(net, index);
+}
 
 /* Out of line: confirms one, unless it needs none. */
 void neighbour_confirm_slow(struct rb_net *net, uint16_t index);

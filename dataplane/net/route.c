@@ -77,11 +77,6 @@ static unsigned common_prefix(const struct rb_ip *a, const struct rb_ip *b)
 	return 128;
 }
 
-static bool on_link4(const struct addresses *own, uint32_t ip)
-{
-	return own->ip4 != 0 && (((ip ^ own->ip4) & own->ip4_mask) == 0 || ip4_is_group(ip) || ip == UINT32_MAX);
-}
-
 static bool on_link6(const struct rb_net *net, const struct rb_ip *ip)
 {
 	const struct addresses *own = &net->addresses;
@@ -96,7 +91,7 @@ static bool on_link6(const struct rb_net *net, const struct rb_ip *ip)
 
 bool address_is_on_link(const struct rb_net *net, const struct rb_ip *ip)
 {
-	return ip_is4(ip) ? on_link4(&net->addresses, ip_to4(ip)) : on_link6(net, ip);
+	return ip_is4(ip) ? route_on_link4(&net->addresses, ip_to4(ip)) : on_link6(net, ip);
 }
 
 /* RFC 4291 2.5.6, 2.7: the scope of a group is in its second byte. */
@@ -133,18 +128,10 @@ bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct 
 	return true;
 }
 
-static bool next_hop4(const struct rb_net *net, uint32_t remote, uint32_t *hop)
-{
-	const struct addresses *own = &net->addresses;
-	*hop = on_link4(own, remote) ? remote : net->config.ip4_gateway;
-	return own->ip4 != 0 && remote != 0 && remote != own->ip4 && remote >> 24 != 127 && *hop != 0 &&
-	       on_link4(own, *hop);
-}
-
 int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
 {
 	uint32_t hop;
-	if (!next_hop4(net, remote, &hop))
+	if (!route_next_hop4(net, remote, &hop))
 		return -ENETUNREACH;
 	struct rb_ip ip = ip_from4(hop);
 	return neighbour_find(net, &ip, neighbour);
@@ -153,7 +140,7 @@ int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
 static int find4(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
 {
 	uint32_t hop;
-	if (!next_hop4(net, ip_to4(remote), &hop))
+	if (!route_next_hop4(net, ip_to4(remote), &hop))
 		return -ENETUNREACH;
 	route->local = ip_from4(net->addresses.ip4);
 	if (local != NULL && !ip_equal(local, &route->local) && !rb_ip_is_any(local))

@@ -163,7 +163,7 @@ struct tcb_cold {
 	uint32_t snd_max_wnd; /* the largest window the peer has offered (RFC 9293 3.8.6.2.1: Max(SND.WND)) */
 	uint32_t rcv_window;  /* bytes of the whole receive window */
 	uint32_t listener;    /* whence it came, until it is accepted; or TCP_NONE */
-	uint32_t order_prev, order_next; /* among a listener's half-open ones, or all in TIME-WAIT, oldest first */
+	uint32_t order_prev, order_next; /* among all in TIME-WAIT, oldest first */
 	int32_t status;			 /* of CLOSED or CONNECTED */
 	uint32_t user_timeout_us;
 	uint32_t keep_at;    /* ticks; of the keep-alive timer */

@@ -15,10 +15,13 @@
  *     tcp_congestion.c   the table of congestion controls; tcp_newreno.c, tcp_cubic.c, tcp_dctcp.c
  *     tcp_timer.c        the timers of a connection over one wheel
  *     tcp_output.c       what goes out: data, acknowledgements, resets
+ *     tcp_output_short.c the short way out, and answers
  *     tcp_send.c         what the application sends
  *   connection management
  *     tcp_listen.c       listeners, and who waits to be accepted
+ *     tcp_syn.c          the short way of a SYN for a listener
  *     tcp_open.c         connect; initial sequence numbers, ports, what a handshake agrees to
+ *     tcp_output_syn.c   SYN and SYN-ACK, out
  *     tcp_cookie.c       SYN cookies
  *     tcp_close.c        closing, resets, TIME-WAIT, the end of a TCB
  *     tcp_event.c        what the application is told
@@ -59,9 +62,9 @@ struct tcp_listener {
 	uint32_t options; /* TCP_NODELAY, TCP_KEEPALIVE for its connections */
 	uint32_t user_timeout_us;
 	struct tcp_offer offer;
-	struct tcp_order half_open; /* SYN-RECEIVED, and established ones that nobody has accepted */
-	uint32_t syn_received;	    /* those of them in SYN-RECEIVED: the backlog */
-	uint64_t cookies_until_ns;  /* until then, cookies that it has sent may come back */
+	uint32_t waiting;	   /* connections that nobody has accepted, in SYN-RECEIVED or established */
+	uint32_t syn_received;	   /* those of them in SYN-RECEIVED: the backlog */
+	uint64_t cookies_until_ns; /* until then, cookies that it has sent may come back */
 };
 
 /* A ring of connections, each in it at most once, so that it cannot overflow. */
@@ -84,6 +87,8 @@ struct tcp {
 	struct rb_wheel wheel;
 
 	uint32_t rto_min_ticks; /* no RTO is less */
+	uint32_t syn_ticks;	/* until a first SYN or SYN-ACK is sent again */
+	uint32_t syn_early;	/* ticks: until the wheel's entry for it, see tcp_timer_syn() */
 	uint32_t window_half;	/* bytes: half the receive window */
 	uint64_t start_ns;	/* tick 0 */
 	uint64_t tick;		/* now */
@@ -91,7 +96,7 @@ struct tcp {
 	uint32_t ts_now;	/* the timestamp clock: milliseconds, to which each connection adds its offset */
 
 	/*
-	 * Events, which the application reads here. Those of the short way are made while it has all that they say at
+	 * Events, which the application reads here. Those of the short ways are made while they have all that they say at
 	 * hand: to their connections they are told, and what these have to tell after that waits in `ready`. From
 	 * `told_taken` on nobody has taken them yet.
 	 */

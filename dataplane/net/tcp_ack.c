@@ -20,19 +20,15 @@ __attribute__((noinline)) void tcp_rtt_shorter(struct rb_net *net, struct tcb *t
 
 void tcp_rtt_sample(struct rb_net *net, struct tcb *tcb, uint32_t rtt_us)
 {
-	if (rtt_us == 0)
-		rtt_us = 1;
-	if (rtt_us > TCP_RTT_MAX_US)
-		rtt_us = TCP_RTT_MAX_US;
 	if (MECHANISM(rto_collapse))
 		tcb->backoff = 0; /* RFC 6298 5: not before there is a new measurement */
-	if (tcb->srtt8_us != 0) {
-		tcp_rtt_next(net, tcb, rtt_us);
+	if (tcb->srtt8_us == 0) {
+		tcp_rtt_first(tcb, tcp_cold(net, tcb), rtt_us);
 		return;
 	}
-	tcp_rtt_shorter(net, tcb, rtt_us);
-	tcb->srtt8_us = 8 * rtt_us; /* RFC 6298 2.2 */
-	tcb->rttvar4_us = 2 * rtt_us;
+	if (rtt_us == 0)
+		rtt_us = 1;
+	tcp_rtt_next(net, tcb, rtt_us > TCP_RTT_MAX_US ? TCP_RTT_MAX_US : rtt_us);
 }
 
 uint32_t tcp_rto_unmeasured_us(const struct rb_net *net, const struct tcb *tcb)

@@ -4,6 +4,7 @@
  * by who cannot see the connection, and PAWS (RFC 7323 5).
  */
 #include "net/tcp_congestion.h"
+#include "net/tcp_opening.h"
 #include "net/tcp_upcalls.h"
 
 #include <errno.h>
@@ -46,12 +47,9 @@ static bool ack_to_listener(struct rb_net *net, struct tcp_listener *listener, s
 	return false;
 }
 
-/*
- * `before`: the last number that a connection of this 4-tuple used, whose end this SYN is; or NULL. Flattened, as it is a
- * row of small functions each of which would save registers for itself.
- */
-static __attribute__((flatten)) void syn_to_listener(struct rb_net *net, struct tcp_listener *listener,
-						     struct tcp_segment *segment, const uint32_t *before)
+/* `before`: the last number that a connection of this 4-tuple used, whose end this SYN is; or NULL. */
+static void syn_to_listener(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment,
+			    const uint32_t *before)
 {
 	net->counters.tcp_syns++;
 	if (listener->syn_received >= net->config.backlog) {
@@ -156,20 +154,6 @@ static void arrives_rst(struct rb_net *net, struct tcb *tcb, const struct tcp_se
 	tcp_end(net, tcb, tcb->flags & TCP_OPENING ? -ECONNREFUSED : -ECONNRESET);
 }
 
-/* Fifth, for SYN-RECEIVED: the handshake's last step. */
-void tcp_arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t window)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (cold->syns == 0 && cold->syn_us != 0)
-		tcp_rtt_sample(net, tcb, net->tcp.now_us - cold->syn_us);
-	tcb->snd_una = tcb->snd_nxt;
-	tcp_window_set(tcb, window);
-	tcb->snd_wl1 = seq;
-	if (tcb->snd_wnd > cold->snd_max_wnd)
-		cold->snd_max_wnd = tcb->snd_wnd;
-	tcp_established(net, tcb);
-}
-
 /* What an acknowledged FIN leads to. False: the connection is gone. */
 static bool arrives_ack_of_fin(struct rb_net *net, struct tcb *tcb)
 {
@@ -193,7 +177,7 @@ static bool arrives_ack_of_fin(struct rb_net *net, struct tcb *tcb)
 }
 
 /* Eighth: the peer's FIN has come into order. */
-void tcp_arrives_fin(struct rb_net *net, struct tcb *tcb)
+static void arrives_fin(struct rb_net *net, struct tcb *tcb)
 {
 	if (!(tcb->flags & TCP_DISCARD)) {
 		tcb->flags |= TCP_ENDED;
@@ -287,7 +271,7 @@ static bool arrives_text(struct rb_net *net, struct tcb *tcb, struct tcp_segment
 	trim(tcb, segment);
 	unsigned delivery = tcp_deliver(net, tcb, segment);
 	if (delivery & TCP_DELIVERY_FIN)
-		tcp_arrives_fin(net, tcb);
+		arrives_fin(net, tcb);
 	return delivery & TCP_DELIVERY_KEPT;
 }
 
@@ -384,7 +368,8 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 			tcp_output_refuse(net, segment);
 			return false;
 		}
-		tcp_arrives_ack_of_syn(net, tcb, segment->seq, segment->window);
+		(void)tcp_ack_of_syn(net, tcb, segment->seq, segment->window);
+		tcp_ready(net, tcb);
 	}
 	if (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb))
 		return false;

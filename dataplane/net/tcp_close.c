@@ -23,34 +23,36 @@ void tcp_release_pieces(struct rb_net *net, struct tcb *tcb)
 	tcb->snd_end = tcb->snd_nxt = tcb->snd_una;
 }
 
-void tcp_free(struct rb_net *net, struct tcb *tcb)
+static inline void free_if_last(struct rb_net *net, struct tcb *tcb, uint32_t index)
 {
-	uint32_t index = tcp_index(net, tcb);
 	if (tcb->state != TCP_CLOSED || !(tcb->flags & (uint32_t)TCP_ORPHAN) ||
 	    (tcb->flags & (TCP_READY | TCP_PENDING | TCP_FINISHED)))
 		return;
 	tcp_deliver_drop(net, tcb);
-	tcp_release_pieces(net, tcb);
-	rb_wheel_cancel(&net->tcp.wheel, index);
+	RB_DEBUG_ASSERT(tcb->tx_head == TCP_NONE && !rb_wheel_armed(&net->tcp.wheel, index)); /* since leave() */
 	tcb->flags = 0;
 	tcb->generation = handle_next_generation(tcb->generation); /* its handles are void from now on */
 	pool_put(&net->tcp.tcb_pool, index);
 }
 
-/* The protocol lets go: the 4-tuple is free. */
-static void leave(struct rb_net *net, struct tcb *tcb)
+void tcp_free(struct rb_net *net, struct tcb *tcb)
 {
+	free_if_last(net, tcb, tcp_index(net, tcb));
+}
+
+/* The protocol lets go: the 4-tuple is free. */
+static inline void leave(struct rb_net *net, struct tcb *tcb)
+{
+	const uint32_t done = TCP_REXMT_ARMED | TCP_ACK_NOW | TCP_ACK_DELAYED;
+	uint32_t index = tcp_index(net, tcb);
 	if (tcb->state == TCP_TIME_WAIT)
 		tcp_order_remove(net, &net->tcp.time_wait, tcb);
-	else
-		tcp_listener_leave(net, tcb);
-	flow_remove(&net->tcp.flows, tcp_hash(net, tcb), tcp_index(net, tcb));
+	flow_remove(&net->tcp.flows, tcp_hash(net, tcb), index);
 	neighbour_release(net, tcb->neighbour);
-	tcp_timer_stop(tcb);
-	rb_wheel_cancel(&net->tcp.wheel, tcp_index(net, tcb));
+	rb_wheel_cancel(&net->tcp.wheel, index);
 	tcp_release_pieces(net, tcb);
 	tcb->state = TCP_CLOSED;
-	tcb->flags = (tcb->flags & ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED)) | TCP_SLOW;
+	tcb->flags = (tcb->flags & ~done) | TCP_SLOW;
 }
 
 void tcp_finish(struct rb_net *net, struct tcb *tcb, int status)
@@ -65,6 +67,10 @@ void tcp_finish(struct rb_net *net, struct tcb *tcb, int status)
 void tcp_end(struct rb_net *net, struct tcb *tcb, int status)
 {
 	bool told = tcb->flags & TCP_FINISHED; /* in TIME-WAIT, and the event not yet taken */
+	if (__builtin_expect(!(tcb->flags & TCP_ACCEPTED), 0)) {
+		tcp_untell(net, tcb); /* KNOCK: of what nobody has heard, nobody is told */
+		tcp_listener_leave(net, tcb);
+	}
 	leave(net, tcb);
 	if (!(tcb->flags & TCP_KNOWN)) { /* nobody has heard of it */
 		tcb->flags &= ~(uint32_t)TCP_KNOCKING;
@@ -85,7 +91,7 @@ void tcp_time_wait(struct rb_net *net, struct tcb *tcb)
 	}
 	tcp_listener_leave(net, tcb);
 	tcb->state = TCP_TIME_WAIT;
-	tcp_order_append(net, &net->tcp.time_wait, tcb);
+	tcp_order_append(net, &net->tcp.time_wait, tcp_index(net, tcb));
 	tcb->flags |= TCP_SLOW;
 	tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
 	if (tcb->flags & TCP_KNOWN)
@@ -95,10 +101,11 @@ void tcp_time_wait(struct rb_net *net, struct tcb *tcb)
 void tcp_close_flush(struct rb_net *net)
 {
 	while (tcp_ring_count(&net->tcp.closed) > 0) {
-		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&net->tcp.closed));
+		uint32_t index = tcp_ring_take(&net->tcp.closed);
+		struct tcb *tcb = tcp_tcb(net, index);
 		tcp_deliver_drop(net, tcb);
 		tcb->flags &= ~(uint32_t)TCP_FINISHED;
-		tcp_free(net, tcb);
+		free_if_last(net, tcb, index);
 	}
 }
 
@@ -106,10 +113,10 @@ void tcp_close_flush(struct rb_net *net)
  * The FIN is a piece of its own at the end of the stream. Each connection has one in reserve (tcp_lay()), which may be
  * needed to cut what is before the FIN: then the FIN waits until that is acknowledged.
  */
-bool tcp_fin_append(struct rb_net *net, struct tcb *tcb)
+static inline bool fin_append(struct rb_net *net, struct tcb *tcb)
 {
 	struct pool *pool = &net->tcp.piece_pool;
-	if (pool_used(pool) >= net->config.send_pieces && tcb->tx_head != TCP_NONE)
+	if (tcb->tx_head != TCP_NONE && pool_used(pool) >= net->config.send_pieces)
 		return false;
 	uint32_t index = pool_get(pool);
 	if (index == POOL_NONE)
@@ -125,30 +132,33 @@ bool tcp_fin_append(struct rb_net *net, struct tcb *tcb)
 	return true;
 }
 
-static void queue_fin(struct rb_net *net, struct tcb *tcb)
+bool tcp_fin_append(struct rb_net *net, struct tcb *tcb)
 {
-	tcb->flags |= TCP_FIN_QUEUED;
-	if (!tcp_fin_append(net, tcb))
-		tcb->flags |= TCP_SLOW; /* acknowledgements bring a piece */
-	tcp_pend(net, tcb);
+	return fin_append(net, tcb);
+}
+
+static inline void queue_fin(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t slow = fin_append(net, tcb) ? 0 : TCP_SLOW; /* acknowledgements bring a piece */
+	tcb->flags |= TCP_FIN_QUEUED | slow;
 }
 
 /* What the application will not read any more. */
-static void stop_reading(struct rb_net *net, struct tcb *tcb)
+static inline void stop_reading(struct rb_net *net, struct tcb *tcb)
 {
+	if (__builtin_expect(net->tcp.told_taken != net->tcp.told_count, 0))
+		tcp_untell(net, tcb); /* its FIN, perhaps */
 	tcp_deliver_drop(net, tcb);
 	tcb->rcv_space = tcp_cold(net, tcb)->rcv_window;
-	tcb->flags |= TCP_DISCARD;
-	tcb->flags &= ~(uint32_t)TCP_ENDED;
+	uint32_t news = tcb->flags & TCP_FINISHED ? TCP_PENDING | TCP_READY : TCP_PENDING;
+	/* CLOSED may have waited for what was held */
+	tcp_note(net, tcb, (tcb->flags & ~(uint32_t)TCP_ENDED) | TCP_DISCARD, news);
 	/* a peer that never closes must not hold us for ever */
 	if (tcb->state == TCP_FIN_WAIT_2)
 		tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
-	if (tcb->flags & TCP_FINISHED)
-		tcp_ready(net, tcb); /* CLOSED may have waited for what was held */
-	tcp_pend(net, tcb);
 }
 
-static int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_net_close how)
+static inline int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_net_close how)
 {
 	bool over = tcb->state == TCP_CLOSED || tcb->state == TCP_TIME_WAIT;
 	if (how == RB_NET_CLOSE_ABORT) {
@@ -162,14 +172,17 @@ static int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_net_clo
 		return 0;
 	}
 	/* in SYN-SENT, too: what was queued goes out when the connection is there (RFC 9293 3.10.4 would drop it) */
-	if (!over && !(tcb->flags & TCP_FIN_QUEUED))
+	bool fin = !over && !(tcb->flags & TCP_FIN_QUEUED);
+	if (fin)
 		queue_fin(net, tcb);
 	if (how == RB_NET_CLOSE_BOTH && !(tcb->flags & TCP_DISCARD))
 		stop_reading(net, tcb);
+	else if (fin)
+		tcp_pend(net, tcb);
 	return 0;
 }
 
-int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how)
+static __attribute__((noinline)) int close_other(struct rb_net *net, rb_net_handle handle)
 {
 	switch (handle_kind(handle)) {
 	case HANDLE_LISTENER:
@@ -177,10 +190,16 @@ int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how
 	case HANDLE_UDP:
 		return udp_close(net, handle);
 	default:
-		break;
+		return -EBADF;
 	}
+}
+
+int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how)
+{
 	struct tcb *tcb = tcp_of_handle(net, handle);
-	if (tcb == NULL || !(tcb->flags & TCP_ACCEPTED))
+	if (__builtin_expect(tcb == NULL, 0))
+		return close_other(net, handle);
+	if (!(tcb->flags & TCP_ACCEPTED))
 		return -EBADF;
 	if (how != RB_NET_CLOSE_BOTH && how != RB_NET_CLOSE_WRITE && how != RB_NET_CLOSE_ABORT)
 		return -EINVAL;

@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tcp_congestion.h"
 
-static const struct tcp_congestion_ops *const rows[RB_NET_CONGESTIONS] = {
+const struct tcp_congestion_ops *const tcp_congestion_rows[RB_NET_CONGESTIONS] = {
 	[RB_NET_NEWRENO] = &tcp_newreno,
 	[RB_NET_CUBIC] = &tcp_cubic,
 	[RB_NET_DCTCP] = &tcp_dctcp,
 };
-
-const struct tcp_congestion_ops *tcp_congestion_of(const struct tcb_cold *cold)
-{
-	return rows[cold->congestion];
-}
-
-void tcp_congestion_start(struct rb_net *net, struct tcb *tcb, enum rb_net_congestion which)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	cold->congestion = (uint8_t)which;
-	cold->control = (struct tcp_congestion_state){0};
-	cold->bytes_acked = 0;
-	rows[which]->start(net, tcb, cold);
-}
 
 uint32_t tcp_slow_start(struct tcb *tcb, const struct tcb_cold *cold, uint32_t bytes)
 {
@@ -34,11 +20,4 @@ uint32_t tcp_slow_start(struct tcb *tcb, const struct tcb_cold *cold, uint32_t b
 		grow = room;
 	tcb->cwnd += grow;
 	return bytes - grow;
-}
-
-uint32_t tcp_initial_window(const struct rb_net *net, const struct tcb *tcb)
-{
-	uint32_t segments = net->config.initial_window * tcb->mss, two = 2U * tcb->mss;
-	uint32_t most = two > 14600 ? two : 14600;
-	return segments < most ? segments : most;
 }

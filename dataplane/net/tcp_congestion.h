@@ -16,7 +16,7 @@ enum tcp_congestion_event {
 struct tcp_congestion_ops {
 	const char *name;
 
-	/* The connection is established, or changes its algorithm: set up cold->control. */
+	/* The connection is established, or changes its algorithm: set up cold->control, which is 0. May be NULL. */
 	void (*start)(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold);
 
 	/*
@@ -40,14 +40,32 @@ struct tcp_congestion_ops {
 
 extern const struct tcp_congestion_ops tcp_newreno, tcp_cubic, tcp_dctcp;
 
+extern const struct tcp_congestion_ops *const tcp_congestion_rows[RB_NET_CONGESTIONS];
+
 /* The row of a connection. */
-const struct tcp_congestion_ops *tcp_congestion_of(const struct tcb_cold *cold);
+static inline const struct tcp_congestion_ops *tcp_congestion_of(const struct tcb_cold *cold)
+{
+	return tcp_congestion_rows[cold->congestion];
+}
 
 /* Starts, or changes to, an algorithm. */
-void tcp_congestion_start(struct rb_net *net, struct tcb *tcb, enum rb_net_congestion which);
+static inline void tcp_congestion_start(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold,
+					enum rb_net_congestion which)
+{
+	cold->congestion = (uint8_t)which;
+	cold->control = (struct tcp_congestion_state){0};
+	cold->bytes_acked = 0;
+	if (tcp_congestion_rows[which]->start != NULL)
+		tcp_congestion_rows[which]->start(net, tcb, cold);
+}
 
 /* RFC 5681 3.1 with RFC 3465 (L = 2) below ssthresh; what is left of `bytes` above it is returned. For the rows. */
 uint32_t tcp_slow_start(struct tcb *tcb, const struct tcb_cold *cold, uint32_t bytes);
 
 /* RFC 6928: min(10 MSS, max(2 MSS, 14600)), with the configured number of segments. */
-uint32_t tcp_initial_window(const struct rb_net *net, const struct tcb *tcb);
+static inline uint32_t tcp_initial_window(const struct rb_net *net, const struct tcb *tcb)
+{
+	uint32_t segments = net->config.initial_window * tcb->mss, two = 2U * tcb->mss;
+	uint32_t most = two > 14600 ? two : 14600;
+	return segments < most ? segments : most;
+}

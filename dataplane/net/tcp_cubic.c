@@ -47,13 +47,6 @@ static uint32_t now_ms(const struct rb_net *net)
 	return ms == 0 ? 1 : ms; /* 0 means none */
 }
 
-static void start(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
-{
-	(void)net;
-	(void)tcb;
-	*cubic_of(cold) = (struct cubic){0};
-}
-
 /* 4.2: K = cbrt((W_max - cwnd_epoch) / C) */
 static void epoch_begin(struct cubic *cubic, const struct tcb *tcb, uint32_t now)
 {
@@ -147,4 +140,4 @@ static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 	return ssthresh > least ? ssthresh : least;
 }
 
-const struct tcp_congestion_ops tcp_cubic = {.name = "cubic", .start = start, .acked = acked, .reduce = reduce};
+const struct tcp_congestion_ops tcp_cubic = {.name = "cubic", .acked = acked, .reduce = reduce};

@@ -264,7 +264,7 @@ static void cut_old(struct tcb *tcb, struct tcb_cold *cold, struct tcp_segment *
 	tcb->flags |= TCP_ACK_NOW;
 }
 
-void tcp_deliver_fin(struct rb_net *net, struct tcb *tcb)
+static void take_fin(struct rb_net *net, struct tcb *tcb)
 {
 	tcb->rcv_nxt++;
 	if (tcb->flags & TCP_OUT_OF_ORDER) {
@@ -288,7 +288,7 @@ static bool deliver_fin(struct rb_net *net, struct tcb *tcb, struct tcb_cold *co
 	}
 	if (!(fin && end == tcb->rcv_nxt) && !(cold->fin_early && cold->fin_at == tcb->rcv_nxt))
 		return false;
-	tcp_deliver_fin(net, tcb);
+	take_fin(net, tcb);
 	return true;
 }
 

@@ -13,26 +13,23 @@ static bool all_given_back(struct rb_net *net, const struct tcb *tcb)
 	return tcb->rx_tail == TCP_NONE || tcp_part(net, tcb->rx_tail)->next == tcb->rx_event;
 }
 
-static bool knock(struct tcb *tcb, struct rb_net_event *event)
+/*
+ * The last event, once the application holds nothing any more, or if it was no orderly end; then its buffers go with
+ * the flush that follows.
+ */
+static inline void finished(struct rb_net *net, struct tcb *tcb, uint32_t index, struct rb_net_event *event)
 {
-	tcb->flags = (tcb->flags & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
-	event->bits = RB_NET_KNOCK; /* the cookie is the listener's until it is accepted */
-	return true;
-}
-
-/* The last event; the application's buffers go with the flush that follows. */
-static void finished(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	bool opened = tcb->flags & TCP_OPENING;
-	event->bits |= opened ? RB_NET_CONNECTED : RB_NET_CLOSED;
-	event->status = cold->status;
+	int32_t status = net->tcp.colds[index].status;
+	if (status == 0 && !all_given_back(net, tcb))
+		return;
+	event->bits |= tcb->flags & TCP_OPENING ? RB_NET_CONNECTED : RB_NET_CLOSED;
+	event->status = status;
 	/* FINISHED stays until the flush, so that nobody frees what the ring `closed` names */
 	tcb->flags |= (uint32_t)TCP_ORPHAN;
-	tcp_ring_put(&net->tcp.closed, tcp_index(net, tcb));
+	tcp_ring_put(&net->tcp.closed, index);
 }
 
-static void received(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
+static inline void received(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
 {
 	uint32_t index = tcb->rx_event;
 	const struct tcp_part *part = tcp_part(net, index);
@@ -44,41 +41,56 @@ static void received(struct rb_net *net, struct tcb *tcb, struct rb_net_event *e
 	tcb->rx_event = index == tcb->rx_tail ? TCP_NONE : part->next;
 }
 
+/* Returns what is left of the flags. */
+static uint32_t opened_or_writable(const struct rb_net *net, const struct tcb *tcb, uint32_t flags,
+				   struct rb_net_event *event)
+{
+	if (flags & TCP_OPENED)
+		event->bits |= RB_NET_CONNECTED;
+	if ((flags & (TCP_REFUSED | TCP_FINISHED)) == TCP_REFUSED && tcp_send_room(net, tcb)) {
+		event->bits |= RB_NET_WRITABLE;
+		flags &= ~(uint32_t)TCP_REFUSED;
+	}
+	return flags & ~(uint32_t)TCP_OPENED;
+}
+
 /* Fills one event with what is due now. False: nothing is. */
-static bool next_event(struct rb_net *net, struct tcb *tcb, struct rb_net_event *event)
+static inline bool next_event(struct rb_net *net, struct tcb *tcb, uint32_t index, struct rb_net_event *event)
 {
 	uint32_t flags = tcb->flags;
 
-	*event = (struct rb_net_event){.handle = tcp_handle_of(net, tcb), .cookie = tcb->cookie};
-	if (__builtin_expect((flags & (uint32_t)TCP_ORPHAN) != 0, 0))
-		return false;
-	if (__builtin_expect((flags & TCP_KNOCKING) != 0, 0))
-		return knock(tcb, event);
+	*event = (struct rb_net_event){.handle = handle_make(HANDLE_CONNECTION, index, tcb->generation),
+				       .cookie = tcb->cookie};
+	if (__builtin_expect((flags & (TCP_KNOCKING | (uint32_t)TCP_ORPHAN)) != 0, 0)) {
+		if (flags & (uint32_t)TCP_ORPHAN)
+			return false;
+		tcb->flags = (flags & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
+		event->bits = RB_NET_KNOCK; /* the cookie is the listener's until it is accepted */
+		return true;
+	}
 	if (!(flags & (TCP_ACCEPTED | TCP_FINISHED)))
 		return false;
-	if (flags & TCP_OPENED)
-		event->bits |= RB_NET_CONNECTED;
-	if (tcb->sent > 0) {
-		event->bits |= RB_NET_SENT;
-		event->sent = tcb->sent;
-		tcb->sent = 0;
-	}
+	event->sent = tcb->sent;
+	tcb->sent = 0;
+	event->bits = event->sent > 0 ? RB_NET_SENT : 0;
 	if (tcb->rx_event != TCP_NONE && (flags & TCP_ACCEPTED))
 		received(net, tcb, event);
-	tcb->flags = flags & ~(uint32_t)TCP_OPENED;
-	if (__builtin_expect((flags & (TCP_ENDED | TCP_FINISHED | TCP_REFUSED)) != 0, 0)) {
-		if ((flags & (TCP_REFUSED | TCP_FINISHED)) == TCP_REFUSED && tcp_send_room(net, tcb)) {
-			event->bits |= RB_NET_WRITABLE;
-			tcb->flags &= ~(uint32_t)TCP_REFUSED;
-		}
-		if ((flags & TCP_ENDED) && tcb->rx_event == TCP_NONE) {
-			event->bits |= RB_NET_FIN;
-			tcb->flags &= ~(uint32_t)TCP_ENDED;
-		}
-		if ((flags & TCP_FINISHED) && (tcp_cold(net, tcb)->status != 0 || all_given_back(net, tcb)))
-			finished(net, tcb, event);
+	if (__builtin_expect((flags & (TCP_OPENED | TCP_REFUSED)) != 0, 0))
+		flags = opened_or_writable(net, tcb, flags, event);
+	if ((flags & TCP_ENDED) && tcb->rx_event == TCP_NONE) {
+		event->bits |= RB_NET_FIN;
+		flags &= ~(uint32_t)TCP_ENDED;
 	}
+	tcb->flags = flags;
+	if (__builtin_expect((flags & TCP_FINISHED) != 0, 0))
+		finished(net, tcb, index, event);
 	return event->bits != 0;
+}
+
+/* May there be more to tell of a connection after an event? A part more, or its end. */
+static inline bool may_have_more(const struct tcb *tcb)
+{
+	return !(tcb->flags & (uint32_t)TCP_ORPHAN) && (tcb->rx_event != TCP_NONE || (tcb->flags & TCP_FINISHED));
 }
 
 /* Whoever was refused for want of pieces may have no acknowledgement of its own to wait for. */
@@ -99,20 +111,27 @@ void tcp_untell(struct rb_net *net, struct tcb *tcb)
 	struct tcp *tcp = &net->tcp;
 	rb_net_handle handle = tcp_handle_of(net, tcb);
 	uint32_t kept = tcp->told_taken, parts = 0, told = 0;
+	bool any = false;
 
 	for (uint32_t i = tcp->told_taken; i < tcp->told_count; i++) {
 		if (tcp->told[i].handle != handle) {
 			tcp->told[kept++] = tcp->told[i];
 			continue;
 		}
-		tcb->sent += tcp->told[i].sent;
-		parts++;
+		const struct rb_net_event *event = &tcp->told[i];
+		tcb->sent += event->sent;
+		if (event->bits & RB_NET_KNOCK)
+			tcb->flags = (tcb->flags & ~(uint32_t)TCP_KNOWN) | TCP_KNOCKING;
+		if (event->bits & RB_NET_FIN)
+			tcb->flags |= TCP_ENDED;
+		parts += (event->bits & RB_NET_RECEIVED) != 0;
+		any = true;
 	}
 	tcp->told_count = kept;
-	if (parts == 0)
+	if (!any)
 		return;
 	tcp_ready(net, tcb);
-	if (tcb->rx_tail == TCP_NONE)
+	if (parts == 0 || tcb->rx_tail == TCP_NONE)
 		return;
 	/* they were the last that were told, a part each */
 	uint32_t first = tcp_part(net, tcb->rx_tail)->next, at = first;
@@ -134,14 +153,17 @@ static unsigned make_events(struct rb_net *net, struct rb_net_event *events, uns
 	unsigned count = 0;
 
 	for (uint32_t end = tcp->ready.tail; tcp->ready.head != end && count < max;) {
-		struct tcb *tcb = tcp_tcb(net, tcp_ring_take(&tcp->ready));
+		uint32_t index = tcp_ring_take(&tcp->ready);
+		struct tcb *tcb = tcp_tcb(net, index);
 		tcb->flags &= ~(uint32_t)TCP_READY;
-		bool more = true;
-		while (count < max && (more = next_event(net, tcb, &events[count])))
-			count++;
-		if (more)
+		bool more;
+		do {
+			more = next_event(net, tcb, index, &events[count]);
+			count += more;
+		} while (__builtin_expect(more && (more = may_have_more(tcb)) && count < max, 0));
+		if (__builtin_expect(more, 0))
 			tcp_ready(net, tcb);
-		else if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
+		else if (__builtin_expect((tcb->flags & (uint32_t)TCP_ORPHAN) && !(tcb->flags & TCP_FINISHED), 0))
 			tcp_free(net, tcb);
 	}
 	while (count < max && udp_event(net, &events[count]))

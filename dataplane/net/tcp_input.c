@@ -8,6 +8,7 @@
 #include "net/route.h"
 #include "net/tcp_congestion.h"
 #include "net/tcp_handle.h"
+#include "net/tcp_opening.h"
 #include "net/tcp_upcalls.h"
 
 #include <immintrin.h>
@@ -62,12 +63,10 @@ uint32_t tcp_find(struct rb_net *net, const struct rb_endpoint *local, const str
 	return find6(net, &local->ip, &remote->ip, ports);
 }
 
-uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb)
+uint32_t tcp_hash6(const struct rb_net *net, const struct tcb *tcb)
 {
 	const struct tcb_cold *cold = &net->tcp.colds[tcp_index(net, tcb)];
-	if (tcb->flags & TCP_IS_6)
-		return flow_hash6(&net->tcp.flow_secret, &cold->local_ip6, &cold->remote_ip6, tcb->ports);
-	return hash4(net, tcb->addresses, tcb->ports);
+	return flow_hash6(&net->tcp.flow_secret, &cold->local_ip6, &cold->remote_ip6, tcb->ports);
 }
 
 static inline uint32_t load_raw(const uint8_t *at)
@@ -333,75 +332,128 @@ static bool take_new(struct rb_net *net, struct tcp_segment *segment)
 	return false;
 }
 
-/* Does this number acknowledge what makes the segment a turn in this state? */
-static inline bool is_turn(const struct tcb *tcb, uint32_t ack)
-{
-	switch (tcb->state) {
-	case TCP_SYN_RECEIVED:
-		return ack == tcb->snd_nxt;
-	case TCP_ESTABLISHED:
-		return ack - tcb->snd_una <= tcb->snd_nxt - tcb->snd_una && !(tcb->flags & TCP_LONG_WAY) &&
-		       seq_lt(tcb->rcv_nxt, tcb->rcv_adv);
-	case TCP_LAST_ACK:
-		return ack == tcb->snd_nxt && ack == tcb->snd_una + 1;
-	default:
-		return false;
-	}
-}
-
-/* What comes with the FIN. */
-static inline void take_last_ack(struct rb_net *net, struct tcb *tcb, uint32_t ack)
-{
-	uint32_t acked = ack - tcb->snd_una;
-	if (acked == 0)
-		return;
-	if (__builtin_expect(!take_ack(net, tcb, tcb->flags, ack), 0)) {
-		take_ack_any(net, tcb, ack);
-		return;
-	}
-	tcp_timer_stop(tcb); /* RFC 6298 5.2 */
-	tcb->sent += acked;
-	tcp_ready(net, tcb);
-}
-
 /*
  * The short way of the segments without payload at which a connection turns: the ACK that ends the handshake, the peer's
  * FIN behind all that it has sent, the ACK of our FIN behind all that we have sent. As in take_expected(), all that must
  * be exactly so is compared first; false: it is not, and nothing has changed.
  */
-static __attribute__((noinline)) bool take_turn(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
-						uint32_t length)
-{
-	const bool timestamps = tcb->flags & TCP_HAS_TIMESTAMPS;
-	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	const uint32_t seq = load32(header + 4), ack = load32(header + 8), window = load16(header + 14);
-	const uint32_t turns = tcb->state == TCP_ESTABLISHED ? TCP_ACK | TCP_FIN : TCP_ACK;
 
-	if (length != headers || load16(header + 12) != (headers / 4 << 12 | turns) || seq != tcb->rcv_nxt ||
-	    window == 0 || !is_turn(tcb, ack))
-		return false;
-	if (timestamps) {
-		uint32_t tsval = load32(header + TCP_HEADER + 4);
-		if (load32(header + TCP_HEADER) != 0x0101080a || seq_lt(tsval, tcb->ts_recent))
-			return false;
-		if (seq_le(seq, tcb->last_ack_sent)) /* RFC 7323 4.3 (2) */
-			tcb->ts_recent = tsval;
-	}
+/* Is it next in order, with these flags, no payload and a window, in the form of this connection, and not old (PAWS)? */
+static inline bool is_bare_as(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags,
+			      const bool timestamps)
+{
+	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+	return length == headers && load16(header + 12) == (headers / 4 << 12 | flags) &&
+	       load32(header + 4) == tcb->rcv_nxt && load16(header + 14) != 0 &&
+	       (!timestamps ||
+		(load32(header + TCP_HEADER) == 0x0101080a && seq_le(tcb->ts_recent, load32(header + TCP_HEADER + 4))));
+}
+
+static inline bool is_bare(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags)
+{
+	return __builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1)
+		       ? is_bare_as(tcb, header, length, flags, true)
+		       : is_bare_as(tcb, header, length, flags, false);
+}
+
+/* What every segment in order does. */
+static inline void take_bare(struct rb_net *net, struct tcb *tcb, const uint8_t *header)
+{
 	net->counters.tcp_in++;
+	if ((tcb->flags & TCP_HAS_TIMESTAMPS) && seq_le(tcb->rcv_nxt, tcb->last_ack_sent))
+		tcb->ts_recent = load32(header + TCP_HEADER + 4); /* RFC 7323 4.3 (2) */
 	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
 		tcp_heard(net, tcb);
-	if (tcb->state == TCP_SYN_RECEIVED) {
-		tcp_arrives_ack_of_syn(net, tcb, seq, window);
-	} else if (tcb->state == TCP_LAST_ACK) {
-		neighbour_confirm(net, tcb->neighbour);
-		tcp_end(net, tcb, 0);
+}
+
+/*
+ * Makes the event of a turn at once, as tell() does for data. False: there is no room, or the connection has something
+ * else to tell before or with it.
+ */
+static inline bool tell_turn(struct rb_net *net, const struct tcb *tcb, uint32_t flags, uint16_t bits, uint32_t sent)
+{
+	struct tcp *tcp = &net->tcp;
+	if ((flags & (TCP_READY | TCP_REFUSED | (uint32_t)TCP_ORPHAN)) || tcp->told_count == RB_NET_BURST)
+		return false;
+	tcp->told[tcp->told_count++] = (struct rb_net_event){
+		.handle = tcp_handle_of(net, tcb),
+		.cookie = tcb->cookie,
+		.sent = sent,
+		.bits = sent > 0 ? bits | RB_NET_SENT : bits,
+	};
+	return true;
+}
+
+static __attribute__((noinline)) bool take_ack_of_syn(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
+						      uint32_t length)
+{
+	if (!is_bare(tcb, header, length, TCP_ACK) || load32(header + 8) != tcb->snd_nxt)
+		return false;
+	take_bare(net, tcb, header);
+	uint32_t flags = tcp_ack_of_syn(net, tcb, tcb->rcv_nxt, load16(header + 14));
+	if ((flags & TCP_KNOCKING) && tell_turn(net, tcb, flags, RB_NET_KNOCK, 0))
+		tcb->flags = (flags & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
+	else
+		tcp_ready(net, tcb);
+	return true;
+}
+
+static __attribute__((noinline)) bool take_ack_of_fin(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
+						      uint32_t length)
+{
+	uint32_t ack = load32(header + 8);
+	if (!is_bare(tcb, header, length, TCP_ACK) || ack != tcb->snd_nxt || ack != tcb->snd_una + 1)
+		return false;
+	net->counters.tcp_in++;
+	neighbour_confirm(net, tcb->neighbour);
+	tcp_end(net, tcb, 0);
+	return true;
+}
+
+/* Of an established connection; what it acknowledges may be new, too. */
+static __attribute__((noinline)) bool take_fin(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
+					       uint32_t length)
+{
+	const uint32_t ack = load32(header + 8), acked = ack - tcb->snd_una;
+	if (!is_bare(tcb, header, length, TCP_ACK | TCP_FIN) || acked > tcb->snd_nxt - tcb->snd_una ||
+	    (tcb->flags & TCP_LONG_WAY) || !seq_lt(tcb->rcv_nxt, tcb->rcv_adv))
+		return false;
+	take_bare(net, tcb, header);
+	uint32_t sent = 0;
+	if (acked > 0) {
+		if (__builtin_expect(take_ack(net, tcb, tcb->flags, ack), 1)) {
+			tcp_timer_stop(tcb); /* RFC 6298 5.2 */
+			sent = acked;
+		} else {
+			take_ack_any(net, tcb, ack);
+		}
+	}
+	take_window(net, tcb, load16(header + 14));
+	/* what tcp_deliver() and tcp_arrives() do where nothing is beyond a gap */
+	tcb->rcv_nxt++;
+	tcb->state = TCP_CLOSE_WAIT;
+	uint32_t flags = tcb->flags | TCP_FIN_RECEIVED | TCP_SLOW | TCP_ACK_NOW;
+	if ((flags & TCP_ACCEPTED) && tell_turn(net, tcb, flags, RB_NET_FIN, sent)) {
+		tcp_note(net, tcb, flags, TCP_PENDING);
 	} else {
-		take_last_ack(net, tcb, ack);
-		take_window(net, tcb, window);
-		tcp_deliver_fin(net, tcb);
-		tcp_arrives_fin(net, tcb);
+		tcb->sent += sent;
+		tcp_note(net, tcb, flags | TCP_ENDED, TCP_READY | TCP_PENDING);
 	}
 	return true;
+}
+
+static bool take_turn(struct rb_net *net, struct tcb *tcb, const uint8_t *header, uint32_t length)
+{
+	switch (tcb->state) {
+	case TCP_SYN_RECEIVED:
+		return take_ack_of_syn(net, tcb, header, length);
+	case TCP_ESTABLISHED:
+		return take_fin(net, tcb, header, length);
+	case TCP_LAST_ACK:
+		return take_ack_of_fin(net, tcb, header, length);
+	default:
+		return false;
+	}
 }
 
 /* `index`: of the connection, or TCP_NONE. */
@@ -452,18 +504,27 @@ enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet 
  * The connection's addresses were checked when it began; whom there is none for may have sent from any (RFC 1122
  * 3.2.1.3), which is for the long way.
  */
-enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header,
-				 uint32_t length)
+static __attribute__((noinline)) enum input_taken take_plain(struct rb_net *net, uint32_t index,
+							     const struct rb_net_packet *packet, const uint8_t *header,
+							     uint32_t length)
 {
-	uint32_t index = find4_of(net, header);
 	struct tcp_segment segment;
 	struct ip_packet ip;
-	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length))
-		return INPUT_TAKEN;
 	ip4_describe(&ip, packet, (unsigned)(header - packet->data) - IP4_HEADER, IP4_HEADER, (uint16_t)length);
 	if ((index == TCP_NONE && !address_is_peer4(net, ip.src4)) || !tcp_segment_read(&segment, &ip))
 		return INPUT_LEFT;
 	return take(net, index, &segment) ? INPUT_KEPT : INPUT_TAKEN;
+}
+
+enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *header,
+				 uint32_t length)
+{
+	if (header[13] == TCP_SYN && tcp_syn_short(net, header, length))
+		return INPUT_TAKEN;
+	uint32_t index = find4_of(net, header);
+	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length))
+		return INPUT_TAKEN;
+	return take_plain(net, index, packet, header, length);
 }
 
 bool tcp_input(struct rb_net *net, const struct ip_packet *ip)

@@ -2,6 +2,7 @@
 /* Listeners, by port in a hash table, and the connections that nobody has accepted yet. */
 #include "net/route.h"
 #include "net/tcp_handle.h"
+#include "net/tcp_opening.h"
 
 #include <errno.h>
 
@@ -64,7 +65,6 @@ int rb_net_listen(struct rb_net *net, const struct rb_endpoint *local, uint64_t 
 		.used = true,
 		.any = any,
 		.congestion = (uint8_t)net->config.congestion,
-		.half_open = {.head = TCP_NONE, .tail = TCP_NONE},
 	};
 	*chain = index;
 	*handle = handle_make(HANDLE_LISTENER, index, listener->generation);
@@ -85,12 +85,14 @@ int tcp_unlisten(struct rb_net *net, rb_net_handle handle)
 	struct tcp_listener *listener = tcp_listener_of(net, handle);
 	if (listener == NULL)
 		return -EBADF;
-	while (listener->half_open.head != TCP_NONE) {
-		struct tcb *tcb = tcp_tcb(net, listener->half_open.head);
+	uint32_t index = handle_index(handle), *link = chain_of(net, listener->local.port);
+	for (uint32_t at = 0; listener->waiting > 0; at++) {
+		struct tcb *tcb = tcp_tcb(net, at);
+		if (!tcb_in_use(tcb) || tcp_cold(net, tcb)->listener != index)
+			continue;
 		tcp_output_reset(net, tcb);
 		tcp_end(net, tcb, -ECONNABORTED);
 	}
-	uint32_t index = handle_index(handle), *link = chain_of(net, listener->local.port);
 	while (*link != index)
 		link = &net->tcp.listeners[*link].next;
 	*link = listener->next;
@@ -107,30 +109,8 @@ struct tcb *tcp_make_passive(struct rb_net *net, struct tcp_listener *listener, 
 		net->counters.tcp_syns_dropped++;
 		return NULL;
 	}
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	tcp_offer(net, tcb, &listener->offer);
-	tcb->state = TCP_SYN_RECEIVED;
-	tcb->flags |= listener->options | TCP_SLOW;
-	tcb->cookie = listener->cookie;
-	cold->listener = (uint32_t)(listener - net->tcp.listeners);
-	cold->user_timeout_us = listener->user_timeout_us;
-	cold->congestion = listener->congestion;
-	tcp_order_append(net, &listener->half_open, tcb);
-	listener->syn_received++;
+	tcp_listener_join(net, (uint32_t)(listener - net->tcp.listeners), tcb, tcp_cold(net, tcb));
 	return tcb;
-}
-
-/* It is accepted, or ends before. */
-void tcp_listener_leave(struct rb_net *net, struct tcb *tcb)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (cold->listener == TCP_NONE)
-		return;
-	struct tcp_listener *listener = &net->tcp.listeners[cold->listener];
-	tcp_order_remove(net, &listener->half_open, tcb);
-	if (tcb->state == TCP_SYN_RECEIVED)
-		listener->syn_received--;
-	cold->listener = TCP_NONE;
 }
 
 int rb_net_accept(struct rb_net *net, rb_net_handle handle, uint64_t cookie)

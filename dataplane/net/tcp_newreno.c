@@ -2,13 +2,6 @@
 /* The congestion control of RFC 5681, with appropriate byte counting (RFC 3465). */
 #include "net/tcp_congestion.h"
 
-static void start(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
-{
-	(void)net;
-	(void)tcb;
-	(void)cold;
-}
-
 static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t bytes, uint32_t rtt_us)
 {
 	(void)net;
@@ -35,4 +28,4 @@ static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 	return flight / 2 > least ? flight / 2 : least;
 }
 
-const struct tcp_congestion_ops tcp_newreno = {.name = "newreno", .start = start, .acked = acked, .reduce = reduce};
+const struct tcp_congestion_ops tcp_newreno = {.name = "newreno", .acked = acked, .reduce = reduce};

@@ -3,13 +3,13 @@
  * How connections begin: the TCB, initial sequence numbers (RFC 6528), source ports (RFC 6056), what a handshake
  * agrees to.
  */
-#include "base/siphash.h"
 #include "net/ip4.h"
 #include "net/ip6.h"
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tcp_congestion.h"
 #include "net/tcp_handle.h"
+#include "net/tcp_opening.h"
 
 #include <errno.h>
 
@@ -27,17 +27,11 @@ static uint64_t keyed_hash(const uint8_t key[16], const struct rb_ip *local, con
 	return rb_siphash(key, &tuple, sizeof(tuple.ips) + sizeof(tuple.ports));
 }
 
-/* One hash for both: neither half says anything about the other. Of IPv4, the 4-tuple is twelve bytes. */
 struct tcp_beginning tcp_beginning(const struct rb_net *net, const struct tcp_path *path)
 {
-	const uint8_t *key = net->tcp.beginning_key;
-	uint64_t f = path->local6 == NULL ? rb_siphash_12(key, path->addresses, path->ports)
-					  : keyed_hash(key, path->local6, path->remote6, path->ports);
-	uint32_t m = MECHANISM(iss_clock) ? (uint32_t)(net->now_ns / 4000) : 0;
-	return (struct tcp_beginning){
-		.iss = m + (MECHANISM(iss_hash) ? (uint32_t)f : 0),
-		.ts_offset = (uint32_t)(f >> 32),
-	};
+	if (path->local6 == NULL)
+		return tcp_beginning4(net, path->addresses, path->ports);
+	return tcp_beginning_from(net, keyed_hash(net->tcp.beginning_key, path->local6, path->remote6, path->ports));
 }
 
 int tcp_path_to(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote,
@@ -116,19 +110,12 @@ static uint32_t tcb_get(struct rb_net *net)
 	return POOL_NONE;
 }
 
-static void begin_at(struct tcb *tcb, struct tcb_cold *cold, uint32_t iss)
-{
-	cold->iss = cold->recover = cold->ecn_recover = iss;
-	tcb->snd_una = iss;
-	tcb->snd_nxt = tcb->snd_end = iss + 1; /* the SYN */
-}
-
 void tcp_iss_after(struct rb_net *net, struct tcb *tcb, uint32_t before)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	/* 250 kB/s of the ISS clock may be less than the earlier connection has sent */
 	if (MECHANISM(iss_after) && seq_le(cold->iss, before))
-		begin_at(tcb, cold, before + UINT16_MAX);
+		tcp_begin_at(tcb, cold, before + UINT16_MAX);
 }
 
 void tcp_make_init(struct rb_net *net)
@@ -169,115 +156,28 @@ struct tcb *tcp_make(struct rb_net *net, const struct tcp_path *path)
 {
 	struct tcp *tcp = &net->tcp;
 	uint32_t index = tcb_get(net);
-	if (__builtin_expect(index == POOL_NONE, 0)) {
+	if (index == POOL_NONE) {
 		neighbour_release(net, path->neighbour);
 		return NULL;
 	}
 	struct tcb *tcb = tcp_tcb(net, index);
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	struct tcp_beginning beginning = tcp_beginning(net, path);
-	uint32_t generation = tcb->generation;
-
-	*tcb = tcp->fresh;
-	memcpy(cold, &tcp->fresh_cold, sizeof(*cold));
-	tcb->addresses = path->addresses;
-	tcb->ports = path->ports;
-	tcb->generation = generation;
-	tcb->neighbour = path->neighbour;
-	tcb->ts_offset = beginning.ts_offset;
-	tcb->rexmt_at = (uint32_t)tcp->tick;
+	tcp_make_at(net, tcb, cold, path->addresses, path->ports, path->neighbour, tcp_beginning(net, path));
 	if (path->local6 != NULL)
 		make_6(net, tcb, cold, path);
-	begin_at(tcb, cold, beginning.iss);
 	flow_insert(&tcp->flows, tcp_hash(net, tcb), index);
 	return tcb;
 }
 
-void tcp_offer(struct rb_net *net, struct tcb *tcb, const struct tcp_offer *offer)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (offer->mss != 0 && offer->mss < cold->own_mss)
-		cold->own_mss = offer->mss;
-	if (offer->receive_window != 0)
-		tcb->rcv_space = cold->rcv_window = offer->receive_window;
-}
-
-/*
- * RFC 9293 3.7.1 with RFC 6691: the peer's MSS counts no options, so those of each segment come off; and not more than
- * we would offer ourselves, as our link is the peer's.
- */
-static void agree_mss(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
-{
-	enum { MSS_LEAST = 64 }; /* less is an attack on the cost of a segment */
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	if (MECHANISM(mss) && segment->mss != 0)
-		cold->peer_mss = segment->mss < MSS_LEAST ? MSS_LEAST : segment->mss;
-	unsigned mss = cold->peer_mss < cold->own_mss ? cold->peer_mss : cold->own_mss;
-	if (tcb->flags & TCP_HAS_TIMESTAMPS)
-		mss -= TCP_TIMESTAMPS;
-	tcb->mss = (uint16_t)mss;
-}
-
 void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
-	const struct rb_net_config *config = &net->config;
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-
-	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt; /* by our SYN, if there was one: a SYN-ACK may carry data */
-
-	cold->irs = segment->seq;
-	tcb->rcv_nxt = segment->seq + 1;
-	tcb->rcv_adv = tcb->rcv_nxt + offered;
-	if (config->timestamps && segment->has_timestamps) {
-		tcb->flags |= TCP_HAS_TIMESTAMPS;
-		tcb->ts_recent = segment->tsval;
-	}
-	if (config->sack && segment->sack_permitted)
-		tcb->flags |= TCP_HAS_SACK;
-	/* RFC 7323 2.2: both or none */
-	cold->scaling = MECHANISM(window_scale) && config->window_scaling && segment->scale != TCP_SCALE_NONE;
-	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | net->tcp.own_scale << 4) : 0;
-	/* more than can be told is not there */
-	uint32_t most = (uint32_t)UINT16_MAX << tcp_rcv_scale(tcb);
-	if (cold->rcv_window > most)
-		tcb->rcv_space = cold->rcv_window = most;
-	/* RFC 3168 6.1.1: a SYN has ECE and CWR, a SYN-ACK ECE alone */
-	uint8_t ecn = segment->flags & (TCP_ECE | TCP_CWR),
-		wanted = segment->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR;
-	if (config->ecn && ecn == wanted)
-		tcb->flags |= TCP_HAS_ECN;
-	agree_mss(net, tcb, segment);
-	/* RFC 7323 2.2: the window of a SYN is not scaled */
-	tcb->snd_wnd = segment->window;
-	tcb->foreseen = 0;
-	tcb->snd_wl1 = segment->seq;
-	cold->snd_max_wnd = tcb->snd_wnd;
+	tcp_agree_to(net, tcb, tcp_cold(net, tcb), segment);
 }
 
 void tcp_established(struct rb_net *net, struct tcb *tcb)
 {
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-
-	if (cold->listener != TCP_NONE)
-		net->tcp.listeners[cold->listener].syn_received--;
-	tcb->state = TCP_ESTABLISHED;
-	tcb->backoff = 0;
-	tcp_timer_stop(tcb);
-	tcp_congestion_start(net, tcb, cold->congestion);
-	/* RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment */
-	tcb->cwnd = cold->syns > 0 ? tcb->mss : tcp_initial_window(net, tcb);
-	if (!(tcb->flags & TCP_FIN_QUEUED))
-		tcb->flags &= ~(uint32_t)TCP_SLOW;
-	if (tcb->flags & TCP_KEEPALIVE)
-		tcp_timer_keepalive(net, tcb);
-	neighbour_confirm(net, tcb->neighbour);
-	if (tcb->flags & TCP_OPENING)
-		tcb->flags = (tcb->flags & ~(uint32_t)TCP_OPENING) | TCP_OPENED;
-	else
-		tcb->flags |= TCP_KNOCKING;
+	(void)tcp_establish(net, tcb, tcp_cold(net, tcb));
 	tcp_ready(net, tcb);
-	if (tcb->tx_next != TCP_NONE || (tcb->flags & TCP_FIN_QUEUED))
-		tcp_pend(net, tcb);
 }
 
 void tcp_endpoints(const struct tcb *tcb, const struct tcb_cold *cold, struct rb_endpoint *local,
@@ -352,7 +252,7 @@ int rb_net_connect(struct rb_net *net, const struct rb_endpoint *asked, const st
 		return -ENOBUFS;
 	if (chosen > 0)
 		tcp_iss_after(net, tcb, before);
-	tcp_offer(net, tcb, &net->tcp.offer);
+	tcp_offer(tcb, tcp_cold(net, tcb), &net->tcp.offer);
 	tcb->state = TCP_SYN_SENT;
 	tcb->cookie = cookie;
 	tcb->flags |= TCP_SLOW | TCP_OPENING | TCP_ACCEPTED | TCP_KNOWN;

@@ -4,38 +4,9 @@
  * acknowledgements, and segments that belong to no data. A segment carries one or several whole pieces; a piece that
  * does not fit is cut in two, so that what was sent, acknowledged or lost is always whole pieces.
  */
-#include "net/checksum.h"
-#include "net/ip4.h"
-#include "net/ip6.h"
-#include "net/route.h"
+#include "net/neighbour.h"
 #include "net/tcp_congestion.h"
-#include "net/tx.h"
-
-/* The segment that is being made. */
-struct making {
-	struct rb_net_frame *frame;
-	uint8_t *tcp;	  /* its header */
-	unsigned options; /* bytes of options so far */
-};
-
-static bool make_begin(struct rb_net *net, struct making *making, bool is6)
-{
-	making->frame = tx_frame(net);
-	if (__builtin_expect(making->frame == NULL, 0))
-		return false;
-	making->tcp = making->frame->header + making->frame->l2_length + (is6 ? IP6_HEADER : IP4_HEADER);
-	making->options = 0;
-	return true;
-}
-
-static void make_timestamps(struct making *making, uint32_t tsval, uint32_t tsecr)
-{
-	uint8_t *at = making->tcp + TCP_HEADER + making->options;
-	store32(at, 0x0101080a); /* RFC 7323, appendix A: NOP, NOP, kind, length */
-	store32(at + 4, tsval);
-	store32(at + 8, tsecr);
-	making->options += TCP_TIMESTAMPS;
-}
+#include "net/tcp_making.h"
 
 static void make_sack(struct making *making, const struct tcp_range *blocks, unsigned count)
 {
@@ -49,87 +20,66 @@ static void make_sack(struct making *making, const struct tcp_range *blocks, uns
 	making->options += 4 + 8 * count;
 }
 
-struct making_fields {
-	uint32_t seq, ack;
-	uint32_t payload; /* bytes in the frame's pieces */
-	uint16_t window;
-	uint8_t flags; /* enum tcp_header_flags */
-	uint8_t ecn;   /* enum ip_ecn */
-};
-
-/* Fills in both headers and queues the frame. */
-static void make_end(struct rb_net *net, const struct making *making, const struct tcp_path *path,
-		     const struct making_fields *fields)
+void tcp_make_end(struct rb_net *net, const struct making *making, const struct tcp_path *path,
+		  const struct tcp_header_fields *fields)
 {
-	struct rb_net_frame *frame = making->frame;
-	uint8_t *tcp = making->tcp;
 	unsigned header = TCP_HEADER + making->options;
 	uint32_t length = header + fields->payload;
-	uint8_t *ip = frame->header + frame->l2_length;
-	uint32_t unfinished; /* the checksum, and the urgent pointer, 0 */
 
-	uint32_t ports = path->ports << 16 | path->ports >> 16; /* the way back: ours first */
-	memcpy(tcp, &ports, sizeof(ports));
-	store32(tcp + 4, fields->seq);
-	store32(tcp + 8, fields->ack);
-	store32(tcp + 12, header / 4 << 28 | (uint32_t)fields->flags << 16 | fields->window);
 	if (path->local6 == NULL) {
-		uint32_t local = __builtin_bswap32((uint32_t)(path->addresses >> 32));
-		unfinished = ip4_write(ip, local, __builtin_bswap32((uint32_t)path->addresses), IP_PROTOCOL_TCP,
-				       fields->ecn, (uint16_t)(IP4_HEADER + length));
-		frame->l3_length = IP4_HEADER;
-	} else {
-		ip6_write(ip, path->local6, path->remote6, IP_PROTOCOL_TCP, fields->ecn, 0, IP_TTL, (uint16_t)length);
-		frame->l3_length = IP6_HEADER;
-		unfinished = checksum_unfinished(checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length));
+		make_end4(net, making, path->addresses, path->ports, path->neighbour, fields);
+		return;
 	}
-	memcpy(tcp + 16, &unfinished, sizeof(unfinished));
-	frame->header_length = (uint16_t)(tcp + header - frame->header);
-	frame->length = frame->header_length + fields->payload;
-	unsigned l4 = (unsigned)(tcp - frame->header);
-	tx_checksum_tcp(net, frame, l4, l4 + 16);
-	tx_commit(net, frame, path->neighbour);
-	net->counters.tcp_out++;
+	uint8_t *tcp = making->tcp, *ip = tcp - IP6_HEADER;
+	ip6_write(ip, path->local6, path->remote6, IP_PROTOCOL_TCP, fields->ecn, 0, IP_TTL, (uint16_t)length);
+	tcp_header_write(tcp, path->ports, header, fields);
+	/* and the urgent pointer, 0 */
+	tcp_store32_raw(tcp + 16, checksum_unfinished(checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length)));
+	make_commit(net, making, IP6_HEADER, fields->payload, path->neighbour);
 }
 
-static inline struct tcp_path path_of(struct rb_net *net, const struct tcb *tcb)
+/* The window that this segment offers: nearly always what is left of the last offer (RFC 9293 3.8.6.2.2). */
+static inline uint16_t window_field(struct rb_net *net, struct tcb *tcb)
 {
-	struct tcp_path path = {
-		.addresses = tcb->addresses,
-		.ports = tcb->ports,
-		.neighbour = tcb->neighbour,
-	};
-	if (tcb->flags & TCP_IS_6) {
-		const struct tcb_cold *cold = tcp_cold(net, tcb);
-		path.local6 = &cold->local_ip6;
-		path.remote6 = &cold->remote_ip6;
-	}
-	return path;
+	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - window;
+	if (window > tcb->rcv_space || more >= tcb->mss || more >= net->tcp.window_half || !MECHANISM(receiver_sws))
+		window = tcp_window_offer(net, tcb);
+	window >>= tcp_rcv_scale(tcb);
+	return (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window);
 }
 
 /*
- * Ends a segment of a synchronised connection: with the acknowledgement, the window and the echo of congestion that
- * every one carries.
+ * The header of a synchronised connection's segment: with the acknowledgement, the window and the echo of congestion
+ * that every one carries.
  */
-static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const struct making *making, uint32_t seq,
-				  uint8_t flags, uint8_t ecn, uint32_t payload)
+static inline struct tcp_header_fields synchronised(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint8_t flags,
+						    uint8_t ecn, uint32_t payload)
 {
-	struct tcp_path path = path_of(net, tcb);
-	uint32_t window = tcp_window_offer(net, tcb) >> tcp_rcv_scale(tcb);
-	if (tcb->flags & TCP_ECN_ECHO)
-		flags |= TCP_ECE;
-	struct making_fields fields = {
+	return (struct tcp_header_fields){
 		.seq = seq,
 		.ack = tcb->rcv_nxt,
 		.payload = payload,
-		.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
-		.flags = flags | TCP_ACK,
+		.window = window_field(net, tcb),
+		.flags = (uint8_t)(flags | TCP_ACK | (tcb->flags & TCP_ECN_ECHO ? TCP_ECE : 0)),
 		.ecn = ecn,
 	};
-	make_end(net, making, &path, &fields);
+}
+
+/* It has gone. */
+static inline void acknowledged(const struct rb_net *net, struct tcb *tcb)
+{
 	tcb->last_ack_sent = tcb->rcv_nxt;
 	tcb->delack_at = (uint32_t)net->tcp.tick;
 	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
+}
+
+static void make_end_synchronised(struct rb_net *net, struct tcb *tcb, const struct making *making, uint32_t seq,
+				  uint8_t flags, uint8_t ecn, uint32_t payload)
+{
+	struct tcp_path path = tcp_path_of(net, tcb);
+	struct tcp_header_fields fields = synchronised(net, tcb, seq, flags, ecn, payload);
+	tcp_make_end(net, making, &path, &fields);
+	acknowledged(net, tcb);
 }
 
 /* Options of a synchronised connection's segment. `sack`: bytes that SACK blocks may take. */
@@ -228,7 +178,7 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 		piece->flags |= TCP_PIECE_SENT;
 		at = piece->next;
 	}
-	making.frame->pieces_count = (uint8_t)entries;
+	making.entries = entries;
 	/* the end of what was handed over: the receiver need not wait for more (RFC 9293 3.9.1.2) */
 	if (bytes > 0 && (at == TCP_NONE || (flags & TCP_FIN)))
 		flags |= TCP_PSH;
@@ -425,34 +375,7 @@ static bool output_ack_due(struct rb_net *net, struct tcb *tcb)
 	return true;
 }
 
-/* Is a FIN by itself all that there is to send, on a connection to which nothing unusual has happened? */
-static inline bool is_fin_alone(struct rb_net *net, const struct tcb *tcb)
-{
-	const uint32_t unusual = TCP_HAS_ECN | TCP_SCOREBOARD | TCP_OUT_OF_ORDER | TCP_REXMT_ARMED;
-	return (tcb->flags & (TCP_FIN_QUEUED | unusual)) == TCP_FIN_QUEUED && tcb->backoff == 0 &&
-	       tcb->tx_next != TCP_NONE && tcb->tx_next == tcb->tx_tail && tcb->snd_nxt == tcb->snd_una &&
-	       tcb->snd_wnd > 0 && (tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN);
-}
-
-/* The same as by segment_send(); the congestion window matters no more. */
-static bool output_fin(struct rb_net *net, struct tcb *tcb)
-{
-	struct making making;
-	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
-		return false;
-	make_options(net, tcb, &making, 0);
-	make_end_synchronised(net, tcb, &making, tcb->snd_nxt, TCP_FIN, IP_ECN_NOT_ECT, 0);
-	struct tcp_piece *piece = tcp_piece(net, tcb->tx_next);
-	piece->sent_us = net->tcp.now_us;
-	piece->transmissions = 1;
-	piece->flags |= TCP_PIECE_SENT;
-	tcb->tx_next = TCP_NONE;
-	fin_sent(tcb);
-	tcp_timer_sent(net, tcb);
-	return true;
-}
-
-bool tcp_output(struct rb_net *net, struct tcb *tcb)
+static __attribute__((noinline)) bool output_any(struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t snd_nxt = tcb->snd_nxt;
 	enum sending sending = SENDING_DONE;
@@ -464,8 +387,6 @@ bool tcp_output(struct rb_net *net, struct tcb *tcb)
 	}
 	if (tcp_fin_waits(net, tcb) && !tcp_fin_append(net, tcb) && tcb->tx_head == TCP_NONE)
 		return false;
-	if (is_fin_alone(net, tcb))
-		return output_fin(net, tcb);
 	tcp_recovery_settle(net, tcb);
 	if (__builtin_expect((tcb->flags & TCP_SCOREBOARD) != 0, 0)) {
 		uint32_t lost = tcp_cold(net, tcb)->lost;
@@ -492,6 +413,44 @@ bool tcp_output(struct rb_net *net, struct tcb *tcb)
 	return true;
 }
 
+/*
+ * Is a FIN by itself all that there is to send, on an IPv4 connection to which nothing unusual has happened? Nothing is
+ * outstanding: it is synchronised, for its SYN was acknowledged.
+ */
+static inline bool is_fin_alone(struct rb_net *net, const struct tcb *tcb)
+{
+	const uint32_t unusual = TCP_IS_6 | TCP_HAS_ECN | TCP_SCOREBOARD | TCP_OUT_OF_ORDER | TCP_REXMT_ARMED;
+	return (tcb->flags & (TCP_FIN_QUEUED | unusual)) == TCP_FIN_QUEUED && tcb->backoff == 0 &&
+	       tcb->tx_next != TCP_NONE && tcb->tx_next == tcb->tx_tail && tcb->snd_nxt == tcb->snd_una &&
+	       tcb->snd_wnd > 0 && (tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN);
+}
+
+/* The same as by segment_send(); the congestion window matters no more. */
+static __attribute__((noinline)) bool output_fin(struct rb_net *net, struct tcb *tcb)
+{
+	struct making making;
+	if (!make_begin(net, &making, false))
+		return false;
+	if (tcb->flags & TCP_HAS_TIMESTAMPS)
+		make_timestamps(&making, tcp_ts_now(net, tcb), tcb->ts_recent);
+	struct tcp_header_fields fields = synchronised(net, tcb, tcb->snd_nxt, TCP_FIN, IP_ECN_NOT_ECT, 0);
+	make_end4(net, &making, tcb->addresses, tcb->ports, tcb->neighbour, &fields);
+	acknowledged(net, tcb);
+	struct tcp_piece *piece = tcp_piece(net, tcb->tx_next);
+	piece->sent_us = net->tcp.now_us;
+	piece->transmissions = 1;
+	piece->flags |= TCP_PIECE_SENT;
+	tcb->tx_next = TCP_NONE;
+	fin_sent(tcb);
+	tcp_timer_sent(net, tcb);
+	return true;
+}
+
+bool tcp_output(struct rb_net *net, struct tcb *tcb)
+{
+	return is_fin_alone(net, tcb) ? output_fin(net, tcb) : output_any(net, tcb);
+}
+
 void tcp_output_probe(struct rb_net *net, struct tcb *tcb)
 {
 	/* a sequence number that was acknowledged already makes the peer answer (RFC 9293 3.8.6.1, 3.8.4) */
@@ -499,62 +458,8 @@ void tcp_output_probe(struct rb_net *net, struct tcb *tcb)
 }
 
 /*
- * Segments of the handshake and resets.
+ * Resets.
  */
-
-static void make_syn_options(struct making *making, uint16_t mss, uint8_t scale, bool sack)
-{
-	uint8_t *at = making->tcp + TCP_HEADER + making->options;
-	store32(at, (uint32_t)TCP_OPTION_MSS << 24 | 4U << 16 | mss);
-	at += 4;
-	if (sack) {
-		store32(at, 0x01010000U | TCP_OPTION_SACK_PERMITTED << 8 | 2);
-		at += 4;
-	}
-	if (scale != TCP_SCALE_NONE) {
-		store32(at, 0x01000000U | TCP_OPTION_SCALE << 16 | 3 << 8 | scale);
-		at += 4;
-	}
-	making->options = (unsigned)(at - making->tcp) - TCP_HEADER;
-}
-
-void tcp_output_syn(struct rb_net *net, struct tcb *tcb)
-{
-	struct tcb_cold *cold = tcp_cold(net, tcb);
-	bool answers = tcb->state == TCP_SYN_RECEIVED;
-	struct making making;
-	if (!make_begin(net, &making, tcb->flags & TCP_IS_6))
-		return; /* the timer sends it again */
-	const struct rb_net_config *config = &net->config;
-	/* a SYN offers what is configured, a SYN-ACK what both sides want; a SYN that had no answer asks for less
-	 * (RFC 3168 6.1.1.1: without ECN) */
-	bool timestamps = answers ? (tcb->flags & TCP_HAS_TIMESTAMPS) != 0 : config->timestamps;
-	bool sack = answers ? (tcb->flags & TCP_HAS_SACK) != 0 : config->sack;
-	bool scaling = answers ? cold->scaling : config->window_scaling;
-	bool ecn = answers ? (tcb->flags & TCP_HAS_ECN) != 0 : config->ecn && cold->syns < 2;
-	if (cold->syns == 0)
-		cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
-	if (timestamps)
-		make_timestamps(&making, tcp_ts_now(net, tcb), answers ? tcb->ts_recent : 0);
-	make_syn_options(&making, cold->own_mss, scaling ? net->tcp.own_scale : TCP_SCALE_NONE, sack);
-	struct tcp_path path = path_of(net, tcb);
-	/* the window of a SYN is never scaled (RFC 7323 2.2) */
-	uint32_t window = tcb->rcv_space > UINT16_MAX ? UINT16_MAX : tcb->rcv_space;
-	struct making_fields fields = {
-		.seq = cold->iss,
-		.ack = answers ? tcb->rcv_nxt : 0,
-		.window = (uint16_t)window,
-		.flags = TCP_SYN,
-	};
-	if (answers)
-		fields.flags |= TCP_ACK | (ecn ? TCP_ECE : 0);
-	else if (ecn)
-		fields.flags |= TCP_ECE | TCP_CWR; /* RFC 3168 6.1.1 */
-	make_end(net, &making, &path, &fields);
-	tcb->rcv_adv = tcb->rcv_nxt + window;
-	tcb->last_ack_sent = tcb->rcv_nxt;
-	tcb->flags &= ~((uint32_t)TCP_ACK_NOW | TCP_ACK_DELAYED);
-}
 
 void tcp_output_reset(struct rb_net *net, struct tcb *tcb)
 {
@@ -563,9 +468,9 @@ void tcp_output_reset(struct rb_net *net, struct tcb *tcb)
 		return;			     /* the peer learns it from its own retransmission */
 	if (tcb->flags & TCP_HAS_TIMESTAMPS) /* RFC 7323 3.2 */
 		make_timestamps(&making, tcp_ts_now(net, tcb), tcb->ts_recent);
-	struct tcp_path path = path_of(net, tcb);
-	struct making_fields fields = {.seq = tcb->snd_nxt, .ack = tcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
-	make_end(net, &making, &path, &fields);
+	struct tcp_header_fields fields = {.seq = tcb->snd_nxt, .ack = tcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
+	struct tcp_path path = tcp_path_of(net, tcb);
+	tcp_make_end(net, &making, &path, &fields);
 	net->counters.tcp_resets_out++;
 }
 
@@ -578,34 +483,15 @@ void tcp_output_refuse(struct rb_net *net, const struct tcp_segment *segment)
 		return;
 	if (make_begin(net, &making, segment->ip->is6)) {
 		/* RFC 9293 3.10.7.1 */
-		struct making_fields fields = {.flags = TCP_RST};
+		struct tcp_header_fields fields = {.flags = TCP_RST};
 		if (segment->flags & TCP_ACK) {
 			fields.seq = segment->ack;
 		} else {
 			fields.ack = segment->seq + tcp_segment_length(segment);
 			fields.flags |= TCP_ACK;
 		}
-		make_end(net, &making, &path, &fields);
+		tcp_make_end(net, &making, &path, &fields);
 		net->counters.tcp_resets_out++;
 	}
 	neighbour_release(net, path.neighbour);
-}
-
-void tcp_output_cookie(struct rb_net *net, const struct tcp_segment *segment, const struct tcp_path *path,
-		       const struct tcp_syn_ack *syn_ack)
-{
-	struct making making;
-	if (!make_begin(net, &making, segment->ip->is6))
-		return; /* the peer's SYN comes again */
-	if (syn_ack->timestamps)
-		make_timestamps(&making, syn_ack->tsval, segment->tsval);
-	make_syn_options(&making, syn_ack->mss, syn_ack->scale, syn_ack->sack);
-	uint32_t window = net->config.receive_window;
-	struct making_fields fields = {
-		.seq = syn_ack->seq,
-		.ack = segment->seq + 1,
-		.window = (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window),
-		.flags = TCP_SYN | TCP_ACK | (syn_ack->ecn ? TCP_ECE : 0),
-	};
-	make_end(net, &making, path, &fields);
 }

@@ -9,6 +9,7 @@
 #include "net/ip4.h"
 #include "net/tcp_congestion.h"
 #include "net/tcp_handle.h"
+#include "net/tcp_header.h"
 #include "net/tx.h"
 
 #include <errno.h>
@@ -36,27 +37,11 @@ static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, con
 	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_timely(net, tcb);
 }
 
-/* RFC 1071: a sum of words of 32 bits, as one of 16. The carries come around: half of the word, twice, is above it. */
-static inline uint16_t fold(uint32_t sum)
-{
-	return (uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16);
-}
-
 /* RFC 1071: adds, the carry included. */
 static inline uint32_t add_around(uint32_t sum, uint32_t word)
 {
 	uint32_t result;
 	return __builtin_add_overflow(sum, word, &result) ? result + 1 : result;
-}
-
-static inline void store64_raw(uint8_t *at, uint64_t word)
-{
-	memcpy(at, &word, sizeof(word));
-}
-
-static inline void store32_raw(uint8_t *at, uint32_t word)
-{
-	memcpy(at, &word, sizeof(word));
 }
 
 /*
@@ -84,14 +69,14 @@ static inline __attribute__((always_inline)) void fill_headers(const struct rb_n
 	/* the way back: both pairs the other way round */
 	const uint64_t addresses = tcb->addresses << 32 | tcb->addresses >> 32;
 	uint8_t *tcp = ip + IP4_HEADER;
-	uint32_t sum = (uint32_t)((addresses + tcb->addresses) >> 32); /* of both words, as in fold() */
+	uint32_t sum = (uint32_t)((addresses + tcb->addresses) >> 32); /* of both words, as in tcp_fold64() */
 
 	sum = add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
-	store32_raw(tcp + 16, fold(sum));
+	tcp_store32_raw(tcp + 16, tcp_fold32(sum));
 	memcpy(ip, ip4_start, sizeof(ip4_start));
-	store64_raw(ip + 12, addresses);
+	memcpy(ip + 12, &addresses, sizeof(addresses));
 	store16(ip + 2, (uint16_t)(IP4_HEADER + length));
-	store32_raw(tcp, tcb->ports << 16 | tcb->ports >> 16);
+	tcp_store32_raw(tcp, tcb->ports << 16 | tcb->ports >> 16);
 	store32(tcp + 4, tcb->snd_nxt);
 	store32(tcp + 8, tcb->rcv_nxt);
 	store32(tcp + 12,

@@ -151,13 +151,20 @@ void tcp_untell(struct rb_net *net, struct tcb *tcb);
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment);
 bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struct tcp_segment *segment);
 void tcp_challenge_ack(struct rb_net *net, struct tcb *tcb);
-/* Steps of it, for segments that need no other: the ACK of our SYN in SYN-RECEIVED; the FIN that is next in order. */
-void tcp_arrives_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq, uint32_t window);
-void tcp_arrives_fin(struct rb_net *net, struct tcb *tcb);
 
 /* tcp_input.c: connections by their 4-tuple; `local` and `remote` as in the packet. */
 uint32_t tcp_find(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote);
-uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb);
+uint32_t tcp_hash6(const struct rb_net *net, const struct tcb *tcb);
+static inline uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb)
+{
+	if (__builtin_expect((tcb->flags & TCP_IS_6) != 0, 0))
+		return tcp_hash6(net, tcb);
+	return flow_hash4(&net->tcp.flow_secret, (uint32_t)(tcb->addresses >> 32), (uint32_t)tcb->addresses,
+			  tcb->ports);
+}
+
+/* tcp_syn.c: the short way of a segment of these bytes with SYN alone. False: it is not for it, nothing has changed. */
+__attribute__((noinline)) bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length);
 
 /* tcp_deliver.c */
 enum tcp_delivery { TCP_DELIVERY_DROPPED = 0, TCP_DELIVERY_KEPT = 1, TCP_DELIVERY_FIN = 2 };
@@ -204,8 +211,6 @@ static inline void tcp_part_untold(struct tcb *tcb, uint32_t index)
 	if (tcb->rx_event == TCP_NONE)
 		tcb->rx_event = index;
 }
-/* Takes the FIN that is next in order. */
-void tcp_deliver_fin(struct rb_net *net, struct tcb *tcb);
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
 /* Were so many bytes told to the application and not given back? */
@@ -265,6 +270,18 @@ static inline uint32_t tcp_rto_us(const struct rb_net *net, const struct tcb *tc
 	if (MECHANISM(rto_backoff))
 		rto <<= tcb->backoff; /* 5.5 */
 	return (uint32_t)(rto > config->rto_max_us ? config->rto_max_us : rto);
+}
+/* The first one of a connection, in its handshake (RFC 6298 2.2). */
+static inline void tcp_rtt_first(struct tcb *tcb, struct tcb_cold *cold, uint32_t rtt_us)
+{
+	if (rtt_us == 0)
+		rtt_us = 1;
+	if (rtt_us > TCP_RTT_MAX_US)
+		rtt_us = TCP_RTT_MAX_US;
+	if (rtt_us < cold->min_rtt_us || cold->min_rtt_us == 0)
+		cold->min_rtt_us = rtt_us;
+	tcb->srtt8_us = 8 * rtt_us;
+	tcb->rttvar4_us = 2 * rtt_us;
 }
 
 /* tcp_scoreboard.c */
@@ -378,6 +395,24 @@ static inline uint32_t tcp_ticks(uint32_t us)
 	return (us + TCP_TICK_NS / 1000 - 1) / (TCP_TICK_NS / 1000) + 1;
 }
 
+/* The least delay of the first data's timer, or of the handshake's, when that is less. */
+static inline uint32_t tcp_timer_early(const struct tcp *tcp, uint32_t delay)
+{
+	uint32_t rto = tcp->rto_min_ticks, pto = tcp_ticks(TCP_MAX_ACK_DELAY_US), early = rto < pto ? rto : pto;
+	return early < delay ? early : delay;
+}
+
+/* tcp_timer_syn(), but for the wheel's entry. Returns now, in ticks. */
+static inline uint32_t tcp_timer_syn_at(const struct rb_net *net, struct tcb *tcb, uint32_t delay)
+{
+	uint32_t now = (uint32_t)net->tcp.tick;
+	tcb->timer = TCP_TIMER_REXMT;
+	tcb->rexmt_at = now + delay;
+	tcb->flags |= TCP_REXMT_ARMED;
+	tcb->timed = true;
+	return now;
+}
+
 /* All that is outstanding was sent just now, on the short way. */
 static inline void tcp_timer_sent(struct rb_net *net, struct tcb *tcb)
 {
@@ -461,14 +496,11 @@ struct tcp_beginning {
 struct tcp_beginning tcp_beginning(const struct rb_net *net, const struct tcp_path *path);
 /* What we offer in a SYN: by the MTU or the configuration. */
 uint16_t tcp_own_mss(const struct rb_net *net, bool is6);
-/* Before the SYN: the connection shall offer that. */
-void tcp_offer(struct rb_net *net, struct tcb *tcb, const struct tcp_offer *offer);
 /* Takes what a SYN or SYN-ACK agreed to. `offered`: we offered, too. */
 void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 void tcp_established(struct rb_net *net, struct tcb *tcb);
 /* Makes a connection of a listener whose handshake has begun (SYN-RECEIVED). NULL: no room. */
 struct tcb *tcp_make_passive(struct rb_net *net, struct tcp_listener *listener, const struct tcp_segment *segment);
-void tcp_listener_leave(struct rb_net *net, struct tcb *tcb);
 
 struct tcp_listener *tcp_listener_of(struct rb_net *net, rb_net_handle handle);
 int tcp_unlisten(struct rb_net *net, rb_net_handle handle);
@@ -504,12 +536,11 @@ static inline bool tcp_fin_waits(struct rb_net *net, const struct tcb *tcb)
 }
 void tcp_release_pieces(struct rb_net *net, struct tcb *tcb);
 
-static inline void tcp_order_append(struct rb_net *net, struct tcp_order *order, struct tcb *tcb)
+static inline void tcp_order_append(struct rb_net *net, struct tcp_order *order, uint32_t index)
 {
-	struct tcb_cold *colds = net->tcp.colds;
-	uint32_t index = tcp_index(net, tcb);
-	colds[index].order_prev = order->tail;
-	colds[index].order_next = TCP_NONE;
+	struct tcb_cold *colds = net->tcp.colds, *cold = &colds[index];
+	cold->order_prev = order->tail;
+	cold->order_next = TCP_NONE;
 	if (order->tail == TCP_NONE)
 		order->head = index;
 	else
@@ -530,6 +561,18 @@ static inline void tcp_order_remove(struct rb_net *net, struct tcp_order *order,
 	else
 		colds[cold->order_next].order_prev = cold->order_prev;
 	order->count--;
+}
+
+/* It is accepted, or ends before. */
+static inline void tcp_listener_leave(struct rb_net *net, struct tcb *tcb)
+{
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (cold->listener == TCP_NONE)
+		return;
+	struct tcp_listener *listener = &net->tcp.listeners[cold->listener];
+	listener->waiting--;
+	listener->syn_received -= tcb->state == TCP_SYN_RECEIVED;
+	cold->listener = TCP_NONE;
 }
 
 /* Its 4-tuple as endpoints. */

@@ -319,7 +319,7 @@ static bool has_room(const struct rb_net *net, const struct record *record)
 static void resume(struct rb_net *net, struct tcb *tcb)
 {
 	if (tcb->state == TCP_TIME_WAIT)
-		tcp_order_append(net, &net->tcp.time_wait, tcb);
+		tcp_order_append(net, &net->tcp.time_wait, tcp_index(net, tcb));
 	tcp_ready(net, tcb);
 	tcp_pend(net, tcb);
 	tcp_timer_resume(net, tcb);

@@ -209,7 +209,7 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 	case RB_NET_OPTION_CONGESTION:
 		if (value >= RB_NET_CONGESTIONS)
 			return -EINVAL;
-		tcp_congestion_start(net, tcb, (enum rb_net_congestion)value);
+		tcp_congestion_start(net, tcb, tcp_cold(net, tcb), (enum rb_net_congestion)value);
 		return 0;
 	case RB_NET_OPTION_USER_TIMEOUT:
 		if (value > UINT32_MAX)

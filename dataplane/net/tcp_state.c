@@ -77,6 +77,8 @@ void tcp_init(struct rb_net *net)
 	tcp->start_ns = net->now_ns;
 	tcp->window_half = config->receive_window / 2;
 	tcp->rto_min_ticks = config->rto_min_us / (TCP_TICK_NS / 1000);
+	tcp->syn_ticks = tcp_ticks(config->rto_initial_us);
+	tcp->syn_early = tcp_timer_early(tcp, tcp->syn_ticks);
 	draw(net, tcp->flow_secret.words, sizeof(tcp->flow_secret.words));
 	draw(net, tcp->beginning_key, sizeof(tcp->beginning_key));
 	draw(net, tcp->port_key, sizeof(tcp->port_key));

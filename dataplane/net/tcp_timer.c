@@ -37,13 +37,8 @@ void tcp_timer_set(struct rb_net *net, struct tcb *tcb, enum tcp_timer_kind kind
 
 void tcp_timer_syn(struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t now = (uint32_t)net->tcp.tick, delay = tcp_ticks(tcp_rto_us(net, tcb));
-	uint32_t rto = net->tcp.rto_min_ticks, pto = tcp_ticks(TCP_MAX_ACK_DELAY_US), early = rto < pto ? rto : pto;
-	tcb->timer = TCP_TIMER_REXMT;
-	tcb->rexmt_at = now + delay;
-	tcb->flags |= TCP_REXMT_ARMED;
-	tcp_timer_want(net, tcb, now + (early < delay ? early : delay));
-	tcb->timed = true;
+	uint32_t delay = tcp_ticks(tcp_rto_us(net, tcb));
+	tcp_timer_want(net, tcb, tcp_timer_syn_at(net, tcb, delay) + tcp_timer_early(&net->tcp, delay));
 }
 
 void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)

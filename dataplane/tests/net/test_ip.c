@@ -8,6 +8,7 @@
 #include "net/nd.h"
 #include "net/neighbour.h"
 #include "net/route.h"
+#include "net/tcp_header.h"
 #include "tests/net/below.h"
 
 #include <errno.h>
@@ -387,6 +388,48 @@ static void test_the_header_written(void **state)
 	assert_memory_equal(six + 24, &peer6, 16);
 }
 
+/* The same of a segment's, which are written together; TCP's field has the sum of the pseudo-header. */
+static void test_the_tcp_headers_written(void **state)
+{
+	uint8_t out[IP4_HEADER + TCP_HEADER];
+	uint64_t mix = 1;
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		mix = mix * 6364136223846793005U + 1442695040888963407U;
+		const uint64_t addresses = mix * 3;
+		const uint32_t ports = (uint32_t)(mix >> 3);
+		const unsigned header = TCP_HEADER + 4 * (unsigned)(mix >> 61);
+		const struct tcp_header_fields fields = {
+			.seq = (uint32_t)(mix >> 5),
+			.ack = (uint32_t)(mix >> 9),
+			.payload = (uint32_t)(mix >> 40) & 0x3fff,
+			.window = (uint16_t)(mix >> 11),
+			.flags = (uint8_t)(mix >> 33),
+			.ecn = mix & 3,
+		};
+		tcp_header_write4(out, addresses, ports, header, &fields);
+		const uint8_t *segment = out + IP4_HEADER;
+		const uint32_t length = header + fields.payload;
+		assert_int_equal(out[0], 0x45);
+		assert_int_equal(out[1], fields.ecn);
+		assert_int_equal(load16(out + 2), IP4_HEADER + length);
+		assert_int_equal(load32(out + 4), 0x4000); /* DF */
+		assert_int_equal(checksum_finish(checksum_ip4_header(out)), 0);
+		assert_memory_equal(out + 12, (const uint8_t *)&addresses + 4, 4);
+		assert_memory_equal(out + 16, &addresses, 4);
+		assert_memory_equal(segment, (const uint8_t *)&ports + 2, 2);
+		assert_memory_equal(segment + 2, &ports, 2);
+		assert_int_equal(load32(segment + 4), fields.seq);
+		assert_int_equal(load32(segment + 8), fields.ack);
+		assert_int_equal(load16(segment + 12), header / 4 << 12 | fields.flags);
+		assert_int_equal(load16(segment + 14), fields.window);
+		const uint16_t sum =
+			checksum_unfinished(checksum_pseudo4(out + 12, out + 16, IP_PROTOCOL_TCP, (uint16_t)length));
+		assert_memory_equal(segment + 16, &sum, sizeof(sum));
+		assert_int_equal(load16(segment + 18), 0);
+	}
+}
+
 /*
  * Addresses and routes.
  */
@@ -559,6 +602,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ip6_to_groups, below_setup, below_teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_extension_headers, below_setup, below_teardown),
 		cmocka_unit_test(test_the_header_written),
+		cmocka_unit_test(test_the_tcp_headers_written),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_a_host_without_gateways),
 		cmocka_unit_test_setup_teardown(test_a_full_table, below_setup, below_teardown),

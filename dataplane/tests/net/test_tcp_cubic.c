@@ -32,7 +32,7 @@ static int setup(void **state)
 	net.tcp.colds = &cold;
 	tcb.mss = MSS;
 	now_s = 1000;
-	tcp_cubic.start(&net, &tcb, &cold);
+	tcp_congestion_start(&net, &tcb, &cold, RB_NET_CUBIC);
 	return 0;
 }
 

@@ -331,6 +331,49 @@ static void test_events_after_close(void **state)
 	assert_int_equal(app.closed, 1);
 }
 
+/* The same of a FIN in the burst. */
+static void told_fin(bool moves)
+{
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1;
+	app_established(&app, "mss 1000,TS val 1 ecr 0");
+	told.app = app.peer.host.config.app;
+	told.received = 0;
+	told.moves = moves;
+	app.peer.host.config.app.event = told_event;
+	app.peer.host.config.events = 1;
+	app.peer.host.config.period_ns = LINK_NS_PER_MS;
+	assert_int_equal(app_send(&app, 5), 0);
+	peer_expect(&app.peer, "P. 1:6(5)");
+	peer_send(&app.peer, ". 1:11(10) ack 1");
+	peer_send(&app.peer, "F. 11:11(0) ack 6");
+}
+
+static void test_fin_moves(void **state)
+{
+	(void)state;
+	told_fin(true);
+	peer_expect(&app.peer, ". 6:6(0) ack 12");
+	assert_int_equal(app.received, 10);
+	assert_int_equal(app.sent, 5);
+	assert_true(app.fin);
+	assert_int_equal(app_state(&app), TCP_CLOSE_WAIT);
+}
+
+static void test_fin_after_close(void **state)
+{
+	(void)state;
+	told_fin(false);
+	peer_expect(&app.peer, "F. 6:6(0) ack 12");
+	assert_int_equal(app.received, 10);
+	assert_int_equal(app.sent, 5);
+	assert_false(app.fin);
+	peer_send(&app.peer, ". 12:12(0) ack 7");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, 0);
+}
+
 /*
  * The receive window.
  */
@@ -414,6 +457,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_burst_ack, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_events_move, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_events_after_close, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_moves, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_after_close, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_receiver_silly_window, setup_window, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_never_shrinks, setup_window, app_teardown),
 	};

@@ -48,6 +48,56 @@ static void test_options_answered(void **state)
 	peer_expect(&app.peer, "S. 0:0(0) ack 1 win 65535 <mss 1460,TS val * ecr 5,wscale 3>");
 }
 
+/* However the options of a SYN are laid out, the same is agreed: for some layouts there is a shorter way. */
+static void test_options_layouts(void **state)
+{
+	static const struct {
+		const char *options;
+		bool sack;
+	} layouts[] = {
+		{"hex 020405780402080a000000050000000001030302", true}, /* all in five words */
+		{"hex 0101080a00000005000000000204057801010402"
+		 "01030302",
+		 true}, /* ours */
+		{"hex 0101080a000000050000000002040578"
+		 "01030302",
+		 false},						    /* without SACK-permitted */
+		{"hex 020405780103030204020101080a0000000500000000", true}, /* scale before the timestamps */
+		{"hex 02040578080a00000005000000000303020402"
+		 "000000",
+		 true}, /* at no word's beginning */
+		{"hex 01010402"
+		 "0101080a0000000500000000"
+		 "02040578"
+		 "01030302",
+		 true}, /* five words, another order */
+	};
+	(void)state;
+	app.peer.timestamps = true;
+	for (unsigned i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++, next_port(i)) {
+		peer_send(&app.peer, "S 0:0(0) win 1000 <%s>", layouts[i].options);
+		peer_expect(&app.peer, layouts[i].sack
+					       ? "S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val * ecr 5,wscale 3>"
+					       : "S. 0:0(0) ack 1 win 65535 <mss 1460,TS val * ecr 5,wscale 3>");
+		app.peer.ts_val = 6;
+		peer_send(&app.peer, ". ack 1 win 1000");
+		assert_int_equal(app.knocks, i + 1);
+		const struct rb_net_info info = app_info(&app);
+		assert_int_equal(info.mss, 1400 - 12);
+		assert_int_equal(info.sack, layouts[i].sack);
+		assert_int_equal(info.snd_wscale, 2);
+		assert_int_equal(info.snd_wnd, 4000);
+		assert_int_equal(info.rcv_nxt - info.irs, 1);
+		assert_int_equal(info.srtt_us > 0, true);
+	}
+	/* RFC 7323 2.3: a scale of more than 14 is one of 14; an MSS of less than 64 is one of 64 */
+	peer_send(&app.peer, "S 0:0(0) win 1000 <hex 020400080402080a00000005000000000103030f>");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val * ecr 5,wscale 3>");
+	peer_send(&app.peer, ". ack 1 win 1");
+	assert_int_equal(app_info(&app).mss, 64 - 12);
+	assert_int_equal(app_info(&app).snd_wnd, 1 << 14);
+}
+
 /* RFC 9293 3.7.1: no option is 536 or 1220; what we may send is no more than what we would offer, nor less than 64. */
 static void test_mss(void **state)
 {
@@ -336,6 +386,61 @@ static void test_listener_close(void **state)
 	assert_int_equal(app_state(&app), TCP_ESTABLISHED);
 }
 
+/* Who is gone before the application could hear of it has never been there. */
+static void test_gone_before_told(void **state)
+{
+	(void)state;
+	peer_send(&app.peer, "S 0:0(0) <mss 1000>");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1");
+	app.peer.host.config.period_ns = LINK_NS_PER_MS; /* a turn takes what has come meanwhile */
+	peer_send(&app.peer, ". ack 1");
+	peer_send(&app.peer, "R 1:1(0)");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_S);
+	assert_int_equal(app_counters(&app)->tcp_resets_in, 1);
+	assert_int_equal(app.knocks, 0);
+	assert_int_equal(app.closed, 0);
+	assert_int_equal(app_usage(&app).connections, 0);
+}
+
+static struct host_app closes_listener;
+
+static void listener_close_event(struct host *host, struct rb_net *net, const struct rb_net_event *event, void *context)
+{
+	closes_listener.event(host, net, event, context);
+	if (event->bits & RB_NET_KNOCK)
+		assert_int_equal(rb_net_close(net, app.listener, RB_NET_CLOSE_BOTH), 0);
+}
+
+/* Two connect in one burst, and with the first one the listener closes: of the other nobody is told. */
+static void test_listener_close_before_told(void **state)
+{
+	(void)state;
+	closes_listener = app.peer.host.config.app;
+	app.peer.host.config.app.event = listener_close_event;
+	app.peer.host.config.events = 1;
+	next_port(0);
+	const uint16_t port = app.peer.port;
+	uint32_t irs[2];
+	for (unsigned i = 0; i < 2; i++, next_port(0)) {
+		peer_send(&app.peer, "S 0:0(0) <mss 1000>");
+		peer_expect(&app.peer, "S. 0:0(0) ack 1");
+		irs[i] = app.peer.irs;
+	}
+	app.peer.host.config.period_ns = LINK_NS_PER_MS;
+	app.peer.irs_known = true;
+	for (unsigned i = 0; i < 2; i++) {
+		app.peer.port = (uint16_t)(port + i);
+		app.peer.irs = irs[i];
+		peer_send(&app.peer, ". 1:1(0) ack 1");
+	}
+	peer_run(&app.peer, LINK_NS_PER_S);
+	app.listener = 0;
+	assert_int_equal(app.knocks, 1);
+	assert_int_equal(app.closed, 0);
+	assert_int_equal(app_usage(&app).connections, 1);
+	peer_forget(&app.peer);
+}
+
 /* What comes before the connection is accepted waits; what is rejected is reset. */
 static void test_accept_and_reject(void **state)
 {
@@ -398,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_options, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_options_answered, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_options_layouts, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_mss, app_setup, app_teardown),
 		{"test_mss over IPv6", test_mss, app_setup, app_teardown, &ip6},
 		cmocka_unit_test_setup_teardown(test_simultaneous_open, app_setup, app_teardown),
@@ -413,6 +519,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_listeners, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_listeners_full, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_listener_close, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_gone_before_told, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_listener_close_before_told, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_accept_and_reject, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_backlog, app_setup, app_teardown),
 	};
