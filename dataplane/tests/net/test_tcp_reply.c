@@ -134,7 +134,7 @@ static void test_together(void **state)
 	peer_run(&app.peer, LINK_NS_PER_S);
 	peer_forget(&app.peer);
 	for (unsigned i = 0; i < 2; i++) {
-		const struct rb_net_piece piece = {app.bytes + BYTES * i, BYTES};
+		const struct rb_net_piece piece = {app.bytes + (size_t)BYTES * i, BYTES};
 		assert_int_equal(rb_net_reply(app_net(&app), app.handle, BYTES, &piece, 1), 0);
 	}
 	app_settle(&app);
