@@ -268,7 +268,8 @@ int rb_net_connect(struct rb_net *net, const struct rb_endpoint *local, const st
 		   uint64_t cookie, rb_net_handle *handle);
 
 /*
- * Queues memory for sending, all or nothing; it must stay as it is until SENT says otherwise, or CLOSED has come.
+ * Queues memory for sending, all or nothing; it must stay as it is until SENT says otherwise, or, after
+ * CLOSED, until the flush that follows: a segment of it may have been made before the end.
  * Before CONNECTED too. -EPIPE after a close, -ENOBUFS when the send queue or the pool of pieces is full.
  */
 int rb_net_send(struct rb_net *net, rb_net_handle handle, const struct rb_net_piece *pieces, unsigned count);

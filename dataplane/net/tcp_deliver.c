@@ -429,7 +429,7 @@ void tcp_give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 		give_back(net, tcb, now);
 		bytes -= now;
 	}
-	if (tcp_window_opened(net, tcb))
+	if (!(tcb->flags & TCP_FIN_RECEIVED) && tcp_window_opened(net, tcb))
 		tcp_ack_now(net, tcb);
 	if (tcb->flags & TCP_FINISHED)
 		tcp_ready(net, tcb); /* CLOSED waits for the last byte to be given back */

@@ -177,9 +177,16 @@ unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, u
 
 	if (__builtin_expect(tcp->starved, 0))
 		wake_starved(net);
-	if (tcp->told_taken == tcp->told_count) {
-		tcp->told_taken = 0;
-		tcp->told_count = make_events(net, tcp->told, max < RB_NET_BURST ? max : RB_NET_BURST);
+	if (tcp->told_taken == tcp->told_count)
+		tcp->told_taken = tcp->told_count = 0;
+	uint32_t told = tcp->told_count, room = RB_NET_BURST - told, wanted = max - (told - tcp->told_taken);
+	bool news = tcp->ready.head != tcp->ready.tail || net->udp.queued > 0;
+	if (__builtin_expect(news, 0) && told - tcp->told_taken < max && room > 0) {
+		uint32_t made = make_events(net, &tcp->told[told], wanted < room ? wanted : room);
+		/* connections that ended meanwhile may have taken back what they had told */
+		if (__builtin_expect(tcp->told_count != told, 0))
+			memmove(&tcp->told[tcp->told_count], &tcp->told[told], made * sizeof(tcp->told[0]));
+		tcp->told_count += made;
 	}
 	unsigned left = tcp->told_count - tcp->told_taken, count = left < max ? left : max;
 	*events = &tcp->told[tcp->told_taken];

@@ -104,7 +104,7 @@ static __attribute__((noinline)) void take_ack_any(struct rb_net *net, struct tc
 /* Is what was sent one piece, which the short way has sent? */
 static inline bool is_acked_plainly(const struct tcb *tcb)
 {
-	return tcb->timer == TCP_TIMER_SENT && tcb->tx_head == tcb->tx_tail;
+	return tcb->timer == TCP_TIMER_SENT && !tcb->probed && tcb->tx_head == tcb->tx_tail;
 }
 
 /*

@@ -135,6 +135,8 @@ static inline __attribute__((always_inline)) uint32_t tcp_establish(struct rb_ne
 		net->tcp.listeners[cold->listener].syn_received--;
 	tcb->state = TCP_ESTABLISHED;
 	tcb->backoff = 0;
+	if (tcb->srtt8_us == 0)
+		tcb->timed = false; /* the first measurement is none of the short way's: see tcp_timer_short() */
 	tcp_congestion_start(net, tcb, cold, cold->congestion);
 	/* RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment */
 	tcb->cwnd = cold->syns > 0 ? tcb->mss : tcp_initial_window(net, tcb);

@@ -128,7 +128,16 @@ static inline void made(struct rb_net *net, struct tcb *tcb, uint32_t payload)
 	tcb->snd_nxt += payload;
 	tcb->last_ack_sent = tcb->rcv_nxt;
 	tcb->timer = TCP_TIMER_SENT;
-	tcb->rexmt_at = (uint32_t)net->tcp.tick;
+	uint32_t tick = (uint32_t)net->tcp.tick;
+	tcb->rexmt_at = tick;
+	tcb->delack_at = tick; /* what was delayed went along: see tcp_timer_delack() */
+}
+
+/* Unless its address has changed since it answered: then that is of the address before (RFC 4861 7.3.3). */
+static void confirm(struct rb_net *net, uint16_t neighbour)
+{
+	if (net->neighbours.entries[neighbour].fresh_until_ns != 0)
+		neighbour_confirm(net, neighbour);
 }
 
 /* Makes the segment of a piece that may go (is_plain()). */
@@ -146,7 +155,7 @@ static void make(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame
 		fill_checksums(net, frame);
 	/* all was acknowledged, and it was sent no longer ago than is_timely() permits */
 	if (tcb->snd_nxt == tcb->snd_una)
-		neighbour_confirm(net, tcb->neighbour);
+		confirm(net, tcb->neighbour);
 	tx_commit(net, frame, tcb->neighbour);
 	made(net, tcb, piece->length);
 }
@@ -291,7 +300,7 @@ static __attribute__((noinline)) int reply_prepare(struct rb_net *net, rb_net_ha
 	(void)tx_frame_bare(net);
 	if (net->released.count == RB_NET_BURST - 1)
 		input_release_flush(net);
-	neighbour_confirm(net, tcb->neighbour); /* by is_timely(), it has answered not long ago */
+	confirm(net, tcb->neighbour); /* by is_timely(), it has answered not long ago */
 	if (is_prepared(net, tcb))
 		return reply(net, (uint32_t)(handle >> 32), received, piece);
 	return tcp_reply(net, handle, received, piece, 1);

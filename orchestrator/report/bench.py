@@ -20,9 +20,10 @@ measures them anew; with `--page` it writes this page. This one is of commit `{c
 ## The TCP/IP library
 
 In-process (`dataplane/bench/bench_net.c`), compiled as a release, with a device that does nothing.
-Counted is everything between the first packet of a turn and its last frame. Timestamps and window
-scaling are on, checksums are the device's. "Beside it" is the benchmark's own part of that: its
-application and its device, which are compiled apart.
+Counted is everything between the first packet of a turn and its last frame. "Measured" is the
+library alone; "beside it" is what the benchmark's application and device, which are compiled apart,
+took in addition, and is not judged. Timestamps and window scaling are on, checksums are the
+device's.
 
 {table}
 

@@ -71,6 +71,49 @@ static void test_close(void **state)
 	assert_int_equal(app.closed, 1);
 }
 
+/* An answer carries the acknowledgement that was delayed: the next one is delayed from its own segment on, and comes. */
+static void test_delayed_ack(void **state)
+{
+	(void)state;
+	app.config.net.receive_window = 32768; /* no more than the SYN-ACK tells, or that would be a reason, too */
+	app_again(&app, &app.config);
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1000;
+	established();
+	peer_run(&app.peer, 180 * LINK_NS_PER_MS);
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_run(&app.peer, 10 * LINK_NS_PER_MS);
+	app.answer = BYTES;
+	peer_send(&app.peer, "P. 65:129(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 129");
+	app.answer = 0;
+	peer_run(&app.peer, 5 * LINK_NS_PER_MS);
+	peer_send(&app.peer, ". ack 65");
+	peer_run(&app.peer, 10 * LINK_NS_PER_MS);
+	peer_send(&app.peer, "P. 129:193(64) ack 65");
+	peer_expect_between(&app.peer, 39 * LINK_NS_PER_MS, 41 * LINK_NS_PER_MS, ". 65:65(0) ack 193");
+}
+
+/* RFC 6298 2.2: the first measurement is SRTT, also where an answer brings it, as the SYN-ACK was sent twice. */
+static void test_first_measurement(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	peer_send(&app.peer, "S 0:0(0) <" OPTIONS ">");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1");
+	peer_send(&app.peer, ".");
+	app_settle(&app);
+	app.peer.ts_val++;
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	peer_run(&app.peer, 100 * LINK_NS_PER_MS);
+	peer_send(&app.peer, "P. 65:129(64) ack 65");
+	peer_expect(&app.peer, "P. 65:129(64) ack 129");
+	assert_in_range(app_info(&app).srtt_us, 99000, 101000);
+	assert_in_range(app_info(&app).rttvar_us, 49000, 51000);
+}
+
 /* What is answered opens the window, however it went out: the peer is never left with little (RFC 9293 3.8.6.2.2). */
 static void test_window(void **state)
 {
@@ -196,6 +239,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_exchange, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_close, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_delayed_ack, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_first_measurement, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_nagle, setup, app_teardown),
