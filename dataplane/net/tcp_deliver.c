@@ -348,14 +348,8 @@ static inline bool worth_offering(const struct rb_net *net, const struct tcb *tc
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t offered = seq_lt(tcb->rcv_nxt, tcb->rcv_adv) ? tcb->rcv_adv - tcb->rcv_nxt : 0;
-	if (tcb->rcv_space > offered && worth_offering(net, tcb, tcb->rcv_space - offered)) {
-		/* what the scale cuts off is not offered; what was offered stays */
-		uint32_t window = tcb->rcv_space >> tcp_rcv_scale(tcb) << tcp_rcv_scale(tcb);
-		if (window > offered) {
-			tcb->rcv_adv = tcb->rcv_nxt + window;
-			return window;
-		}
-	}
+	if (tcb->rcv_space > offered && worth_offering(net, tcb, tcb->rcv_space - offered))
+		return tcp_window_extend(tcb, offered);
 	return offered;
 }
 

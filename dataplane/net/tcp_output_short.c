@@ -51,11 +51,8 @@ static inline uint32_t add_around(uint32_t sum, uint32_t word)
 static inline void offer(const struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - offered;
-	if (__builtin_expect(more >= tcb->mss || more >= net->tcp.window_half, 0)) {
-		uint32_t window = tcb->rcv_space >> tcp_rcv_scale(tcb) << tcp_rcv_scale(tcb);
-		if (window > offered)
-			tcb->rcv_adv = tcb->rcv_nxt + window;
-	}
+	if (__builtin_expect(more >= tcb->mss || more >= net->tcp.window_half, 0))
+		(void)tcp_window_extend(tcb, offered);
 }
 
 /*
@@ -76,11 +73,13 @@ static inline __attribute__((always_inline)) void fill_headers(const struct rb_n
 	memcpy(ip, ip4_start, sizeof(ip4_start));
 	memcpy(ip + 12, &addresses, sizeof(addresses));
 	store16(ip + 2, (uint16_t)(IP4_HEADER + length));
-	tcp_store32_raw(tcp, tcb->ports << 16 | tcb->ports >> 16);
-	store32(tcp + 4, tcb->snd_nxt);
-	store32(tcp + 8, tcb->rcv_nxt);
-	store32(tcp + 12,
-		header / 4 << 28 | (TCP_ACK | TCP_PSH) << 16 | (tcb->rcv_adv - tcb->rcv_nxt) >> tcp_rcv_scale(tcb));
+	tcp_header_write(tcp, tcb->ports, header,
+			 &(struct tcp_header_fields){
+				 .seq = tcb->snd_nxt,
+				 .ack = tcb->rcv_nxt,
+				 .window = (uint16_t)((tcb->rcv_adv - tcb->rcv_nxt) >> tcp_rcv_scale(tcb)),
+				 .flags = TCP_ACK | TCP_PSH,
+			 });
 	if (timestamps) {
 		store32(tcp + TCP_HEADER, 0x0101080a);
 		store32(tcp + TCP_HEADER + 4, tcp_ts_now(net, tcb));
@@ -242,12 +241,8 @@ static inline void keep_alone(struct rb_net *net, struct tcb *tcb, const struct 
 {
 	uint32_t index = pool_take(&net->tcp.piece_pool);
 	struct tcp_piece *piece = tcp_piece(net, index);
-	piece->base = (uintptr_t)from->base;
-	piece->length = from->length;
-	piece->seq = tcb->snd_end;
-	piece->next = TCP_NONE;
+	tcp_piece_set(tcb, piece, from);
 	mark_sent(net, piece);
-	tcb->snd_end += from->length;
 	tcb->tx_head = tcb->tx_tail = index;
 }
 

@@ -43,6 +43,16 @@ static inline struct tcp_part *tcp_part(struct rb_net *net, uint32_t index)
 	return &net->tcp.parts[index];
 }
 
+/* The bytes `from` as the next ones of the stream; flags, and who sent them when, are left to the caller. */
+static inline void tcp_piece_set(struct tcb *tcb, struct tcp_piece *piece, const struct rb_net_piece *from)
+{
+	piece->base = (uintptr_t)from->base;
+	piece->length = from->length;
+	piece->seq = tcb->snd_end;
+	piece->next = TCP_NONE;
+	tcb->snd_end += from->length;
+}
+
 /* Addresses and ports as they lie in the header of an arriving packet: the peer's first. */
 static inline uint64_t tcp_addresses(uint32_t local_ip, uint32_t remote_ip)
 {
@@ -213,6 +223,17 @@ static inline void tcp_part_untold(struct tcb *tcb, uint32_t index)
 }
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
+
+/* Offers all that there is; what the scale cuts off is not offered, and what was offered stays. Returns the offer. */
+static inline uint32_t tcp_window_extend(struct tcb *tcb, uint32_t offered)
+{
+	uint32_t window = tcb->rcv_space >> tcp_rcv_scale(tcb) << tcp_rcv_scale(tcb);
+	if (window <= offered)
+		return offered;
+	tcb->rcv_adv = tcb->rcv_nxt + window;
+	return window;
+}
+
 /* Were so many bytes told to the application and not given back? */
 bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes);
 /* Takes so many back, which were told. */

@@ -21,13 +21,9 @@ static inline void queue_piece(struct rb_net *net, struct tcb *tcb, const struct
 {
 	uint32_t index = pool_get(&net->tcp.piece_pool);
 	struct tcp_piece *piece = tcp_piece(net, index);
-	piece->base = (uintptr_t)from->base;
-	piece->length = from->length;
-	piece->seq = tcb->snd_end;
-	piece->next = TCP_NONE;
+	tcp_piece_set(tcb, piece, from);
 	piece->flags = 0;
 	piece->transmissions = 0;
-	tcb->snd_end += from->length;
 	if (tcb->tx_tail == TCP_NONE)
 		tcb->tx_head = index;
 	else

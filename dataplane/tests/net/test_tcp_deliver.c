@@ -289,10 +289,10 @@ static void told_event(struct host *host, struct rb_net *net, const struct rb_ne
 		assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
 }
 
-/* Three segments in one burst, whose events are taken one by one. */
-static void told_three(bool moves)
+/* An established connection, with data under way, whose events are taken one by one. */
+static void told_established(const char *options, bool moves)
 {
-	app_established(&app, "mss 1000");
+	app_established(&app, options);
 	told.app = app.peer.host.config.app;
 	told.received = 0;
 	told.moves = moves;
@@ -301,6 +301,12 @@ static void told_three(bool moves)
 	app.peer.host.config.period_ns = LINK_NS_PER_MS;
 	assert_int_equal(app_send(&app, 5), 0);
 	peer_expect(&app.peer, "P. 1:6(5)");
+}
+
+/* Three segments in one burst. */
+static void told_three(bool moves)
+{
+	told_established("mss 1000", moves);
 	for (unsigned i = 0; i < 3; i++)
 		peer_send(&app.peer, ". %u:%u(10) ack 6", 1 + 10 * i, 11 + 10 * i);
 }
@@ -336,15 +342,7 @@ static void told_fin(bool moves)
 {
 	app.peer.timestamps = true;
 	app.peer.ts_val = 1;
-	app_established(&app, "mss 1000,TS val 1 ecr 0");
-	told.app = app.peer.host.config.app;
-	told.received = 0;
-	told.moves = moves;
-	app.peer.host.config.app.event = told_event;
-	app.peer.host.config.events = 1;
-	app.peer.host.config.period_ns = LINK_NS_PER_MS;
-	assert_int_equal(app_send(&app, 5), 0);
-	peer_expect(&app.peer, "P. 1:6(5)");
+	told_established("mss 1000,TS val 1 ecr 0", moves);
 	peer_send(&app.peer, ". 1:11(10) ack 1");
 	peer_send(&app.peer, "F. 11:11(0) ack 6");
 }

@@ -10,14 +10,26 @@ enum { PIECES = 4, BYTES = 64 };
 
 #define OPTIONS "mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7"
 
+static void stamp(void)
+{
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1000;
+}
+
 static int setup(void **state)
 {
 	app_config(&app);
 	app.config.net.send_pieces = PIECES;
 	app_open(&app, *state != NULL);
-	app.peer.timestamps = true;
-	app.peer.ts_val = 1000;
+	stamp();
 	return 0;
+}
+
+/* After a change of app.config. */
+static void again(void)
+{
+	app_again(&app, &app.config);
+	stamp();
 }
 
 static void established(void)
@@ -47,14 +59,12 @@ static void test_exchange(void **state)
 	assert_int_equal(app_info(&app).unread, 0);
 }
 
-/* Who closes after the answer, in the same turn, is twice in what the flush has to look at: of all connections there may be. */
+/* Who closes after the answer, in the same turn, is twice in what the flush looks at: of all connections there may be. */
 static void test_close(void **state)
 {
 	(void)state;
 	app.config.net.connections = 1;
-	app_again(&app, &app.config);
-	app.peer.timestamps = true;
-	app.peer.ts_val = 1000;
+	again();
 	app.answer = BYTES;
 	app.shuts = true;
 	established();
@@ -76,9 +86,7 @@ static void test_delayed_ack(void **state)
 {
 	(void)state;
 	app.config.net.receive_window = 32768; /* no more than the SYN-ACK tells, or that would be a reason, too */
-	app_again(&app, &app.config);
-	app.peer.timestamps = true;
-	app.peer.ts_val = 1000;
+	again();
 	established();
 	peer_run(&app.peer, 180 * LINK_NS_PER_MS);
 	peer_send(&app.peer, "P. 1:65(64) ack 1");
@@ -119,9 +127,7 @@ static void test_window(void **state)
 {
 	(void)state;
 	app.config.net.receive_window = 8192;
-	app_again(&app, &app.config);
-	app.peer.timestamps = true;
-	app.peer.ts_val = 1000;
+	again();
 	app.answer = 1;
 	established();
 	for (unsigned i = 0; i < 100; i++) {
@@ -133,19 +139,73 @@ static void test_window(void **state)
 	}
 }
 
-/* The answer that is lost comes again, and measures no round trip. */
+/* The answer that is lost comes again, by a probe (RFC 8985 7), and so does the next that is lost. */
 static void test_lost(void **state)
 {
 	(void)state;
 	app.answer = BYTES;
-	established();
-	peer_send(&app.peer, "P. 1:65(64) ack 1");
-	peer_expect(&app.peer, "P. 1:65(64) ack 65");
-	peer_expect(&app.peer, "P. 1:65(64) ack 65"); /* a probe (RFC 8985 7), or after a timeout */
-	peer_check_payload(&app.peer, 1);
-	peer_send(&app.peer, ". ack 65");
+	peer_send(&app.peer, "S 0:0(0) <" OPTIONS ">");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1");
+	peer_run(&app.peer, 300 * LINK_NS_PER_MS); /* a round trip so long that probes come before timeouts */
+	peer_send(&app.peer, ".");
+	app_settle(&app);
+	for (unsigned i = 0; i < 5; i++) {
+		const unsigned at = 1 + BYTES * i;
+		peer_send(&app.peer, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at);
+		peer_expect(&app.peer, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at + BYTES);
+		if (i % 2 == 0) /* lost; the one between ends the probe (7.4.2) */
+			peer_expect(&app.peer, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at + BYTES);
+		peer_check_payload(&app.peer, 1);
+		assert_int_equal(app_counters(&app)->tcp_tail_probes, i / 2 + 1);
+		peer_send(&app.peer, ". ack %u", at + BYTES);
+		peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	}
 	peer_expect_nothing(&app.peer, 3 * LINK_NS_PER_S);
 	assert_int_equal(app_usage(&app).send_pieces, 0);
+}
+
+static struct host_app usual;
+static unsigned deadlines;
+
+static void deadline_event(struct host *host, struct rb_net *net, const struct rb_net_event *event, void *context)
+{
+	usual.event(host, net, event, context);
+	if (event->bits & RB_NET_RECEIVED) {
+		assert_in_range(rb_net_deadline_ns(net), 0, app.peer.timeline.now_ns + LINK_NS_PER_MS / 10);
+		deadlines++;
+	}
+}
+
+/* What a reply has made waits for the flush: whoever asks when to come back is told to come soon. */
+static void test_deadline(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	peer_run(&app.peer, LINK_NS_PER_S);
+	usual = app.peer.host.config.app;
+	app.peer.host.config.app.event = deadline_event;
+	deadlines = 0;
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	assert_int_equal(deadlines, 1);
+}
+
+/* After the peer's FIN no window is told: no more will come. */
+static void test_after_fin(void **state)
+{
+	(void)state;
+	app.config.net.receive_window = 8192;
+	again();
+	app.keeps = true;
+	established();
+	for (unsigned i = 0; i < 4; i++)
+		peer_send(&app.peer, "P. %u:%u(1400) ack 1", 1 + 1400 * i, 1401 + 1400 * i);
+	peer_send(&app.peer, "F. 5601:5601(0) ack 1");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	app_read(&app, 5600);
+	peer_expect_nothing(&app.peer, LINK_NS_PER_S);
 }
 
 /* With an answer under way the next one waits for its acknowledgement (RFC 9293 3.7.4), unless there shall be no delay. */
@@ -243,6 +303,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_first_measurement, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_deadline, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_after_fin, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_nagle, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_together, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, app_teardown),
