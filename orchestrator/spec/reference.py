@@ -21,7 +21,7 @@ description: |
   What the experiment shows. Markdown, printed at the head of the report.
 
 clock: auto                    # wall where KVM works, else virtual
-virtual: {warmup: 20ms, duration: 100ms, slo.limit: 1ms, matrix.load: [5000, 20000]}
+virtual: {warmup: 20ms, duration: 100ms, slo.limit: 1ms, matrix.load: [500, 5k, 20k]}
 seed: 1                        # same seed, same arrivals
 repetitions: 3                 # with different seeds, which follow from `seed`
 warmup: 300ms

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orchestrator import paths
+from orchestrator.run.compose import Drivers
+from orchestrator.run.plan import make_plan
 from orchestrator.spec import Experiment, json_schema, load_experiment, render_reference
+from orchestrator.spec.model import Clock
 from orchestrator.spec.reference import EXAMPLE
 from orchestrator.spec.schema import all_models
 from orchestrator.spec.structure import homes, keys_of, known_keys
@@ -32,10 +37,13 @@ def test_links_inside_the_reference_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
-def test_the_example_of_the_reference_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", ["wall", "virtual"])
+def test_the_example_of_the_reference_can_be_planned(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "experiment.yml"
     path.write_text(EXAMPLE, encoding="utf-8")
-    assert load_experiment(path).name == "example"
+    made = make_plan(load_experiment(path, clock=clock), Drivers(), inputs={})
+    assert (made.experiment, made.clock) == ("example", clock)
+    assert len(made.topologies) == 2
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
