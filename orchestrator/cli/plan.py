@@ -46,7 +46,7 @@ def plan(
     repeat: Repeat = None,
     seed: Seed = None,
     locked: Locked = False,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     executor: ExecutorKind = "local",
     connect: Hosts = [],  # noqa: B006
     slurm_config: SlurmConfig = None,
@@ -73,7 +73,8 @@ def plan(
             "qemu": {name: shlex.join(words) for name, words in shown.commands.items()},
             "accelerator": None if known is None else {"kind": known.kind, "reason": known.reason},
             "missing": shown.missing,
-            "executor": {"kind": executor, "slots": jobs, "description": shown.executor},
+            "executor": {"kind": executor, "slots": shown.slots, "description": shown.executor},
+            "estimate_ns": round(shown.seconds * 1e9),
         }
         output.show_json({**shown.plan.to_json(), **data, "warnings": shown.warnings})
         return
@@ -94,9 +95,8 @@ def _print_conditions(shown: "Preview") -> None:
     ]
     if shown.missing:
         lines.append(("built first", ", ".join(shown.missing)))
-    if made.estimate_ns is not None:
-        took = output.seconds(made.estimate_ns / 1e9)
-        lines.append(("takes", f"about {took} once all is built" if shown.missing else took))
+    took = output.seconds(shown.seconds)
+    lines.append(("takes", f"about {took}{' once all is built' if shown.missing else ''}"))
     output.show_facts(lines)
 
 

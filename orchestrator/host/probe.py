@@ -52,6 +52,14 @@ class HugePages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What guests may take: cores, and bytes of memory."""
+
+    cores: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What was found. Sizes in bytes. memory_limit: of this process's control group, if any.
 
@@ -75,8 +83,7 @@ class Facts:
     @property
     def memory_usable(self) -> int:
         """What guests may take: what is free, within the limit of the control group."""
-        limit = self.memory_limit
-        return self.memory_available if limit is None else min(self.memory_available, limit)
+        return _within(self.memory_limit, self.memory_available)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,12 @@ def probe_host(kernel: Path | None = None, *, refresh: bool = False) -> Facts:
         versions=_versions(),
         accelerator=probe_accelerator(kernel, refresh=refresh),
     )
+
+
+def room() -> Room:
+    """What of this host guests may take. Proves nothing, and so can be had at once."""
+    memory = _within(_group_limit(), _memory_info()["MemAvailable"])
+    return Room(cores=_cores(), memory=memory)
 
 
 def doctor_rows(facts: Facts) -> tuple[Row, ...]:
@@ -200,6 +213,14 @@ def _gib(size: int) -> str:
     return f"{size / _GIB:.1f} GiB"
 
 
+def _within(limit: int | None, memory: int) -> int:
+    return memory if limit is None else min(memory, limit)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
 def _cpu() -> Cpu:
     fields: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -209,7 +230,7 @@ def _cpu() -> Cpu:
     return Cpu(
         model=fields.get("model name", "unknown"),
         vendor=fields.get("vendor_id", "unknown"),
-        cores=len(os.sched_getaffinity(0)),
+        cores=_cores(),
         virtualisation="vmx" if "vmx" in flags else "svm" if "svm" in flags else "none",
         nested=any(
             _first_line(Path(f"/sys/module/{module}/parameters/nested")) in ("1", "Y")

@@ -14,7 +14,7 @@ import orchestrator
 from orchestrator import paths, process
 from orchestrator.errors import CommandError
 from orchestrator.host import durable
-from orchestrator.run import repository
+from orchestrator.run import estimate, repository
 from orchestrator.run.compose import record
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import GuestBench
@@ -91,8 +91,9 @@ def begin(
     plan: Plan,
     supplies: Supplies,
     command: Sequence[str],
+    slots: int,
 ) -> Manifest:
-    """The manifest at the start of a run, written."""
+    """The manifest at the start of a run, written. slots: trials that run at the same time."""
     data: dict[str, Any] = {
         "format": FORMAT,
         "run": run.name,
@@ -127,7 +128,7 @@ def begin(
             "drift": list(supplies.tools.drift),
             "python": sys.version.split()[0],
         },
-        "estimate_ns": plan.estimate_ns,
+        "estimate_ns": round(estimate.run_s(plan, slots) * 1e9),
         "machines": {},
         "sessions": [],
         "trials": [record(trial) for trial in plan.trials],

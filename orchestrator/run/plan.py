@@ -81,16 +81,8 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
-    """Wall time that a trial takes beyond its load, and that a topology takes to come up."""
-
-    trial_ns: int
-    boot_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All trials of a run in their order. estimate_ns: None when the costs are not known."""
+    """All trials of a run in their order."""
 
     experiment: str
     title: str
@@ -102,7 +94,6 @@ class Plan:
     topologies: tuple[Topology, ...]
     trials: tuple[Trial, ...]
     warnings: tuple[str, ...]
-    estimate_ns: int | None
 
     @property
     def demand(self) -> Demand:
@@ -130,7 +121,6 @@ class Plan:
             "order": "abba",
             "inputs": dict(self.inputs),
             "demand": asdict(self.demand),
-            "estimate_ns": self.estimate_ns,
             "warnings": list(self.warnings),
             "topologies": [
                 {"id": topology.id, **topology.to_json()} for topology in self.topologies
@@ -147,7 +137,6 @@ def make_plan(
     only: Sequence[str] = (),
     repeat: int | None = None,
     seed: int | None = None,
-    costs: Costs | None = None,
 ) -> Plan:
     """Expand an experiment into the ordered trials of a run.
 
@@ -179,7 +168,6 @@ def make_plan(
         topologies=topologies,
         trials=trials,
         warnings=(*expansion.warnings, *unresolved(_percentiles(experiment), trials)),
-        estimate_ns=_estimate(trials, topologies, costs),
     )
 
 
@@ -323,15 +311,6 @@ def _protocol_family(protocol: str) -> AppProtocol:
             return "memcached"
         case other:
             raise ValueError(f"no protocol: {other}")
-
-
-def _estimate(
-    trials: Iterable[Trial], topologies: Sequence[Topology], costs: Costs | None
-) -> int | None:
-    if costs is None:
-        return None
-    load = sum(trial.warmup_ns + trial.duration_ns + costs.trial_ns for trial in trials)
-    return load + len(topologies) * costs.boot_ns
 
 
 class _Filters:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.host.accelerator import Accelerator
 from orchestrator.log import step
-from orchestrator.run import session
-from orchestrator.run.places import choose
+from orchestrator.run import estimate, session
 from orchestrator.run.plan import Plan
 from orchestrator.run.sealedbed import GUEST, command_line
 from orchestrator.run.session import Selection, Settings
@@ -22,8 +21,9 @@ class Preview:
     """commands: QEMU's words by machine, "machine (topology)" when there are several topologies.
 
     accelerator: None while it is not proven; the command lines then show TCG. missing: what the
-    run will build first. executor: where trials will run, and how many at once. warnings: about
-    the experiment and where it is to run.
+    run will build first. executor: where trials will run, in words. slots: how many at once.
+    seconds: what the run will take, once all is built. warnings: about the experiment and where it
+    is to run.
     """
 
     plan: Plan
@@ -31,13 +31,15 @@ class Preview:
     accelerator: Accelerator | None
     missing: tuple[str, ...]
     executor: str
+    slots: int
+    seconds: float
     warnings: tuple[str, ...]
 
 
 def make(name: str, selection: Selection, settings: Settings) -> Preview:
     """Plan a run and render its machines."""
     experiment, outlook, plan = session.foresee(name, selection, settings)
-    executor = choose(settings.where, plan.clock)
+    executor = session.executor_for(plan, settings)
     about_executor = executor.check_plan(plan)
     directory = settings.runs_dir / TOKEN
     if plan.clock == "virtual":
@@ -58,6 +60,8 @@ def make(name: str, selection: Selection, settings: Settings) -> Preview:
         accelerator=outlook.accelerator if outlook.is_proven else None,
         missing=outlook.missing,
         executor=executor.describe(),
+        slots=executor.slots,
+        seconds=estimate.run_s(plan, executor.slots),
         warnings=(*plan.warnings, *about_executor, *_other_name(experiment)),
     )
 

@@ -10,17 +10,25 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from orchestrator.errors import InfrastructureError, Interrupted, UsageError
-from orchestrator.host import durable
+from orchestrator.host import durable, probe
 from orchestrator.host.accelerator import Accelerator, known_accelerator, probe_accelerator
 from orchestrator.log import JsonLines, sink, step
-from orchestrator.run import determinism, directory, journal, manifest, stored, supplies
+from orchestrator.run import (
+    determinism,
+    directory,
+    estimate,
+    journal,
+    manifest,
+    stored,
+    supplies,
+)
 from orchestrator.run.compose import Drivers
 from orchestrator.run.directory import RunDirectory
 from orchestrator.run.execute import Observer, Tally, TrialLoop
 from orchestrator.run.executor import Executor, MakeBenches, Site
 from orchestrator.run.journal import Journal
 from orchestrator.run.places import Where, choose
-from orchestrator.run.plan import Costs, Plan, Trial, make_plan
+from orchestrator.run.plan import Plan, Trial, make_plan
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.loading import is_clock_open
@@ -30,9 +38,6 @@ from orchestrator.spec.units import count_of
 from orchestrator.vm.sweep import sweep_stale
 
 logger = logging.getLogger(__name__)
-
-# Measured under TCG on two cores; only the estimate shown to the user depends on them.
-COSTS = Costs(trial_ns=1_500_000_000, boot_ns=9_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +186,7 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
     sweep()
     prepared = prepare(name, selection, settings)
     experiment, found, plan = prepared.experiment, prepared.supplies, prepared.plan
-    executor = _executor(found, plan, settings)
+    executor = executor_for(plan, settings)
     warnings = [prepared.notice] if prepared.notice else []
     warnings += _check_host(found, plan, executor, settings)
     with directory.create(settings.runs_dir, experiment.name) as run, _logged(run):
@@ -189,13 +194,14 @@ def start(name: str, selection: Selection, settings: Settings, watcher: Watcher)
         _warn(warnings)
         # The journal comes last: what is in it stands on files that are on disk.
         _keep_inputs(run, experiment, plan, selection, settings)
-        written = manifest.begin(run, experiment, plan, found, settings.command)
+        written = manifest.begin(run, experiment, plan, found, settings.command, executor.slots)
         with Journal(run.journal) as written_journal:
             written_journal.append("run-start")
             work = _Work(run, plan, found, settings, written, written_journal, watcher)
             work.do(executor, plan.trials)
         if settings.verify_deterministic:
-            watcher.trials(determinism.REPETITIONS * len(plan.trials), _seconds_each(plan))
+            again = determinism.REPETITIONS * len(plan.trials)
+            watcher.trials(again, estimate.trials_s(plan, 1) / len(plan.trials))
             determinism.verify(run, plan, found, watcher)
     return run
 
@@ -209,7 +215,7 @@ def resume(run: RunDirectory, settings: Settings, watcher: Watcher) -> RunDirect
         again = reopen(run, settings)
         found, plan = again.supplies, again.plan
         left = [trial for trial in plan.trials if trial.id not in done]
-        executor = _executor(found, plan, settings)
+        executor = executor_for(plan, settings)
         warnings = _check_host(found, plan, executor, settings)
         watcher.created(run)
         _warn(warnings)
@@ -253,15 +259,14 @@ def _plan(experiment: Experiment, selection: Selection, inputs: dict[str, str]) 
         only=selection.only,
         repeat=selection.repeat,
         seed=selection.seed,
-        costs=COSTS,
     )
 
 
-def _executor(found: Supplies, plan: Plan, settings: Settings) -> Executor:
+def executor_for(plan: Plan, settings: Settings) -> Executor:
     """Where the trials run; how many at a time, if the user left that open."""
     where = settings.where
     if where.slots is None and where.kind == "local" and plan.clock == "virtual":
-        where = replace(where, slots=supplies.most_slots(found.host, plan.demand))
+        where = replace(where, slots=supplies.most_slots(probe.room(), plan.demand))
     return choose(where, plan.clock)
 
 
@@ -339,7 +344,8 @@ class _Work:
 
     def do(self, executor: Executor, trials: Sequence[Trial]) -> None:
         """Take the trials and end the run: in the journal, in the manifest, and by its error."""
-        self._watcher.trials(len(trials), _seconds_each(self._plan))
+        whole = estimate.trials_s(self._plan, executor.slots)
+        self._watcher.trials(len(trials), whole / len(self._plan.trials))
         outcome = "failed"
         try:
             site = Site(
@@ -396,8 +402,3 @@ def _logged(run: RunDirectory) -> Iterator[None]:
     finally:
         package.removeHandler(handler)
         handler.close()
-
-
-def _seconds_each(plan: Plan) -> float:
-    load = sum(trial.warmup_ns + trial.duration_ns for trial in plan.trials)
-    return (load / len(plan.trials) + COSTS.trial_ns) / 1e9

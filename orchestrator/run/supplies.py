@@ -200,10 +200,10 @@ def check_guests(facts: probe.Facts, demand: Demand, *, slots: int) -> list[str]
     ]
 
 
-def most_slots(facts: probe.Facts, demand: Demand) -> int:
+def most_slots(room: probe.Room, demand: Demand) -> int:
     """How many such sets of guests have cores and memory of their own; at least one."""
     each = demand.memory_bytes + demand.machines * QEMU_OVERHEAD_BYTES
-    return max(1, min(facts.cpu.cores // demand.cpus, facts.memory_usable // each))
+    return max(1, min(room.cores // demand.cpus, room.memory // each))
 
 
 def check_disk(place: Path, *, who: str, hint: str) -> None:

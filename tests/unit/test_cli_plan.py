@@ -84,6 +84,26 @@ def test_it_says_where_trials_would_run(home: Path) -> None:
     assert any("share a host's cores" in warning for warning in data["warnings"])
 
 
+@pytest.mark.parametrize(("jobs", "slots"), [((), 2), (("-j", "1"), 1)])
+def test_slots_left_open_are_those_of_the_run(
+    home: Path, jobs: tuple[str, ...], slots: int
+) -> None:
+    """On the virtual clock as many as there are cores: two for a process bound to two."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    os.sched_setaffinity(0, cores[:2])
+    try:
+        done = plan(home, "bypass", "--json", *jobs)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["executor"]["slots"] == slots
+    # 6 trials of 4.5 s and 25 s for a second of load, half of them polling; and a boot.
+    assert data["estimate_ns"] == (30 + (6 * 6 + 3 * 15) / slots) * 10**9
+
+
 @pytest.mark.parametrize(
     ("clock", "needs"),
     [
