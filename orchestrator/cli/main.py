@@ -211,6 +211,12 @@ def _host_error(error: OSError) -> HostError:
 
 
 def _show_usage(error: typer.TyperException) -> None:
+    from pydantic import ValidationError
+
+    from orchestrator.spec.validation import said
+
+    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
+        error.message = said(error.__cause__)
     message = error.format_message()
     if not message:
         # Called without arguments: the help has been printed, there is nothing to add.

@@ -41,9 +41,9 @@ def profile(
         typer.Option("--machine", "-m", metavar="NAME", help="Whose functions; default: server's."),
     ] = "",
     domain: Annotated[
-        Literal["", "user", "kernel", "ring0"],
+        Literal["user", "kernel", "ring0"] | None,
         typer.Option("--domain", "-d", metavar="NAME", help="Only user, kernel or ring0."),
-    ] = "",
+    ] = None,
     top: Annotated[
         int, typer.Option("--top", "-n", metavar="N", min=1, help="How many functions to show.")
     ] = 25,
@@ -168,7 +168,9 @@ def _check(run: RunDirectory, trial: str, machine: str) -> None:
         )
 
 
-def _show(found: "Profile", machine: str, about: dict[str, Any], domain: str, top: int) -> None:
+def _show(
+    found: "Profile", machine: str, about: dict[str, Any], domain: str | None, top: int
+) -> None:
     from orchestrator.report import formats
     from orchestrator.report import profile as views
 

@@ -22,6 +22,8 @@ from orchestrator.errors import CommandError, ExitCode, RingbedError, UsageError
 
 # What the long proofs of the TCP/IP library take: docs/testing.md.
 SEEDS, SIZE = 10_000, "10g"
+# As pyproject.toml declares them to pytest.
+Mark = Literal["bisect", "browser", "bundle", "daemon", "fresh", "slow", "slurm", "vm"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +145,8 @@ def _guests() -> list[Check]:
     ]
 
 
-def _marked(marker: str) -> list[Check]:
-    """Tests that run only by name. With -s: they show the output of what they drive."""
+def _marked(marker: Mark) -> list[Check]:
+    """Tests of one kind. With -s: they show the output of what they drive."""
     argv = _pytest("-v", "-s", "-m", marker, "tests/vm", "tests/setup")
     return [Check(name=f"tests marked {marker}", argv=argv, timeout=2 * 3600, live=True)]
 
@@ -240,28 +242,28 @@ def test(
         ),
     ] = 0,
     net: Annotated[
-        Literal["", "coverage", "seeds", "gigabytes"],
+        Literal["coverage", "seeds", "gigabytes"] | None,
         typer.Option(
             metavar="FORM",
             show_default=False,
             help="Only a long proof of the TCP/IP library: 'coverage' of its tests, 10,000 'seeds' "
             "of random links, 10 'gigabytes' with this host's TCP (docs/testing.md).",
         ),
-    ] = "",
+    ] = None,
     marked: Annotated[
-        str,
+        Mark | None,
         typer.Option(
             metavar="MARKER",
             show_default=False,
-            help="Only tests that run by name: 'bisect', 'bundle', 'daemon', 'fresh' or 'slurm' "
-            "(docs/testing.md).",
+            help="Only the tests with this marker. Some run only so: 'bisect', 'bundle', 'daemon', "
+            "'fresh' and 'slurm' (docs/testing.md).",
         ),
-    ] = "",
+    ] = None,
     locked: Locked = False,
     archive: Archive = "",
 ) -> None:
     """Run the linters and the unit tests of Python and C; with --vm real guests too."""
-    if sum((vm or only_vm, lint, fuzz > 0, bool(marked), bool(net))) > 1:
+    if sum((vm or only_vm, lint, fuzz > 0, marked is not None, net is not None)) > 1:
         names = "--vm, --only-vm, --lint, --fuzz, --net and --marked"
         raise UsageError(f"only one of {names} can be given")
     if locked:

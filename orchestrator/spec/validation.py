@@ -52,6 +52,21 @@ def faults_of(error: ValidationError, data: object, place: Place) -> list[Fault]
     ]
 
 
+def said(error: ValidationError) -> str:
+    """The first error of a single value, without a place: that of an option, say."""
+    detail = error.errors(include_url=False)[0]
+    return _said(detail, detail["input"])
+
+
+def _said(detail: ErrorDetails, given: object) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind not in _WORDS:
+        return f"{_shown(given)}: {_lower(detail['msg'])}"
+    return _WORDS[kind](_shown(given), _Context(context, given))
+
+
 def _counted_valid_only(detail: ErrorDetails) -> bool:
     """Pydantic calls a list too short when entries are wrong; those have errors of their own."""
     least = detail.get("ctx", {}).get("min_length", 0)
@@ -80,11 +95,7 @@ def _fault(detail: ErrorDetails, data: object, place: Place) -> Fault:
             "dashes between"
         )
         return place.fault(loc, message, hint=_slug_hint(detail["input"]), at_key=at_key)
-    if kind == "value_error":
-        return place.fault(loc, str(context["error"]))
-    if kind == "missing_argument" or kind not in _WORDS:
-        return place.fault(loc, f"{shown}: {_lower(detail['msg'])}")
-    return place.fault(loc, _WORDS[kind](shown, _Context(context, given)))
+    return place.fault(loc, _said(detail, given))
 
 
 def _unknown_key(loc: Loc, place: Place) -> Fault:

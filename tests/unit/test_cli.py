@@ -47,7 +47,16 @@ def test_every_verb_has_help_with_an_example(verb: str, capfd: pytest.CaptureFix
     [
         (("frobnicate",), "No such command 'frobnicate'", "./ringbed --help"),
         (("run",), "Missing argument", "./ringbed run --help"),
-        (("run", "quickstart", "--repeat", "x"), "valid integer", "./ringbed run --help"),
+        (("run", "quickstart", "--repeat", "x"), "'x' is no whole number", "./ringbed run --help"),
+        (
+            ("run", "quickstart", "--repeat", "0"),
+            "below the least value, 1",
+            "./ringbed run --help",
+        ),
+        (("run", "quickstart", "--executor", "x"), ": 'x' is not one of 'local'", "./ringbed run"),
+        (("test", "--net", "x"), "'--net': 'x' is not one of 'coverage'", "./ringbed test --help"),
+        (("test", "--marked", "x"), "is not one of 'bisect', 'browser'", "./ringbed test --help"),
+        (("profile", "a/b", "-d", "x"), "not one of 'user', 'kernel'", "./ringbed profile --help"),
         (("run", "quickstart", "--nonsense"), "No such option", "./ringbed run --help"),
         (("run", "quickstat"), "there is no experiment quickstat", "did you mean quickstart?"),
         (("vm", "upp"), "No such command 'upp'", "./ringbed vm --help"),

@@ -5,10 +5,13 @@ import os
 import signal
 import threading
 import time
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from orchestrator import paths
 from orchestrator.cli import main
 from orchestrator.cli import test as checks
 from orchestrator.errors import Interrupted, UsageError
@@ -20,6 +23,12 @@ def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str])
     with pytest.raises(UsageError, match="only one of"):
         checks.test(lint=True, only_vm=True)
     assert capsys.readouterr().out == ""
+
+
+def test_every_marker_of_pytest_can_be_named() -> None:
+    settings = tomllib.loads(paths.project("pyproject.toml").read_text(encoding="utf-8"))
+    declared = settings["tool"]["pytest"]["ini_options"]["markers"]
+    assert sorted(line.partition(":")[0] for line in declared) == list(get_args(checks.Mark))
 
 
 def test_a_signal_ends_the_checks_under_way(
