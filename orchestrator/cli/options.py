@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that more than one verb has, each written once."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from orchestrator import paths
+from orchestrator.errors import UsageError
 from orchestrator.run import directory
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -184,6 +186,16 @@ def history_dir(given: Path | None, runs_dir: Path) -> Path:
 
 RUNS_DIR = directory.RUNS_DIR
 EMBED = "embed"
+
+
+def check_writable(option: str, file: Path) -> None:
+    """Before what takes long, not after it. Raises UsageError."""
+    if file.is_dir():
+        raise UsageError(f"{option}: {file} is a directory", hint="name a file in it")
+    if not file.parent.is_dir():
+        raise UsageError(f"{option}: there is no directory {file.parent}", hint="make it first")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise UsageError(f"{option}: {file} cannot be written", hint="choose another file")
 
 
 def example(text: str) -> str:

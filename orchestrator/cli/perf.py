@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli import output
 from orchestrator.cli.clean import caches_in_use
-from orchestrator.cli.options import Json, Quiet, Verbose, example
+from orchestrator.cli.options import Json, Quiet, Verbose, check_writable, example
 from orchestrator.cli.progress import reporter
 from orchestrator.errors import ExitCode
 from orchestrator.log import step
@@ -33,6 +33,8 @@ def perf(
     from orchestrator.report import bench as views
     from orchestrator.run import manifest
 
+    if page is not None:
+        check_writable("--page", page)
     figures: list[bench.Figure] = []
     silent = as_json or output.is_quiet()
     with caches_in_use(), reporter(output.err, silent=silent):

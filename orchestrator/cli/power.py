@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed power`: how sensitive verdicts on the virtual clock are."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from orchestrator.cli.options import (
     RunsDir,
     Suite,
     Verbose,
+    check_writable,
     example,
 )
 from orchestrator.cli.progress import Reporter, reporter
@@ -83,7 +83,7 @@ def power(
     from orchestrator.spec import find_suite, load_suite
 
     if page is not None:
-        _check_page(page)
+        check_writable("--page", page)
     suite, parts = load_suite(find_suite(wanted))
     settings = session.Settings(
         runs_dir=measuring.place_of(runs_dir),
@@ -100,16 +100,6 @@ def power(
         text = views.page(found, suite, source, _command(wanted, pairs, share))
         page.write_text(text, encoding="utf-8")
     raise typer.Exit(_outcome(found))
-
-
-def _check_page(page: Path) -> None:
-    """Before hours of measuring, not after them."""
-    if page.is_dir():
-        raise UsageError(f"--page: {page} is a directory", hint="name a file in it")
-    if not page.parent.is_dir():
-        raise UsageError(f"--page: there is no directory {page.parent}", hint="make it first")
-    if not os.access(page if page.exists() else page.parent, os.W_OK):
-        raise UsageError(f"--page: {page} cannot be written", hint="choose another file")
 
 
 def _measured(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import output
-from orchestrator.cli.options import example
+from orchestrator.cli.options import check_writable, example
 
 
 def schema(
@@ -21,6 +21,8 @@ def schema(
     """Print the JSON Schema of experiment files."""
     from orchestrator import spec
 
+    if into is not None:
+        check_writable("--output", into)
     if docs:
         text = spec.render_reference()
         if into is None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,18 @@ def test_schema_is_json(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capfd, "schema")
     assert code == ExitCode.OK
     assert json.loads(out)["type"] == "object"
+
+
+@pytest.mark.parametrize("words", [("schema", "-o"), ("perf", "--page")])
+@pytest.mark.parametrize("where", ["missing/file", "."])
+def test_a_file_that_cannot_be_written_is_refused_at_once(
+    words: tuple[str, ...], where: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    begin = time.monotonic()
+    code, out, err = call(capfd, *words, str(tmp_path / where))
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "directory" in err and "counting" not in err
+    assert time.monotonic() - begin < 5
 
 
 def test_status_of_no_runs_says_how_to_start_one(
