@@ -34,7 +34,8 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.run import Watch
-from orchestrator.errors import ExitCode, InfrastructureError
+from orchestrator.errors import ExitCode, InfrastructureError, UsageError
+from orchestrator.spec.faults import nearest
 
 if TYPE_CHECKING:
     from orchestrator.analysis.baseline import Baseline
@@ -255,18 +256,13 @@ def trend(
 ) -> None:
     """Show where the levels of a suite's metrics changed, and write the page of its history."""
     from orchestrator.analysis import history as histories
-    from orchestrator.errors import UsageError
     from orchestrator.report import write_trends
 
     folder = history_dir(history, runs_dir)
     suite = Path(wanted).stem if wanted.endswith(".yml") else wanted
     trends = histories.read(folder, suite)
     if not trends:
-        known = sorted(path.stem for path in folder.glob("*.jsonl"))
-        there = f"; it knows {', '.join(known)}" if known else ""
-        raise UsageError(
-            f"{folder} knows nothing of {suite}{there}", hint=f"make it: ./ringbed nightly {suite}"
-        )
+        raise _no_history(folder, suite)
     page = write_trends(folder, suite, trends)
     if as_json:
         entries = [
@@ -291,6 +287,21 @@ def trend(
     ]
     output.show_table("", ["cell", "nights>", "changed at"], rows)
     output.out.print(f"\nhistory  {page}", soft_wrap=True)
+
+
+def _no_history(folder: Path, suite: str) -> UsageError:
+    """With what there is history of, and how to begin one or what may have been meant."""
+    from orchestrator.spec import find_suite
+
+    known = sorted(path.stem for path in folder.glob("*.jsonl"))
+    there = f"; there is one of {', '.join(known)}" if known else ""
+    try:
+        find_suite(suite)
+        hint = f"it begins with ./ringbed nightly {suite}"
+    except UsageError as error:
+        found = nearest(suite, known)
+        hint = f"did you mean {found}?" if found else error.hint
+    return UsageError(f"{folder} has no history of {suite}{there}", hint=hint)
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ from orchestrator.analysis.baseline import Baseline, Measurement
 from orchestrator.analysis.cells import Cell, Key, cells_of, find_cell
 from orchestrator.analysis.nightly import About, Nightly, Part, judge_all
 from orchestrator.analysis.points import Sample
-from orchestrator.cli.nightly import exit_code
+from orchestrator.cli.nightly import exit_code, trend
 from orchestrator.errors import ExitCode, InfrastructureError, UsageError
 from orchestrator.report import write_nightly, write_trends
 from orchestrator.report.junit import junit
@@ -247,3 +247,23 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
     files = write_nightly(tmp_path, MANY, tmp_path / "history")
     assert {path.name for path in files.values()} == {"report.html", "summary.md", "junit.xml"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "hint"),
+    [
+        ("nigtly", ("nightly",), "did you mean nightly?"),
+        ("nigtly", (), "did you mean nightly?"),
+        ("power", ("other",), "it begins with ./ringbed nightly power"),
+        ("quickstart", (), "suites: nightly, power"),
+    ],
+)
+def test_a_history_that_is_not_there_says_which_are(
+    tmp_path: Path, wanted: str, there: tuple[str, ...], hint: str
+) -> None:
+    for name in there:
+        history.path_of(tmp_path, name).write_text("")
+    with pytest.raises(UsageError, match=f"has no history of {wanted}") as caught:
+        trend(wanted, history=tmp_path)
+    assert caught.value.hint == hint
+    assert all(name in caught.value.message for name in there)
