@@ -27,6 +27,11 @@ device's.
 
 {table}
 
+The bars are the project's own (`orchestrator/host/bench.py`): no other stack's figures, and set before
+the library met them. Each limits one thing:
+
+{bars}
+
 A figure per operation: a request with its reply, or a whole connection. The counter is callgrind's
 (`valgrind`, pinned in `images/build.lock`).
 """
@@ -46,4 +51,5 @@ def page(figures: Sequence[Figure], source: Mapping[str, Any]) -> str:
     commit = str(source["commit"])[:10] + (" with changes" if source["dirty"] else "")
     heads = [head.removesuffix(">") for head in HEADERS]
     table = "\n".join(markdown_table(heads, [row(figure) for figure in figures]))
-    return _TEXT.format(commit=commit, table=table)
+    bars = "\n".join(f"- {figure.case.what}: {figure.case.limits}." for figure in figures)
+    return _TEXT.format(commit=commit, table=table, bars=bars)
