@@ -27,8 +27,8 @@ device's.
 
 {table}
 
-The bars are the project's own (`orchestrator/host/bench.py`): no other stack's figures, and set before
-the library met them. Each limits one thing:
+The bars are the project's own (`orchestrator/host/bench.py`): no other stack's figures, and set
+before the library met them. Each limits one thing:
 
 {bars}
 
