@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed image`: guest images and the trees everything is built from."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -40,39 +41,66 @@ def build(
 
 @app.command("list", epilog=example("image list"))
 def list_(as_json: Json = False) -> None:
-    """List what is declared in images/, and what of it is in the cache."""
-    from orchestrator.host import trees
-    from orchestrator.imaging import declared_images
+    """List what is declared in images/, and what of it is in the cache.
 
-    images = set(declared_images(paths.project("images")))
-    rows = []
-    for name in trees.declared_trees():
-        kind = "image" if name in images else "tree"
-        folder = paths.cache("images" if kind == "image" else "trees")
-        cached = sorted(path for path in folder.glob(f"{name}-*") if path.is_dir())
-        locked = trees.read_lock(paths.project("images", f"{name}.lock"))
-        rows.append(
-            {
-                "name": name,
-                "kind": kind,
-                "packages": len(locked),
-                "cached": [str(path) for path in cached],
-                "bytes": disk_usage(*cached),
-            }
-        )
+    A changed declaration or lock file makes another copy. Older ones stay, for other checkouts.
+    """
+    from orchestrator.host import trees
+
+    rows = [_copies(name) for name in trees.declared_trees()]
     if as_json:
-        output.show_json(rows)
+        output.show_json([asdict(row) for row in rows])
         return
     cells: list[list[str | Text]] = [
         [
-            str(row["name"]),
-            str(row["kind"]),
-            str(row["packages"]),
-            output.size(float(str(row["bytes"]))) if row["cached"] else "not built",
+            row.name,
+            row.kind,
+            str(row.packages),
+            output.size(row.current_bytes) if row.current else "not built",
+            f"{row.older}, {output.size(row.bytes - row.current_bytes)}" if row.older else "–",
         ]
         for row in rows
     ]
-    output.show_table("", ["name", "kind", "packages>", "in the cache>"], cells)
+    output.show_table("", ["name", "kind", "packages>", "in use>", "older copies>"], cells)
+    if any(row.older for row in rows):
+        output.out.print("\n./ringbed clean --caches removes all copies that can be built again")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What the cache has of a declaration. current: the copy that this checkout uses, empty when it
+    is not built. bytes: of all copies; a file that several have counts once."""
+
+    name: str
+    kind: str
+    packages: int
+    current: str
+    current_bytes: int
+    cached: list[str]
+    bytes: int
+
+    @property
+    def older(self) -> int:
+        return len(self.cached) - bool(self.current)
+
+
+def _copies(name: str) -> Copies:
+    from orchestrator.host import trees
+    from orchestrator.imaging import declared_images
+    from orchestrator.run.supplies import image_path
+
+    is_image = name in declared_images(paths.project("images"))
+    current = image_path(name) if is_image else trees.tree_path(name)
+    cached = sorted(path for path in current.parent.glob(f"{name}-*") if path.is_dir())
+    return Copies(
+        name=name,
+        kind="image" if is_image else "tree",
+        packages=len(trees.read_lock(paths.project("images", f"{name}.lock"))),
+        current=str(current) if current in cached else "",
+        current_bytes=disk_usage(current) if current in cached else 0,
+        cached=[str(path) for path in cached],
+        bytes=disk_usage(*cached),
+    )
 
 
 @app.command(epilog=example("image lock guest"))

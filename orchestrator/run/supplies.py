@@ -113,12 +113,12 @@ class Outlook:
 def foresee(image_name: str, clock: Clock, *, locked: bool) -> Outlook:
     """Name what trials depend on. Builds, proves and writes nothing."""
     read_declaration(paths.project("images"), image_name)
-    sources = source_hash(paths.PROJECT, image_name)
-    image_id = image_hash(sources, trees.locked_packages(image_name, locked=locked))
+    place = image_path(image_name, locked=locked)
+    image_id = place.name.removeprefix(f"{image_name}-")
     image = GuestImage(
         name=image_name,
         hash=image_id,
-        path=paths.cache("images", f"{image_name}-{image_id}"),
+        path=place,
         kernel_release="",
         packages={},
         sha256={},
@@ -154,6 +154,13 @@ def foresee(image_name: str, clock: Clock, *, locked: bool) -> Outlook:
             ),
         },
     )
+
+
+def image_path(name: str, *, locked: bool = False) -> Path:
+    """Where a guest image is, or would be once it is built."""
+    sources = source_hash(paths.PROJECT, name)
+    digest = image_hash(sources, trees.locked_packages(name, locked=locked))
+    return paths.cache("images", f"{name}-{digest}")
 
 
 def code_hash() -> str:

@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from orchestrator import paths
 from orchestrator.cli import clean, main, output, space
 from orchestrator.errors import ExitCode
+from orchestrator.host import trees
 from orchestrator.host.owned import OwnerLock
 from orchestrator.run import directory
 from orchestrator.run.journal import Journal
@@ -204,6 +206,29 @@ def test_a_file_with_two_names_counts_once(places: Path) -> None:
     os.link(one, one.with_name("again"))
     taken = space.disk_usage(one.parent)
     assert MIB <= taken < MIB + 65536
+
+
+def test_the_copy_in_use_is_told_from_older_ones(
+    places: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trees_dir, current = places / "cache" / "trees", trees.tree_path("stress")
+    for place in (current, trees_dir / "stress-0123456789abcdef"):
+        place.mkdir(parents=True)
+        (place / "own").write_bytes(os.urandom(MIB))
+    (current / "shared").write_bytes(os.urandom(2 * MIB))
+    os.link(current / "shared", trees_dir / "stress-0123456789abcdef" / "shared")
+    assert main.invoke(["image", "list", "--json"]) == ExitCode.OK
+    rows = {row["name"]: row for row in json.loads(capfd.readouterr().out)}
+    stress = rows["stress"]
+    assert stress["current"] == str(current) and len(stress["cached"]) == 2
+    # What both copies have counts once, as it is on the disk once.
+    assert stress["current_bytes"] // MIB == 3 and stress["bytes"] // MIB == 4
+    assert (rows["slurm"]["current"], rows["slurm"]["cached"]) == ("", [])
+    assert main.invoke(["image", "list"]) == ExitCode.OK
+    out = capfd.readouterr().out
+    assert re.search(r"stress +tree +\d+ +3.0 MiB +1, 1.0 MiB", out)
+    assert re.search(r"slurm +tree +\d+ +not built +–", out)
+    assert re.search(r"tools +tree +\d+ +not built +2, 2.\d MiB", out)
 
 
 def test_a_link_is_removed_and_not_followed(
