@@ -18,6 +18,7 @@ from orchestrator.report.catalogue import Chart, Group
 from orchestrator.report.columns import lowest_load, summary_columns
 from orchestrator.report.naming import Row, name_rows
 from orchestrator.report.render import inline
+from orchestrator.spec.units import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +129,17 @@ def headlines(results: Results, rows: Sequence[Row]) -> list[str]:
         if len(own) > 1:
             achieved = formats.at_least(top.summary)
             sentences.append(f"Highest {app} throughput: {top.name}, {achieved} requests/s.")
-    if results.claims:
-        met = sum(1 for claim in results.claims if claim.outcome is Outcome.REPRODUCED)
-        sentences.append(f"{met} of {len(results.claims)} claims reproduced.")
-    return sentences
+    return [*sentences, *_claimed([claim.outcome for claim in results.claims])]
+
+
+def _claimed(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """What was not measured, because another part of the experiment was run, counts as no miss."""
+    decided = [one for one in outcomes if one is not Outcome.NOT_MEASURABLE]
+    if decided:
+        met = decided.count(Outcome.REPRODUCED)
+        yield f"{met} of {len(decided)} claims reproduced."
+    if left := len(outcomes) - len(decided):
+        yield f"{count_of(left, 'claim')} not measurable here."
 
 
 def _throughput(row: Row) -> float:

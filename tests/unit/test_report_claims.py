@@ -10,10 +10,11 @@ import pytest
 from simulated_run import LOADS, QUICKSTART, RunBuilder, quickstart
 
 from orchestrator.analysis import Estimate, Results, build_results
-from orchestrator.analysis.claims import Measured
+from orchestrator.analysis.claims import Measured, Outcome
 from orchestrator.cli import main, verify
 from orchestrator.errors import ExitCode, UsageError
 from orchestrator.report import claims
+from orchestrator.report.page import _claimed
 from orchestrator.run.session import Selection
 from orchestrator.spec import load_experiment
 from orchestrator.spec.loading import find_experiment
@@ -66,6 +67,15 @@ def test_the_files_of_a_run_hold_all_of_it(results: Results, tmp_path: Path) -> 
         rows = list(csv.DictReader(file))
     assert [row["verdict"] for row in rows] == [VERDICTS[0], VERDICTS[0], VERDICTS[1], VERDICTS[2]]
     assert float(rows[0]["value"]) == part["value"] and rows[3]["value"] == ""
+
+
+def test_what_another_part_would_measure_is_no_miss_in_the_headline() -> None:
+    met, not_met, elsewhere = map(Outcome, VERDICTS)
+    assert list(_claimed([met, not_met, met])) == ["2 of 3 claims reproduced."]
+    assert list(_claimed([elsewhere])) == ["1 claim not measurable here."]
+    told = " ".join(_claimed([met, not_met, elsewhere]))
+    assert told == "1 of 2 claims reproduced. 1 claim not measurable here."
+    assert list(_claimed([])) == []
 
 
 def test_a_run_without_claims_has_no_files(tmp_path: Path) -> None:
