@@ -10,9 +10,10 @@ from markupsafe import Markup, escape
 
 from orchestrator.analysis.history import Trend
 from orchestrator.report import formats, html
+from orchestrator.report.axis import Axis, axis
 
 WIDTH, HEIGHT = 420, 130
-LEFT, RIGHT, TOP, BOTTOM = 8, 8, 14, 20
+LEFT, RIGHT, TOP, BOTTOM = 54, 8, 14, 20
 # Around a level that never changes, so that it is a line in the middle and not on the edge.
 _FLAT = 0.02
 
@@ -34,23 +35,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
+    """unit: of the value axis."""
+
     trend: Trend
     svg: Markup
+    unit: str
     last: str
     changes: tuple[Change, ...]
 
 
 def page(suite: str, trends: Sequence[Trend]) -> str:
     """The HTML text."""
-    drawn = [
-        Drawn(
-            trend=trend,
-            svg=_svg(trend),
-            last=formats.quantity(trend.values[-1], trend.unit),
-            changes=tuple(_changes(trend)),
-        )
-        for trend in trends
-    ]
+    drawn = [_drawn(trend) for trend in trends]
     groups = [(key, list(of)) for key, of in groupby(drawn, key=lambda one: one.trend.key.group)]
     nights = sorted({night.started for trend in trends for night in trend.nights})
     return (
@@ -63,6 +59,18 @@ def page(suite: str, trends: Sequence[Trend]) -> str:
             changed=sum(1 for one in drawn if one.changes),
             cells=len(drawn),
         )
+    )
+
+
+def _drawn(trend: Trend) -> Drawn:
+    low, high = _range(trend)
+    values = axis(low, high, trend.unit)
+    return Drawn(
+        trend=trend,
+        svg=_svg(trend, low, high, values),
+        unit=values.unit,
+        last=formats.quantity(trend.values[-1], trend.unit),
+        changes=tuple(_changes(trend)),
     )
 
 
@@ -89,10 +97,14 @@ def _levels(trend: Trend) -> list[float]:
     return [statistics.median(trend.values[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
-def _svg(trend: Trend) -> Markup:
+def _range(trend: Trend) -> tuple[float, float]:
+    """What is drawn: the values, and some room around them."""
     low, high = min(trend.values), max(trend.values)
     room = max((high - low) * 0.08, abs(high) * _FLAT, 1e-12)
-    low, high = low - room, high + room
+    return low - room, high + room
+
+
+def _svg(trend: Trend, low: float, high: float, values: Axis) -> Markup:
     last = max(len(trend.values) - 1, 1)
 
     def x(place: float) -> float:
@@ -101,7 +113,7 @@ def _svg(trend: Trend) -> Markup:
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
-    parts = [_marks(trend, x), _stretches(trend, x, y), _dots(trend, x, y)]
+    parts = [_values(values, y), _marks(trend, x), _stretches(trend, x, y), _dots(trend, x, y)]
     base = HEIGHT - 6
     parts.append(
         f'<text class="axis" x="{LEFT}" y="{base}">{escape(trend.nights[0].started[:10])}</text>'
@@ -111,6 +123,15 @@ def _svg(trend: Trend) -> Markup:
     label = escape(f"{trend.key.full_name} over {len(trend.values)} nights")
     head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
     return Markup(f"{head}{''.join(parts)}</svg>")
+
+
+def _values(values: Axis, y: Scale) -> str:
+    """The value axis: a line across for each of its texts."""
+    return "".join(
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(at):.1f}" y2="{y(at):.1f}"/>'
+        f'<text class="axis" x="{LEFT - 6}" y="{y(at) + 3.5:.1f}" text-anchor="end">{text}</text>'
+        for at, text in values.ticks
+    )
 
 
 def _marks(trend: Trend, x: Scale) -> str:

@@ -180,6 +180,7 @@ def test_the_history_knows_the_commit_of_a_change(tmp_path: Path) -> None:
     text = write_trends(tmp_path, "small", [trend]).read_text()
     assert text.count('class="mark"') == 1 and f"{3:040d}"[:7] in text
     assert '<span class="word slower">slower</span>' in text
+    assert text.count('class="grid"') == 3 and ">in ms</span>" in text
     assert "Change &lt;something&gt;" in text and "<something>" not in text
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
 
