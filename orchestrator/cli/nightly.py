@@ -35,7 +35,6 @@ from orchestrator.cli.options import (
 from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.run import Watch
 from orchestrator.errors import ExitCode, InfrastructureError, UsageError
-from orchestrator.spec.faults import nearest
 
 if TYPE_CHECKING:
     from orchestrator.analysis.baseline import Baseline
@@ -292,6 +291,7 @@ def trend(
 def _no_history(folder: Path, suite: str) -> UsageError:
     """With what there is history of, and how to begin one or what may have been meant."""
     from orchestrator.spec import find_suite
+    from orchestrator.spec.faults import nearest
 
     known = sorted(path.stem for path in folder.glob("*.jsonl"))
     there = f"; there is one of {', '.join(known)}" if known else ""

@@ -29,7 +29,7 @@ from orchestrator.cli.options import (
     example,
 )
 from orchestrator.cli.progress import reporter
-from orchestrator.spec.units import count_of, natural_key
+from orchestrator.words import count_of
 
 if TYPE_CHECKING:
     from orchestrator.run.plan import Plan, Trial
@@ -164,6 +164,8 @@ def _varying(trials: "Sequence[Trial]") -> list[str]:
 
 def _values(trials: "Sequence[Trial]", key: str) -> list[str]:
     """The values of a key, numbers by their size."""
+    from orchestrator.spec.units import natural_key
+
     found = [value for value in dict.fromkeys(_value(trial, key) for trial in trials) if value]
     return sorted(found) if key == "variant" else sorted(found, key=natural_key)
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from orchestrator import log
 from orchestrator.cli.output import seconds
-from orchestrator.spec.units import count_of, readable_times
+from orchestrator.words import count_of, readable_times
 
 BAR_WIDTH = 24
 ROOM_FOR_A_BAR = 110

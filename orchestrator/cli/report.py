@@ -15,7 +15,7 @@ from orchestrator.errors import ExitCode
 from orchestrator.log import step
 from orchestrator.run import directory
 from orchestrator.run.directory import RunDirectory
-from orchestrator.spec.units import readable_times
+from orchestrator.words import readable_times
 
 if TYPE_CHECKING:
     from orchestrator.analysis import ClaimResult, Results

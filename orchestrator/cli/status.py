@@ -13,7 +13,7 @@ from orchestrator.cli.options import RUNS_DIR, Json, RunsDir, example
 from orchestrator.errors import InfrastructureError, UsageError
 from orchestrator.run import directory, journal, stored
 from orchestrator.run.directory import RunDirectory
-from orchestrator.spec.units import readable_times
+from orchestrator.words import readable_times
 
 # Of a trial that nothing is known of yet: what it takes beside its load.
 OVERHEAD_S = 1.5

@@ -33,9 +33,7 @@ from orchestrator.cli.progress import Reporter, reporter
 from orchestrator.cli.report import Shown, show_claims, write
 from orchestrator.cli.run import KeepGoing, Watch
 from orchestrator.errors import ExitCode, RingbedError, UsageError
-from orchestrator.run import directory, journal, manifest
-from orchestrator.spec import load_experiment
-from orchestrator.spec.loading import FILE_NAME, find_experiment
+from orchestrator.run import directory, journal
 
 if TYPE_CHECKING:
     from orchestrator.report.claims import Judged
@@ -107,6 +105,9 @@ def verify(
 def _with_claims(names: Sequence[str], selection: "Selection") -> list[Path]:
     """The files of the experiments to run. All are read first: a mistake in the last one is told
     before the first one runs."""
+    from orchestrator.spec import find_experiment, load_experiment
+    from orchestrator.spec.loading import FILE_NAME
+
     folder = paths.project("experiments")
     found = [find_experiment(name) for name in names] or sorted(folder.glob(f"*/{FILE_NAME}"))
     chosen = []
@@ -128,6 +129,7 @@ def _measure(
     """Run an experiment and judge its claims, also when some of its trials failed."""
     from orchestrator.report.claims import Judged
     from orchestrator.run import session
+    from orchestrator.spec import load_experiment
 
     watch, failure = Watch(to), ""
     try:
@@ -156,6 +158,7 @@ def _show(
 ) -> ExitCode:
     """Print all claims, and keep them beside the runs."""
     from orchestrator.report.claims import as_data, tally, write_summary
+    from orchestrator.run import manifest
 
     code = min(codes, key=_GRAVITY.index)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -18,7 +18,7 @@ from orchestrator import __version__
 from orchestrator.analysis import ClaimResult, Estimate, Outcome, Results
 from orchestrator.host import durable
 from orchestrator.report import formats, provenance
-from orchestrator.spec.units import count_of
+from orchestrator.words import count_of
 
 HERE = Path(__file__).parent
 COLUMNS = ("verdict", "claim", "measured", "clock", "why", "source")

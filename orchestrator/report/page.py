@@ -18,7 +18,7 @@ from orchestrator.report.catalogue import Chart, Group
 from orchestrator.report.columns import lowest_load, summary_columns
 from orchestrator.report.naming import Row, name_rows
 from orchestrator.report.render import inline
-from orchestrator.spec.units import count_of
+from orchestrator.words import count_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

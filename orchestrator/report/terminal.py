@@ -12,7 +12,8 @@ from orchestrator.analysis import Results, Row, Verdict
 from orchestrator.report import formats
 from orchestrator.report.columns import MAX_THROUGHPUT, THROUGHPUT, summary_columns
 from orchestrator.report.naming import name_rows
-from orchestrator.spec.units import natural_key, readable_times
+from orchestrator.spec.units import natural_key
+from orchestrator.words import readable_times
 
 type TextTable = tuple[list[str], list[list[str]]]
 

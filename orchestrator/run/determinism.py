@@ -26,7 +26,7 @@ from orchestrator.run.execute import Observer
 from orchestrator.run.plan import Plan, Trial
 from orchestrator.run.sealedbed import SealedTestbed
 from orchestrator.run.supplies import Supplies
-from orchestrator.spec.units import count_of
+from orchestrator.words import count_of
 
 FOLDER = "determinism"
 FILE = "determinism.json"

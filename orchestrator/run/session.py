@@ -34,8 +34,8 @@ from orchestrator.spec import Experiment, find_experiment, load_experiment
 from orchestrator.spec.loading import is_clock_open
 from orchestrator.spec.model import Clock
 from orchestrator.spec.topology import Topology
-from orchestrator.spec.units import count_of
 from orchestrator.vm.sweep import sweep_stale
+from orchestrator.words import count_of
 
 logger = logging.getLogger(__name__)
 

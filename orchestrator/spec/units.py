@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-_NANOSECONDS = re.compile(r"\b(\d+) ns\b")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s].*)?")
 
@@ -198,23 +197,6 @@ def natural_key(text: str) -> list[tuple[int, float, str]]:
         return [(0, float(found[1]), "")]
     parts = enumerate(_NUMBER.split(text))
     return [(0, float(part), "") if place % 2 else (1, 0.0, part) for place, part in parts]
-
-
-def count_of(number: int, noun: str) -> str:
-    """A number of things: 1 trial, 1,000 trials."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def readable_times(text: str) -> str:
-    """A text with its whole nanoseconds in units that people read, to three digits."""
-    return _NANOSECONDS.sub(lambda found: _readable(float(f"{float(found[1]):.3g}")), text)
-
-
-def _readable(nanoseconds: float) -> str:
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= size:
-            return f"{nanoseconds / size:.10g} {unit}"
-    return f"{nanoseconds:g} ns"
 
 
 def format_quantity(amount: Decimal, dimension: Dimension) -> str:

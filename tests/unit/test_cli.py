@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator import paths
 from orchestrator.cli import main, output
 from orchestrator.errors import ExitCode
 from orchestrator.run import directory
@@ -187,3 +191,21 @@ def test_help_names_the_option_that_only_the_launcher_obeys(
     _, out, _ = call(capfd, *words)
     assert "--no-install" in out
     assert main.hoisted(["status", "--no-install"]) == ["--no-install", "status"]
+
+
+def test_help_waits_for_nothing_that_only_work_needs() -> None:
+    """Each of these takes tenths of a second to import, and some verb needs each."""
+    slow = {"pydantic", "numpy", "pandas", "pyarrow", "matplotlib", "libvirt", "fabric", "submitit"}
+    code = (
+        "import sys; from orchestrator.cli import main; main.invoke(['--help']); "
+        f"print('imported', sorted({slow} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(paths.PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "imported []"

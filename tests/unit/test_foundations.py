@@ -26,7 +26,7 @@ LAYERS = [
     "host",
     "spec",
     "process",
-    "errors log paths",
+    "errors log paths words",
 ]
 RANK = {name: rank for rank, names in enumerate(reversed(LAYERS)) for name in names.split()}
 # Drivers of load say against which server; both are one layer.

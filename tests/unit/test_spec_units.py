@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator import words
 from orchestrator.spec import units
 
 
@@ -132,11 +133,11 @@ def test_quantities_are_told_apart_by_their_unit() -> None:
 def test_nanoseconds_in_a_text_get_units_that_people_read() -> None:
     reason = "within 1000000 ns (largest lateness 59846414 ns), 12 ns, 999600 ns, 5330 requests"
     told = "within 1 ms (largest lateness 59.8 ms), 12 ns, 1 ms, 5330 requests"
-    assert units.readable_times(reason) == told
+    assert words.readable_times(reason) == told
 
 
 def test_one_thing_is_not_several() -> None:
-    assert [units.count_of(number, "trial") for number in (0, 1, 1000)] == [
+    assert [words.count_of(number, "trial") for number in (0, 1, 1000)] == [
         "0 trials",
         "1 trial",
         "1,000 trials",

@@ -17,7 +17,7 @@ from orchestrator.report.claims import claim_rows, markdown_table
 from orchestrator.report.terminal import summary_rows
 from orchestrator.run import journal, stored
 from orchestrator.run.directory import RunDirectory
-from orchestrator.spec.units import count_of
+from orchestrator.words import count_of
 
 MIB = 2**20
 # Measured with all caches empty: docs/artifact-evaluation.md, "What it takes".
