@@ -24,15 +24,28 @@ fi
 as=$2 tree=$3
 shift 3
 
+# die MESSAGE HINT
+die() {
+    printf 'error: %s\n  hint: %s\n' "$1" "$2" >&2
+    exit 3
+}
+
+own='of another user? RINGBED_CACHE=DIR names a cache of your own, where it is built anew'
+# attach WORD…: mount, or say what that was for.
+attach() { mount "$@" || die "the tools tree $tree cannot be entered: mount $* failed" "$own"; }
+
+[[ -r $tree/usr && -x $tree/usr ]] ||
+    die "the tools tree $tree cannot be read by user ${as%:*}" "$own"
+
 # A read-only remount must repeat the flags that are locked in a user namespace.
 remount_read_only() {
     local flags
     flags=$(findmnt --noheadings --output VFS-OPTIONS --mountpoint "$1" | tail -n 1 |
         tr ',' '\n' | grep -xE 'nosuid|nodev|noexec|noatime|nodiratime|relatime' | paste -sd,)
-    mount -o "remount,bind,ro${flags:+,$flags}" "$1"
+    attach -o "remount,bind,ro${flags:+,$flags}" "$1"
 }
 
-cover() { [[ ! -e $2 ]] || mount --bind "$1" "$2"; }
+cover() { [[ ! -e $2 ]] || attach --bind "$1" "$2"; }
 
 cover "$tree/etc/ld.so.cache" /etc/ld.so.cache
 cover "$tree/etc/alternatives" /etc/alternatives
@@ -48,21 +61,21 @@ if [[ $as == root ]]; then
         merged=$(mktemp)
         { cat "/etc/$list"; grep '^libvirt-qemu:' "$tree/etc/$list"; } >"$merged"
         chmod 644 "$merged"
-        mount --bind "$merged" "/etc/$list"
+        attach --bind "$merged" "/etc/$list"
         rm "$merged"
     done
 fi
 # The host's /usr is mounted into the mounted tree, never below the tree's own path: whoever
 # removes the tree from the cache must not find the host in it.
 host=$(mktemp -d)
-mount --rbind /usr "$host"
-mount --bind "$tree/usr" /usr
+attach --rbind /usr "$host"
+attach --bind "$tree/usr" /usr
 hash -r
-mount --move "$host" /usr/lib/host
+attach --move "$host" /usr/lib/host
 rmdir "$host"
-[[ ! -d /usr/lib/host/lib/modules ]] || mount --bind /usr/lib/host/lib/modules /usr/lib/modules
+[[ ! -d /usr/lib/host/lib/modules ]] || attach --bind /usr/lib/host/lib/modules /usr/lib/modules
 [[ ! -d /usr/lib/host/local/share/ca-certificates ]] ||
-    mount --bind /usr/lib/host/local/share/ca-certificates /usr/local/share/ca-certificates
+    attach --bind /usr/lib/host/local/share/ca-certificates /usr/local/share/ca-certificates
 for place in /usr /usr/lib/host /usr/lib/modules /usr/local/share/ca-certificates; do
     ! mountpoint --quiet "$place" || remount_read_only "$place"
 done

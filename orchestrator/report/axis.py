@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 # Steps between values that are read easily, in each power of ten.
 _STEPS = (1, 2, 5, 10)
+_MOST = 4
 _UNITS_OF_US = (("s", 1e6), ("ms", 1e3))
 
 
@@ -18,10 +19,10 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
 
 
-def axis(low: float, high: float, unit: str, *, most: int = 4) -> Axis:
-    """Up to `most` round values from low to high, which differ."""
+def axis(low: float, high: float, unit: str) -> Axis:
+    """At least one, and up to _MOST round values from low to high, which differ."""
     name, factor = _shown_unit(high, unit)
-    step = _step((high - low) / factor, most)
+    step = _step((high - low) / factor)
     first, last = math.ceil(low / factor / step), math.floor(high / factor / step)
     decimals = max(0, -math.floor(math.log10(step)))
     ticks = ((place * step * factor, place * step) for place in range(first, last + 1))
@@ -36,7 +37,7 @@ def _shown_unit(high: float, unit: str) -> tuple[str, float]:
     return next(((name, factor) for name, factor in _UNITS_OF_US if high >= factor), ("µs", 1.0))
 
 
-def _step(span: float, most: int) -> float:
-    """The smallest step of which at most `most` values lie within a span."""
-    power = 10.0 ** math.floor(math.log10(span / most))
-    return next(step * power for step in _STEPS if span / (step * power) < most)
+def _step(span: float) -> float:
+    """The smallest step of which at most _MOST values lie within a span."""
+    power = 10.0 ** math.floor(math.log10(span / _MOST))
+    return next(step * power for step in _STEPS if span / (step * power) < _MOST)

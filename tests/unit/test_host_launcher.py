@@ -48,6 +48,31 @@ def test_a_signal_reaches_the_command_and_its_status_comes_back(tools: Path) -> 
     assert child.returncode == 42
 
 
+def test_a_tree_of_somebody_else_is_told_as_what_it_is(tools: Path, tmp_path: Path) -> None:
+    """As user 0 of a namespace that knows no other user, as in a container without root."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "tree").symlink_to(tools)
+    other: list[str] = []
+    if os.geteuid() == 0:
+        os.chown(closed, 12345, 12345)
+        other = ["unshare", "--user", "--map-root-user"]
+    closed.chmod(0)
+    try:
+        done = subprocess.run(
+            [*other, ENTER, closed / "tree", "/bin/true"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        closed.chmod(0o700)
+    assert done.returncode == 3
+    assert f"the tools tree {closed}/tree cannot be read by user" in done.stderr
+    assert "RINGBED_CACHE=DIR" in done.stderr
+
+
 def test_inside_usr_is_the_tree_and_read_only(tools: Path) -> None:
     ask = "readlink -f /usr/bin/python3; stat -c %d:%i /usr; [ -w /usr ] && echo writable; :"
     python, usr = output(ENTER, tools, "/bin/sh", "-c", ask).splitlines()

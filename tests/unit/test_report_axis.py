@@ -28,10 +28,9 @@ def test_values_are_round(low: float, high: float, unit: str, shown: str, texts:
 @given(
     low=st.floats(min_value=-1e9, max_value=1e9),
     span=st.floats(min_value=1e-2, max_value=1e9),
-    most=st.integers(min_value=2, max_value=6),
 )
-def test_values_are_few_within_and_told_apart(low: float, span: float, most: int) -> None:
-    ticks = axis(low, low + span, "", most=most).ticks
-    assert 1 <= len(ticks) <= most + 1
+def test_values_are_few_within_and_told_apart(low: float, span: float) -> None:
+    ticks = axis(low, low + span, "").ticks
+    assert 1 <= len(ticks) <= 4
     assert all(low - span * 1e-6 <= at <= low + span * (1 + 1e-6) for at, _ in ticks)
     assert len({text for _, text in ticks}) == len(ticks)
