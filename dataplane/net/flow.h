@@ -56,12 +56,6 @@ size_t flow_table_size(uint32_t entries);
 /* Makes an empty table in `memory`. entries >= 1. */
 void flow_table_init(struct flow_table *table, void *memory, uint32_t entries);
 
-/* Adds an index below FLOW_NONE; there must be fewer entries than the table was made for. Nobody checks for doubles. */
-void flow_insert(struct flow_table *table, uint32_t hash, uint32_t index);
-
-/* Removes what was inserted with the same hash and index. */
-void flow_remove(struct flow_table *table, uint32_t hash, uint32_t index);
-
 /* The bucket by the hash's upper bits, the tag by the lower ones. */
 static inline uint32_t flow_bucket_of(const struct flow_table *table, uint32_t hash)
 {
@@ -93,6 +87,55 @@ static inline uint32_t flow_bucket_match(const struct flow_bucket *bucket, uint8
 	const __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket);
 
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & FLOW_SLOTS_MASK;
+}
+
+/* Adds an index below FLOW_NONE; there must be fewer entries than the table was made for. Nobody checks for doubles. */
+static inline void flow_insert(struct flow_table *table, uint32_t hash, uint32_t index)
+{
+	uint32_t at = flow_bucket_of(table, hash), room;
+
+	RB_ASSERT_LT(table->used, table->entries);
+	RB_DEBUG_ASSERT_NE(index, FLOW_NONE);
+	/* Ends: there is twice the room that is needed. */
+	while (__builtin_expect((room = flow_bucket_match(&table->buckets[at], 0)) == 0, 0)) {
+		table->buckets[at].passed++;
+		at = flow_bucket_after(table, at);
+	}
+	struct flow_bucket *bucket = &table->buckets[at];
+	const unsigned slot = (unsigned)__builtin_ctz(room);
+
+	bucket->tags[slot] = flow_tag_of(hash);
+	bucket->indices[slot] = index;
+	table->used++;
+}
+
+/* The slot of a bucket that holds the index, or FLOW_SLOTS. */
+static inline unsigned flow_slot_of(const struct flow_bucket *bucket, uint8_t tag, uint32_t index)
+{
+	for (uint32_t matches = flow_bucket_match(bucket, tag); matches != 0; matches &= matches - 1U) {
+		const unsigned slot = (unsigned)__builtin_ctz(matches);
+
+		if (__builtin_expect(bucket->indices[slot] == index, 1))
+			return slot;
+	}
+	return FLOW_SLOTS;
+}
+
+/* Removes what was inserted with the same hash and index. */
+static inline void flow_remove(struct flow_table *table, uint32_t hash, uint32_t index)
+{
+	uint32_t at = flow_bucket_of(table, hash);
+	const uint8_t tag = flow_tag_of(hash);
+	unsigned slot = flow_slot_of(&table->buckets[at], tag, index);
+
+	while (__builtin_expect(slot == FLOW_SLOTS, 0)) {
+		RB_ASSERT_GT(table->buckets[at].passed, 0U); /* or it was never inserted */
+		table->buckets[at].passed--;
+		at = flow_bucket_after(table, at);
+		slot = flow_slot_of(&table->buckets[at], tag, index);
+	}
+	table->buckets[at].tags[slot] = 0;
+	table->used--;
 }
 
 /* The one candidate that it nearly always is; false: there is none in the first bucket. A cursor knows better. */

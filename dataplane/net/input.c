@@ -97,7 +97,7 @@ static void shape_set_all(struct shape *shape, unsigned at, const void *bytes, u
 
 void input_shape(struct rb_net *net)
 {
-	enum { ACK = 16, PSH = 8 };
+	enum { ACK = 16, PSH = 8, FIN = 1 };
 	static const uint8_t type_version[] = {ETHERNET_TYPE_IP4 >> 8, ETHERNET_TYPE_IP4 & 0xff, 0x45};
 	static const uint8_t timestamps[] = {1, 1, 8, 10}; /* RFC 7323, appendix A */
 	struct shape *shape = &net->shape;
@@ -113,7 +113,7 @@ void input_shape(struct rb_net *net)
 	shape_set(shape, 23, 0xff, IP_PROTOCOL_TCP);
 	shape_set_all(shape, 30, address, sizeof(address));
 	shape_set(shape, SHAPE_TCP + 12, 0xff, (TCP_HEADER + TCP_TIMESTAMPS) / 4 << 4);
-	shape_set(shape, SHAPE_TCP + 13, (uint8_t)~PSH, ACK);
+	shape_set(shape, SHAPE_TCP + 13, (uint8_t)~(PSH | FIN), ACK);
 	shape_set_all(shape, SHAPE_TCP + TCP_HEADER, timestamps, sizeof(timestamps));
 }
 

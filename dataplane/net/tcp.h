@@ -4,6 +4,7 @@
  *
  *     tcp_segment.c      a segment's header and options, in
  *     tcp_input.c        whose it is; the short way of a segment that is just what was expected
+ *     tcp_turn.c         the short way of those at which a connection begins or ends
  *     tcp_arrives.c      all others, by the steps of RFC 9293 3.10.7
  *   segment delivery
  *     tcp_deliver.c      payload in order, reassembly, SACK blocks to report, the receive window
@@ -102,6 +103,7 @@ struct tcp {
 	 */
 	struct rb_net_event told[RB_NET_BURST];
 	uint32_t told_taken, told_count;
+	uint32_t told_ends;	 /* those of them that end a handle, made at once: see take_ends() */
 	struct tcp_ring pending; /* what the flush has to look at */
 	struct tcp_ring ready;	 /* what has events */
 	bool starved;		 /* somebody was refused for want of pieces */

@@ -368,8 +368,8 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 			tcp_output_refuse(net, segment);
 			return false;
 		}
-		(void)tcp_ack_of_syn(net, tcb, segment->seq, segment->window);
-		tcp_ready(net, tcb);
+		tcp_ack_of_syn(net, tcb, tcp_cold(net, tcb), segment->seq, segment->window);
+		tcp_established(net, tcb);
 	}
 	if (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb))
 		return false;

@@ -3,9 +3,9 @@
  * The end of connections. A TCB is freed when three have let go of it: the protocol (state CLOSED), the application
  * (TCP_ORPHAN) and the rings, in which its index may still lie; whoever is last frees it.
  */
-#include "net/handle.h"
 #include "net/input.h"
 #include "net/neighbour.h"
+#include "net/tcp_closing.h"
 #include "net/tcp_handle.h"
 #include "net/udp.h"
 
@@ -23,27 +23,14 @@ void tcp_release_pieces(struct rb_net *net, struct tcb *tcb)
 	tcb->snd_end = tcb->snd_nxt = tcb->snd_una;
 }
 
-static inline void free_if_last(struct rb_net *net, struct tcb *tcb, uint32_t index)
-{
-	if (tcb->state != TCP_CLOSED || !(tcb->flags & (uint32_t)TCP_ORPHAN) ||
-	    (tcb->flags & (TCP_READY | TCP_PENDING | TCP_FINISHED)))
-		return;
-	tcp_deliver_drop(net, tcb);
-	RB_DEBUG_ASSERT(tcb->tx_head == TCP_NONE && !rb_wheel_armed(&net->tcp.wheel, index)); /* since leave() */
-	tcb->flags = 0;
-	tcb->generation = handle_next_generation(tcb->generation); /* its handles are void from now on */
-	pool_put(&net->tcp.tcb_pool, index);
-}
-
 void tcp_free(struct rb_net *net, struct tcb *tcb)
 {
-	free_if_last(net, tcb, tcp_index(net, tcb));
+	tcp_free_if_last(net, tcb, tcp_index(net, tcb));
 }
 
 /* The protocol lets go: the 4-tuple is free. */
 static inline void leave(struct rb_net *net, struct tcb *tcb)
 {
-	const uint32_t done = TCP_REXMT_ARMED | TCP_ACK_NOW | TCP_ACK_DELAYED;
 	uint32_t index = tcp_index(net, tcb);
 	if (tcb->state == TCP_TIME_WAIT)
 		tcp_order_remove(net, &net->tcp.time_wait, tcb);
@@ -52,7 +39,7 @@ static inline void leave(struct rb_net *net, struct tcb *tcb)
 	rb_wheel_cancel(&net->tcp.wheel, index);
 	tcp_release_pieces(net, tcb);
 	tcb->state = TCP_CLOSED;
-	tcb->flags = (tcb->flags & ~done) | TCP_SLOW;
+	tcb->flags = (tcb->flags & ~TCP_CLOSED_CLEAR) | TCP_SLOW;
 }
 
 void tcp_finish(struct rb_net *net, struct tcb *tcb, int status)
@@ -105,7 +92,7 @@ void tcp_close_flush(struct rb_net *net)
 		struct tcb *tcb = tcp_tcb(net, index);
 		tcp_deliver_drop(net, tcb);
 		tcb->flags &= ~(uint32_t)TCP_FINISHED;
-		free_if_last(net, tcb, index);
+		tcp_free_if_last(net, tcb, index);
 	}
 }
 

@@ -4,6 +4,7 @@
  * state when they are asked for. So events can neither overflow nor come out of order. Only the short way makes its
  * events at once, as long as there is room and the connection has nothing else to tell.
  */
+#include "net/tcp_closing.h"
 #include "net/tcp_handle.h"
 #include "net/udp.h"
 
@@ -124,6 +125,10 @@ void tcp_untell(struct rb_net *net, struct tcb *tcb)
 			tcb->flags = (tcb->flags & ~(uint32_t)TCP_KNOWN) | TCP_KNOCKING;
 		if (event->bits & RB_NET_FIN)
 			tcb->flags |= TCP_ENDED;
+		if (event->bits & RB_NET_CLOSED) {
+			tcb->flags |= TCP_FINISHED;
+			tcp->told_ends--;
+		}
 		parts += (event->bits & RB_NET_RECEIVED) != 0;
 		any = true;
 	}
@@ -171,6 +176,25 @@ static unsigned make_events(struct rb_net *net, struct rb_net_event *events, uns
 	return count;
 }
 
+/*
+ * The application takes these events: of CLOSED that was told at once, which leaves nothing that belongs to the
+ * connection, it is the end. (What next_event() made has ended its handle already.)
+ */
+static void take_ends(struct rb_net *net, const struct rb_net_event *events, unsigned count)
+{
+	for (const struct rb_net_event *event = events; event < events + count; event++) {
+		if (!(event->bits & RB_NET_CLOSED))
+			continue;
+		uint32_t index = (uint32_t)(event->handle >> 32);
+		struct tcb *tcb = tcp_tcb(net, index);
+		if (tcb->flags & (uint32_t)TCP_ORPHAN)
+			continue;
+		net->tcp.told_ends--;
+		tcb->flags |= (uint32_t)TCP_ORPHAN;
+		tcp_free_if_last(net, tcb, index);
+	}
+}
+
 unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max)
 {
 	struct tcp *tcp = &net->tcp;
@@ -191,5 +215,7 @@ unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, u
 	unsigned left = tcp->told_count - tcp->told_taken, count = left < max ? left : max;
 	*events = &tcp->told[tcp->told_taken];
 	tcp->told_taken += count;
+	if (tcp->told_ends > 0)
+		take_ends(net, *events, count);
 	return count;
 }

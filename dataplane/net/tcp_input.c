@@ -7,8 +7,7 @@
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tcp_congestion.h"
-#include "net/tcp_handle.h"
-#include "net/tcp_opening.h"
+#include "net/tcp_taking.h"
 #include "net/tcp_upcalls.h"
 
 #include <immintrin.h>
@@ -84,8 +83,7 @@ static inline uint32_t find4_of(const struct rb_net *net, const uint8_t *header)
 	return find4(net, addresses, load_raw(header));
 }
 
-/* An acknowledgement that takes more than take_ack() has. */
-static __attribute__((noinline)) void take_ack_any(struct rb_net *net, struct tcb *tcb, uint32_t ack)
+void tcp_take_ack_any(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 {
 	tcp_recovery_settle(net, tcb);
 	neighbour_confirm(net, tcb->neighbour);
@@ -99,44 +97,6 @@ static __attribute__((noinline)) void take_ack_any(struct rb_net *net, struct tc
 	} else {
 		tcp_recovery_arm(net, tcb);
 	}
-}
-
-/* Is what was sent one piece, which the short way has sent? */
-static inline bool is_acked_plainly(const struct tcb *tcb)
-{
-	return tcb->timer == TCP_TIMER_SENT && !tcb->probed && tcb->tx_head == tcb->tx_tail;
-}
-
-/*
- * It has arrived, and the window is not what holds data back: then nothing is left but the measurement of the round trip.
- * Flags and event are the caller's.
- */
-static inline void take_ack_plainly(struct rb_net *net, struct tcb *tcb, uint32_t ack)
-{
-	uint32_t index = tcb->tx_head;
-	tcb->snd_una = ack;
-	tcb->tx_head = tcb->tx_tail = TCP_NONE;
-	pool_put(&net->tcp.piece_pool, index);
-	tcp_rtt_next(net, tcb, net->tcp.now_us - tcp_piece(net, index)->sent_us);
-}
-
-/* Takes an acknowledgement of something new, if it is no more than that. False: it is more, and nothing has changed. */
-static inline bool take_ack(struct rb_net *net, struct tcb *tcb, uint32_t flags, uint32_t ack)
-{
-	if ((flags & (TCP_CWND_LIMITED | TCP_HAS_ECN)) || ack != tcb->snd_nxt || !is_acked_plainly(tcb))
-		return false;
-	take_ack_plainly(net, tcb, ack);
-	return true;
-}
-
-/* In order and inside the window: never older than the last update. */
-static inline void take_window(struct rb_net *net, struct tcb *tcb, uint32_t window)
-{
-	uint32_t before = tcb->snd_wnd;
-	tcp_window_set(tcb, window);
-	if (tcb->snd_wnd > before && tcb->snd_wnd > tcp_cold(net, tcb)->snd_max_wnd)
-		tcp_cold(net, tcb)->snd_max_wnd = tcb->snd_wnd;
-	tcb->snd_wl1 = tcb->rcv_nxt;
 }
 
 /* May the event be made at once: is there room, and nothing that the application must be told before or with it? */
@@ -177,7 +137,7 @@ static void take_ack_alone(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 		tcb->sent += acked;
 		news |= TCP_READY;
 	} else {
-		take_ack_any(net, tcb, ack);
+		tcp_take_ack_any(net, tcb, ack);
 	}
 	tcp_note(net, tcb, tcb->flags, news);
 	if (tcb->flags & TCP_KEEPALIVE)
@@ -202,7 +162,7 @@ static void take_payload(struct rb_net *net, uint32_t index, struct tcb *tcb, co
 			flags &= ~(uint32_t)TCP_REXMT_ARMED; /* RFC 6298 5.2 */
 			sent = acked;
 		} else {
-			take_ack_any(net, tcb, ack);
+			tcp_take_ack_any(net, tcb, ack);
 			flags = tcb->flags;
 		}
 	}
@@ -332,130 +292,6 @@ static bool take_new(struct rb_net *net, struct tcp_segment *segment)
 	return false;
 }
 
-/*
- * The short way of the segments without payload at which a connection turns: the ACK that ends the handshake, the peer's
- * FIN behind all that it has sent, the ACK of our FIN behind all that we have sent. As in take_expected(), all that must
- * be exactly so is compared first; false: it is not, and nothing has changed.
- */
-
-/* Is it next in order, with these flags, no payload and a window, in the form of this connection, and not old (PAWS)? */
-static inline bool is_bare_as(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags,
-			      const bool timestamps)
-{
-	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	return length == headers && load16(header + 12) == (headers / 4 << 12 | flags) &&
-	       load32(header + 4) == tcb->rcv_nxt && load16(header + 14) != 0 &&
-	       (!timestamps ||
-		(load32(header + TCP_HEADER) == 0x0101080a && seq_le(tcb->ts_recent, load32(header + TCP_HEADER + 4))));
-}
-
-static inline bool is_bare(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags)
-{
-	return __builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1)
-		       ? is_bare_as(tcb, header, length, flags, true)
-		       : is_bare_as(tcb, header, length, flags, false);
-}
-
-/* What every segment in order does. */
-static inline void take_bare(struct rb_net *net, struct tcb *tcb, const uint8_t *header)
-{
-	net->counters.tcp_in++;
-	if ((tcb->flags & TCP_HAS_TIMESTAMPS) && seq_le(tcb->rcv_nxt, tcb->last_ack_sent))
-		tcb->ts_recent = load32(header + TCP_HEADER + 4); /* RFC 7323 4.3 (2) */
-	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
-		tcp_heard(net, tcb);
-}
-
-/*
- * Makes the event of a turn at once, as tell() does for data. False: there is no room, or the connection has something
- * else to tell before or with it.
- */
-static inline bool tell_turn(struct rb_net *net, const struct tcb *tcb, uint32_t flags, uint16_t bits, uint32_t sent)
-{
-	struct tcp *tcp = &net->tcp;
-	if ((flags & (TCP_READY | TCP_REFUSED | (uint32_t)TCP_ORPHAN)) || tcp->told_count == RB_NET_BURST)
-		return false;
-	tcp->told[tcp->told_count++] = (struct rb_net_event){
-		.handle = tcp_handle_of(net, tcb),
-		.cookie = tcb->cookie,
-		.sent = sent,
-		.bits = sent > 0 ? bits | RB_NET_SENT : bits,
-	};
-	return true;
-}
-
-static __attribute__((noinline)) bool take_ack_of_syn(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
-						      uint32_t length)
-{
-	if (!is_bare(tcb, header, length, TCP_ACK) || load32(header + 8) != tcb->snd_nxt)
-		return false;
-	take_bare(net, tcb, header);
-	uint32_t flags = tcp_ack_of_syn(net, tcb, tcb->rcv_nxt, load16(header + 14));
-	if ((flags & TCP_KNOCKING) && tell_turn(net, tcb, flags, RB_NET_KNOCK, 0))
-		tcb->flags = (flags & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
-	else
-		tcp_ready(net, tcb);
-	return true;
-}
-
-static __attribute__((noinline)) bool take_ack_of_fin(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
-						      uint32_t length)
-{
-	uint32_t ack = load32(header + 8);
-	if (!is_bare(tcb, header, length, TCP_ACK) || ack != tcb->snd_nxt || ack != tcb->snd_una + 1)
-		return false;
-	net->counters.tcp_in++;
-	neighbour_confirm(net, tcb->neighbour);
-	tcp_end(net, tcb, 0);
-	return true;
-}
-
-/* Of an established connection; what it acknowledges may be new, too. */
-static __attribute__((noinline)) bool take_fin(struct rb_net *net, struct tcb *tcb, const uint8_t *header,
-					       uint32_t length)
-{
-	const uint32_t ack = load32(header + 8), acked = ack - tcb->snd_una;
-	if (!is_bare(tcb, header, length, TCP_ACK | TCP_FIN) || acked > tcb->snd_nxt - tcb->snd_una ||
-	    (tcb->flags & TCP_LONG_WAY) || !seq_lt(tcb->rcv_nxt, tcb->rcv_adv))
-		return false;
-	take_bare(net, tcb, header);
-	uint32_t sent = 0;
-	if (acked > 0) {
-		if (__builtin_expect(take_ack(net, tcb, tcb->flags, ack), 1)) {
-			tcp_timer_stop(tcb); /* RFC 6298 5.2 */
-			sent = acked;
-		} else {
-			take_ack_any(net, tcb, ack);
-		}
-	}
-	take_window(net, tcb, load16(header + 14));
-	/* what tcp_deliver() and tcp_arrives() do where nothing is beyond a gap */
-	tcb->rcv_nxt++;
-	tcb->state = TCP_CLOSE_WAIT;
-	uint32_t flags = tcb->flags | TCP_FIN_RECEIVED | TCP_SLOW | TCP_ACK_NOW;
-	if ((flags & TCP_ACCEPTED) && tell_turn(net, tcb, flags, RB_NET_FIN, sent)) {
-		tcp_note(net, tcb, flags, TCP_PENDING);
-	} else {
-		tcb->sent += sent;
-		tcp_note(net, tcb, flags | TCP_ENDED, TCP_READY | TCP_PENDING);
-	}
-	return true;
-}
-
-static bool take_turn(struct rb_net *net, struct tcb *tcb, const uint8_t *header, uint32_t length)
-{
-	switch (tcb->state) {
-	case TCP_SYN_RECEIVED:
-		return take_ack_of_syn(net, tcb, header, length);
-	case TCP_ESTABLISHED:
-		return take_fin(net, tcb, header, length);
-	case TCP_LAST_ACK:
-		return take_ack_of_fin(net, tcb, header, length);
-	default:
-		return false;
-	}
-}
-
 /* `index`: of the connection, or TCP_NONE. */
 static bool take(struct rb_net *net, uint32_t index, struct tcp_segment *segment)
 {
@@ -473,6 +309,16 @@ void tcp_input_begin(struct rb_net *net)
 		tcp->told_taken = tcp->told_count = 0;
 }
 
+static __attribute__((noinline)) enum input_taken take_in_order(struct rb_net *net, uint32_t index,
+								const struct rb_net_packet *packet,
+								const uint8_t *header, uint32_t payload)
+{
+	enum input_taken taken = take_as(net, index, packet, header, payload, true);
+	if (taken != INPUT_LEFT)
+		net->counters.tcp_in++;
+	return taken;
+}
+
 /* What is not foreseen. */
 static __attribute__((noinline)) enum input_taken take_other(struct rb_net *net, uint32_t index,
 							     const struct rb_net_packet *packet, uint32_t l4,
@@ -480,12 +326,9 @@ static __attribute__((noinline)) enum input_taken take_other(struct rb_net *net,
 {
 	const uint8_t *header = packet->data + l4;
 	struct tcb *tcb = tcp_tcb(net, index);
-	if ((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS)
-		return take_turn(net, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload) ? INPUT_TAKEN : INPUT_LEFT;
-	enum input_taken taken = take_as(net, index, packet, header, payload, true);
-	if (taken != INPUT_LEFT)
-		net->counters.tcp_in++;
-	return taken;
+	if ((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS || (header[13] & TCP_FIN))
+		return tcp_turn(net, index, header, TCP_HEADER + TCP_TIMESTAMPS + payload);
+	return take_in_order(net, index, packet, header, payload);
 }
 
 enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, uint32_t l4, uint32_t payload)
@@ -522,7 +365,7 @@ enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet 
 	if (header[13] == TCP_SYN && tcp_syn_short(net, header, length))
 		return INPUT_TAKEN;
 	uint32_t index = find4_of(net, header);
-	if (index != TCP_NONE && take_turn(net, tcp_tcb(net, index), header, length))
+	if (index != TCP_NONE && tcp_turn(net, index, header, length) != INPUT_LEFT)
 		return INPUT_TAKEN;
 	return take_plain(net, index, packet, header, length);
 }

@@ -171,13 +171,16 @@ struct tcb *tcp_make(struct rb_net *net, const struct tcp_path *path)
 
 void tcp_agree(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
-	tcp_agree_to(net, tcb, tcp_cold(net, tcb), segment);
+	tcp_agree_to(net, tcb, tcp_cold(net, tcb), segment, tcb->rcv_adv - tcb->rcv_nxt);
 }
 
 void tcp_established(struct rb_net *net, struct tcb *tcb)
 {
-	(void)tcp_establish(net, tcb, tcp_cold(net, tcb));
-	tcp_ready(net, tcb);
+	struct tcb_cold *cold = tcp_cold(net, tcb);
+	uint32_t flags = tcp_establish(net, tcb, cold);
+	bool queued = tcb->tx_next != TCP_NONE || (flags & TCP_FIN_QUEUED);
+	tcp_note(net, tcb, flags, queued ? TCP_READY | TCP_PENDING : TCP_READY);
+	tcp_establish_beside(net, tcb, cold);
 }
 
 void tcp_endpoints(const struct tcb *tcb, const struct tcb_cold *cold, struct rb_endpoint *local,

@@ -89,12 +89,11 @@ static inline void tcp_agree_mss(struct tcb *tcb, struct tcb_cold *cold, const s
 	tcb->mss = (uint16_t)mss;
 }
 
-/* Takes what a SYN or SYN-ACK agreed to. */
+/* Takes what a SYN or SYN-ACK agreed to. `offered`: bytes, by our SYN, if there was one: a SYN-ACK may carry data. */
 static inline void tcp_agree_to(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold,
-				const struct tcp_segment *segment)
+				const struct tcp_segment *segment, uint32_t offered)
 {
 	const struct rb_net_config *config = &net->config;
-	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt; /* by our SYN, if there was one: a SYN-ACK may carry data */
 
 	cold->irs = segment->seq;
 	tcb->rcv_nxt = segment->seq + 1;
@@ -125,11 +124,13 @@ static inline void tcp_agree_to(struct rb_net *net, struct tcb *tcb, struct tcb_
 	cold->snd_max_wnd = tcb->snd_wnd;
 }
 
-/* The handshake is done. Returns the flags; that the connection has news for the application is left to the caller. */
-static inline __attribute__((always_inline)) uint32_t tcp_establish(struct rb_net *net, struct tcb *tcb,
-								    struct tcb_cold *cold)
+/*
+ * The handshake is done. What must also be done, tcp_establish_beside() does. Returns the flags that are to be those of
+ * the connection, which has news for the application.
+ */
+static inline uint32_t tcp_establish(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
 {
-	uint32_t flags = tcb->flags & ~((uint32_t)TCP_REXMT_ARMED | TCP_OPENING), news = 0;
+	uint32_t flags = tcb->flags & ~((uint32_t)TCP_REXMT_ARMED | TCP_OPENING);
 
 	if (__builtin_expect(cold->listener != TCP_NONE, 1))
 		net->tcp.listeners[cold->listener].syn_received--;
@@ -137,26 +138,26 @@ static inline __attribute__((always_inline)) uint32_t tcp_establish(struct rb_ne
 	tcb->backoff = 0;
 	if (tcb->srtt8_us == 0)
 		tcb->timed = false; /* the first measurement is none of the short way's: see tcp_timer_short() */
-	tcp_congestion_start(net, tcb, cold, cold->congestion);
 	/* RFC 5681 3.1: a lost SYN or SYN-ACK leaves one segment */
 	tcb->cwnd = cold->syns > 0 ? tcb->mss : tcp_initial_window(net, tcb);
 	flags |= tcb->flags & TCP_OPENING ? TCP_OPENED : TCP_KNOCKING;
-	if (!(flags & TCP_FIN_QUEUED))
-		flags &= ~(uint32_t)TCP_SLOW;
-	if (__builtin_expect(tcb->tx_next != TCP_NONE || (flags & TCP_FIN_QUEUED), 0))
-		news = TCP_PENDING;
-	if (__builtin_expect((flags & TCP_KEEPALIVE) != 0, 0))
-		tcp_timer_keepalive(net, tcb);
-	neighbour_confirm(net, tcb->neighbour);
-	tcp_note(net, tcb, flags, news);
-	return flags | news;
+	return flags & TCP_FIN_QUEUED ? flags : flags & ~(uint32_t)TCP_SLOW;
 }
 
-/* RFC 9293 3.10.7.4, fifth, for SYN-RECEIVED: the handshake's last step. Returns what tcp_establish() does. */
-static inline __attribute__((always_inline)) uint32_t tcp_ack_of_syn(struct rb_net *net, struct tcb *tcb, uint32_t seq,
-								     uint32_t window)
+/* What is mostly nothing. */
+static inline void tcp_establish_beside(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
 {
-	struct tcb_cold *cold = tcp_cold(net, tcb);
+	if (__builtin_expect(tcp_congestion_of(cold)->start != NULL, 0))
+		tcp_congestion_start(net, tcb, cold, cold->congestion);
+	if (__builtin_expect((tcb->flags & TCP_KEEPALIVE) != 0, 0))
+		tcp_timer_keepalive(net, tcb);
+	neighbour_confirm(net, tcb->neighbour);
+}
+
+/* RFC 9293 3.10.7.4, fifth, for SYN-RECEIVED: the acknowledgement of our SYN, before tcp_establish(). */
+static inline void tcp_ack_of_syn(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, uint32_t seq,
+				  uint32_t window)
+{
 	if (cold->syns == 0 && cold->syn_us != 0)
 		tcp_rtt_first(tcb, cold, net->tcp.now_us - cold->syn_us);
 	tcb->snd_una = tcb->snd_nxt;
@@ -164,5 +165,4 @@ static inline __attribute__((always_inline)) uint32_t tcp_ack_of_syn(struct rb_n
 	tcb->snd_wl1 = seq;
 	if (tcb->snd_wnd > cold->snd_max_wnd)
 		cold->snd_max_wnd = tcb->snd_wnd;
-	return tcp_establish(net, tcb, cold);
 }

@@ -7,6 +7,7 @@
 #include "net/mechanism.h"
 #include "net/seq.h"
 #include "net/tcp_segment.h"
+#include "net/tcp_upcalls.h"
 
 enum {
 	TCP_DUP_THRESH = 3,	       /* RFC 5681 3.2 */
@@ -165,13 +166,22 @@ void tcp_challenge_ack(struct rb_net *net, struct tcb *tcb);
 /* tcp_input.c: connections by their 4-tuple; `local` and `remote` as in the packet. */
 uint32_t tcp_find(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote);
 uint32_t tcp_hash6(const struct rb_net *net, const struct tcb *tcb);
-static inline uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb)
+static inline uint32_t tcp_hash4(const struct rb_net *net, const struct tcb *tcb)
 {
-	if (__builtin_expect((tcb->flags & TCP_IS_6) != 0, 0))
-		return tcp_hash6(net, tcb);
 	return flow_hash4(&net->tcp.flow_secret, (uint32_t)(tcb->addresses >> 32), (uint32_t)tcb->addresses,
 			  tcb->ports);
 }
+static inline uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb)
+{
+	return __builtin_expect((tcb->flags & TCP_IS_6) != 0, 0) ? tcp_hash6(net, tcb) : tcp_hash4(net, tcb);
+}
+
+/*
+ * tcp_turn.c: the short way of a segment without payload, `length` bytes of it, at which a connection over IPv4 turns: a
+ * step of its beginning or its end. INPUT_LEFT: it is not for it, nothing has changed.
+ */
+__attribute__((noinline)) enum input_taken tcp_turn(struct rb_net *net, uint32_t index, const uint8_t *header,
+						    uint32_t length);
 
 /* tcp_syn.c: the short way of a segment of these bytes with SYN alone. False: it is not for it, nothing has changed. */
 __attribute__((noinline)) bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length);

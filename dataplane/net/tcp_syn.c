@@ -104,7 +104,7 @@ bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length)
 	tcp_make_at(net, tcb, cold, addresses, ports, neighbour, tcp_beginning4(net, addresses, ports));
 	flow_insert(&tcp->flows, hash, index);
 	tcp_listener_join(net, listener, tcb, cold);
-	tcp_agree_to(net, tcb, cold, &syn);
+	tcp_agree_to(net, tcb, cold, &syn, 0);
 	output_syn_ack(net, tcb, cold);
 	(void)tcp_timer_syn_at(net, tcb, tcp->syn_ticks);
 	rb_wheel_link(&tcp->wheel, index, tcp->tick + tcp->syn_early); /* a fresh one has no entry */
