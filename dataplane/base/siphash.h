@@ -73,10 +73,10 @@ static inline uint64_t rb_siphash_end(struct rb_siphash *s, uint64_t last)
 	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-/* rb_siphash() of these twelve bytes, as they lie in memory. */
-static inline uint64_t rb_siphash_12(const uint8_t key[16], uint64_t first, uint32_t second)
+/* rb_siphash() of these twelve bytes, as they lie in memory; `begun`: rb_siphash_begin() of the key. */
+static inline uint64_t rb_siphash_12(const struct rb_siphash *begun, uint64_t first, uint32_t second)
 {
-	struct rb_siphash s = rb_siphash_begin(key);
+	struct rb_siphash s = {.v0 = begun->v0, .v1 = begun->v1, .v2 = begun->v2, .v3 = begun->v3};
 	rb_siphash_compress(&s, first);
 	return rb_siphash_end(&s, UINT64_C(12) << 56 | second);
 }

@@ -109,6 +109,25 @@ static inline void flow_insert(struct flow_table *table, uint32_t hash, uint32_t
 	table->used++;
 }
 
+/* The bucket for a hash that certainly no entry has; NULL: one may have it, or there is no room for it here. */
+static inline struct flow_bucket *flow_bucket_new(const struct flow_table *table, uint32_t hash)
+{
+	struct flow_bucket *bucket = &table->buckets[flow_bucket_of(table, hash)];
+	const bool taken = flow_bucket_match(bucket, flow_tag_of(hash)) != 0 || bucket->passed != 0;
+
+	return taken || flow_bucket_match(bucket, 0) == 0 ? NULL : bucket;
+}
+
+/* flow_insert() into that. */
+static inline void flow_insert_new(struct flow_table *table, struct flow_bucket *bucket, uint32_t hash, uint32_t index)
+{
+	const unsigned slot = (unsigned)__builtin_ctz(flow_bucket_match(bucket, 0));
+
+	bucket->tags[slot] = flow_tag_of(hash);
+	bucket->indices[slot] = index;
+	table->used++;
+}
+
 /* The slot of a bucket that holds the index, or FLOW_SLOTS. */
 static inline unsigned flow_slot_of(const struct flow_bucket *bucket, uint8_t tag, uint32_t index)
 {

@@ -48,12 +48,13 @@ int neighbour_find(struct rb_net *net, const struct rb_ip *ip, uint16_t *index);
  */
 static inline bool neighbour_again4(struct rb_net *net, uint32_t ip, uint16_t *index)
 {
-	struct neighbour *last = &net->neighbours.entries[net->neighbours.last];
-	if (last->state == NEIGHBOUR_FREE || (last->holds == 0 && !last->pinned) || !ip_is4(&last->ip) ||
-	    ip_to4(&last->ip) != ip)
+	const uint16_t at = net->neighbours.last;
+	struct neighbour *last = &net->neighbours.entries[at];
+	/* a free one has neither */
+	if (!ip_is4(&last->ip) || ip_to4(&last->ip) != ip || (last->holds == 0 && !last->pinned))
 		return false;
 	last->holds++;
-	*index = net->neighbours.last;
+	*index = at;
 	return true;
 }
 

@@ -38,6 +38,8 @@ void route_init(struct rb_net *net)
 		own->ip4_broadcast = config->ip4 | ~own->ip4_mask;
 		own->ip4_network = config->ip4 & own->ip4_mask;
 	}
+	if (config->ip4_gateway != 0 && route_on_link4(own, config->ip4_gateway))
+		own->ip4_gateway = config->ip4_gateway;
 	for (unsigned i = 0; i < RB_NET_IP6_ADDRESSES_MAX; i++) {
 		if (!ip_equal(&config->ip6[i], &unspecified))
 			own->ip6[own->ip6_count++] = config->ip6[i];
@@ -128,10 +130,17 @@ bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct 
 	return true;
 }
 
+/* The neighbour to which packets for an address go. False: there is no way. */
+static bool next_hop4(const struct addresses *own, uint32_t remote, uint32_t *hop)
+{
+	*hop = route_on_link4(own, remote) ? remote : own->ip4_gateway;
+	return own->ip4 != 0 && remote != 0 && remote != own->ip4 && remote >> 24 != 127 && *hop != 0;
+}
+
 int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
 {
 	uint32_t hop;
-	if (!route_next_hop4(net, remote, &hop))
+	if (!next_hop4(&net->addresses, remote, &hop))
 		return -ENETUNREACH;
 	struct rb_ip ip = ip_from4(hop);
 	return neighbour_find(net, &ip, neighbour);
@@ -140,7 +149,7 @@ int route_find4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
 static int find4(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
 {
 	uint32_t hop;
-	if (!route_next_hop4(net, ip_to4(remote), &hop))
+	if (!next_hop4(&net->addresses, ip_to4(remote), &hop))
 		return -ENETUNREACH;
 	route->local = ip_from4(net->addresses.ip4);
 	if (local != NULL && !ip_equal(local, &route->local) && !rb_ip_is_any(local))

@@ -37,22 +37,6 @@ static inline bool route_on_link4(const struct addresses *own, uint32_t ip)
 	return own->ip4 != 0 && (((ip ^ own->ip4) & own->ip4_mask) == 0 || ip4_is_group(ip) || ip == UINT32_MAX);
 }
 
-/* The neighbour to which packets for an address go. False: there is no way. */
-static inline bool route_next_hop4(const struct rb_net *net, uint32_t remote, uint32_t *hop)
-{
-	const struct addresses *own = &net->addresses;
-	*hop = route_on_link4(own, remote) ? remote : net->config.ip4_gateway;
-	return own->ip4 != 0 && remote != 0 && remote != own->ip4 && remote >> 24 != 127 && *hop != 0 &&
-	       route_on_link4(own, *hop);
-}
-
-/* route_find4(), if that goes where the last one went and somebody else goes; false: it does not, nothing is held. */
-static inline bool route_again4(struct rb_net *net, uint32_t remote, uint16_t *neighbour)
-{
-	uint32_t hop;
-	return route_next_hop4(net, remote, &hop) && neighbour_again4(net, hop, neighbour);
-}
-
 /* Is this one of the own unicast addresses? */
 bool address_is_ours(const struct rb_net *net, const struct rb_ip *ip);
 
@@ -77,4 +61,15 @@ static inline bool address_is_unicast4(const struct rb_net *net, uint32_t ip)
 static inline bool address_is_peer4(const struct rb_net *net, uint32_t ip)
 {
 	return address_is_unicast4(net, ip) && ip != net->addresses.ip4;
+}
+
+/*
+ * route_find4() for a peer (address_is_peer4()), if that goes where the last one went and somebody else goes; false: it
+ * does not, nothing is held.
+ */
+static inline bool route_again4(struct rb_net *net, uint32_t peer, uint16_t *neighbour)
+{
+	const struct addresses *own = &net->addresses;
+	uint32_t hop = ((peer ^ own->ip4) & own->ip4_mask) == 0 ? peer : own->ip4_gateway;
+	return own->ip4 != 0 && hop != 0 && neighbour_again4(net, hop, neighbour);
 }

@@ -25,12 +25,14 @@
  *     tcp_output_syn.c   SYN and SYN-ACK, out
  *     tcp_cookie.c       SYN cookies
  *     tcp_close.c        closing, resets, TIME-WAIT, the end of a TCB
+ *     tcp_close_short.c  the short way of a close that answers the peer's
  *     tcp_event.c        what the application is told
  *     tcp_record.c       export and import
  *     tcp_state.c        layout, beginning and end of it all
  */
 #pragma once
 
+#include "base/siphash.h"
 #include "base/wheel.h"
 #include "net/flow.h"
 #include "net/net.h"
@@ -116,6 +118,7 @@ struct tcp {
 	struct tcp_offer offer; /* of rb_net_connect() */
 
 	uint8_t beginning_key[16], port_key[16], cookie_key[16];
+	struct rb_siphash beginning; /* of beginning_key */
 	/* RFC 5961 7: at most so many challenge ACKs per second, the number drawn anew each time (RFC 5961 is silent,
 	 * but a fixed one is a side channel: Y. Cao et al., USENIX Security 2016) */
 	uint32_t challenges_left;

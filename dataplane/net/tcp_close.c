@@ -169,7 +169,7 @@ static inline int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_
 	return 0;
 }
 
-static __attribute__((noinline)) int close_other(struct rb_net *net, rb_net_handle handle)
+static int close_other(struct rb_net *net, rb_net_handle handle)
 {
 	switch (handle_kind(handle)) {
 	case HANDLE_LISTENER:
@@ -181,10 +181,10 @@ static __attribute__((noinline)) int close_other(struct rb_net *net, rb_net_hand
 	}
 }
 
-int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how)
+int tcp_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how)
 {
 	struct tcb *tcb = tcp_of_handle(net, handle);
-	if (__builtin_expect(tcb == NULL, 0))
+	if (tcb == NULL)
 		return close_other(net, handle);
 	if (!(tcb->flags & TCP_ACCEPTED))
 		return -EBADF;

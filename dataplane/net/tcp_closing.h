@@ -22,7 +22,7 @@ static inline void tcp_free_if_last(struct rb_net *net, struct tcb *tcb, uint32_
 }
 
 /* What is not due any more once the protocol has let go. */
-#define TCP_CLOSED_CLEAR                                                                                      \
+#define TCP_CLOSED_CLEAR \
 	((uint32_t)TCP_REXMT_ARMED | TCP_ACK_NOW | TCP_ACK_DELAYED | TCP_SCOREBOARD | TCP_RECOVERY | TCP_LOSS)
 
 /*

@@ -126,6 +126,7 @@ void tcp_untell(struct rb_net *net, struct tcb *tcb)
 		if (event->bits & RB_NET_FIN)
 			tcb->flags |= TCP_ENDED;
 		if (event->bits & RB_NET_CLOSED) {
+			tcp_cold(net, tcb)->status = event->status;
 			tcb->flags |= TCP_FINISHED;
 			tcp->told_ends--;
 		}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "net/checksum.h"
 #include "net/ip4.h"
 #include "net/tcp_segment.h"
 
@@ -13,6 +14,13 @@
 static inline uint32_t tcp_fold64(uint64_t sum)
 {
 	return (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+}
+
+/* Adds, the carry included. */
+static inline uint32_t tcp_add_around(uint32_t sum, uint32_t word)
+{
+	uint32_t result;
+	return __builtin_add_overflow(sum, word, &result) ? result + 1 : result;
 }
 
 static inline uint16_t tcp_fold32(uint32_t sum)
@@ -44,27 +52,34 @@ static inline void tcp_header_write(uint8_t *tcp, uint32_t ports, unsigned heade
 	store32(tcp + 12, header / 4 << 28 | (uint32_t)fields->flags << 16 | fields->window);
 }
 
+/* RFC 7323, appendix A: NOP, NOP, kind, length; `tcp`: what they follow, and begins with a header. */
+static inline void tcp_header_timestamps(uint8_t *tcp, uint32_t tsval, uint32_t tsecr)
+{
+	store32(tcp + TCP_HEADER, 0x0101080a);
+	store32(tcp + TCP_HEADER + 4, tsval);
+	store32(tcp + TCP_HEADER + 8, tsecr);
+}
+
 /*
- * Both headers; the checksum is the sum of the pseudo-header, for whoever fills in the rest. `ip`: where the IP header
- * goes, with TCP's options behind both already; `addresses` as in struct tcb.
+ * Both headers. The checksum of IP is left 0, in TCP's there is the sum of the pseudo-header, for whoever fills them in.
+ * `ip`: where the IP header goes; TCP's options are behind both; `addresses` as in struct tcb.
  */
 static inline void tcp_header_write4(uint8_t *ip, uint64_t addresses, uint32_t ports, unsigned header,
 				     const struct tcp_header_fields *fields)
 {
-	const uint32_t length = header + fields->payload, ip_length = IP4_HEADER + length;
-	const uint32_t ttl_protocol = IP_TTL | IP_PROTOCOL_TCP << 8, start = 0x45 | (uint32_t)fields->ecn << 8;
-	const uint32_t fragment = 0x40; /* DF; identification 0 */
-	const uint32_t sum = tcp_fold32(tcp_fold64(addresses));
+	const uint32_t length = header + fields->payload;
 	const uint64_t back = addresses << 32 | addresses >> 32;
 	uint8_t *tcp = ip + IP4_HEADER;
+	uint32_t sum = (uint32_t)((addresses + back) >> 32); /* of both words, as in tcp_fold64() */
 
-	store32(ip, 0x45000000U | (uint32_t)fields->ecn << 16 | ip_length);
-	tcp_store32_raw(ip + 4, fragment << 16);
-	tcp_store32_raw(ip + 8, ttl_protocol | (uint32_t)(uint16_t)~tcp_fold32(sum + start + fragment + ttl_protocol +
-									       __builtin_bswap16((uint16_t)ip_length))
-						       << 16);
+	sum = tcp_add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
+	tcp_store32_raw(tcp + 16, tcp_fold32(sum)); /* and the urgent pointer, 0 */
+	memcpy(ip, ip4_start, sizeof(ip4_start));
+	ip[1] = fields->ecn;
 	memcpy(ip + 12, &back, sizeof(back));
+	store16(ip + 2, (uint16_t)(IP4_HEADER + length));
 	tcp_header_write(tcp, ports, header, fields);
-	/* and the urgent pointer, 0 */
-	tcp_store32_raw(tcp + 16, tcp_fold32(sum + (IP_PROTOCOL_TCP << 8) + __builtin_bswap16((uint16_t)length)));
 }
+
+/* tcp_output_short.c: fills in the checksums of these headers in a frame that the device does not fill in. */
+__attribute__((noinline)) void tcp_fill_checksums(const struct rb_net *net, struct rb_net_frame *frame);

@@ -27,30 +27,31 @@ static inline bool make_begin(struct rb_net *net, struct making *making, bool is
 
 static inline void make_timestamps(struct making *making, uint32_t tsval, uint32_t tsecr)
 {
-	uint8_t *at = making->tcp + TCP_HEADER + making->options;
-	store32(at, 0x0101080a); /* RFC 7323, appendix A: NOP, NOP, kind, length */
-	store32(at + 4, tsval);
-	store32(at + 8, tsecr);
+	tcp_header_timestamps(making->tcp + making->options, tsval, tsecr);
 	making->options += TCP_TIMESTAMPS;
 }
 
-/* Queues what both headers of were filled in. */
-static inline void make_commit(struct rb_net *net, const struct making *making, unsigned l3_length, uint32_t payload,
-			       uint16_t neighbour)
+/* The window that a segment offers: nearly always what is left of the last offer (RFC 9293 3.8.6.2.2). */
+static inline uint16_t tcp_window_field(struct rb_net *net, struct tcb *tcb)
 {
-	struct rb_net_frame *frame = making->frame;
-	unsigned l4 = ETHERNET_HEADER + l3_length;
+	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - window;
+	if (window > tcb->rcv_space || more >= tcb->mss || more >= net->tcp.window_half || !MECHANISM(receiver_sws))
+		window = tcp_window_offer(net, tcb);
+	window >>= tcp_rcv_scale(tcb);
+	return (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window);
+}
 
-	frame->header_length = (uint16_t)(l4 + TCP_HEADER + making->options);
+/* What is told of a frame, but for its pieces; checksums are the device's. */
+static inline void frame_set(struct rb_net_frame *frame, unsigned header_length, unsigned l3_length, unsigned pieces,
+			     uint32_t payload)
+{
+	frame->header_length = (uint16_t)header_length;
+	frame->checksum = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
 	frame->l2_length = ETHERNET_HEADER;
 	frame->l3_length = (uint8_t)l3_length;
-	frame->pieces_count = (uint8_t)making->entries;
+	frame->pieces_count = (uint8_t)pieces;
 	frame->transient = false;
-	frame->length = frame->header_length + payload;
-	frame->checksum = RB_NET_CHECKSUM_UNKNOWN;
-	tx_checksum_tcp(net, frame, l4, l4 + 16);
-	tx_commit(net, frame, neighbour);
-	net->counters.tcp_out++;
+	frame->length = header_length + payload;
 }
 
 /* Fills in both headers and queues the frame. */
@@ -58,8 +59,14 @@ static inline __attribute__((always_inline)) void make_end4(struct rb_net *net, 
 							    uint64_t addresses, uint32_t ports, uint16_t neighbour,
 							    const struct tcp_header_fields *fields)
 {
-	tcp_header_write4(making->tcp - IP4_HEADER, addresses, ports, TCP_HEADER + making->options, fields);
-	make_commit(net, making, IP4_HEADER, fields->payload, neighbour);
+	struct rb_net_frame *frame = making->frame;
+	unsigned header = TCP_HEADER + making->options;
+	tcp_header_write4(making->tcp - IP4_HEADER, addresses, ports, header, fields);
+	frame_set(frame, ETHERNET_HEADER + IP4_HEADER + header, IP4_HEADER, making->entries, fields->payload);
+	if (__builtin_expect(!net->tx.fills, 0))
+		tcp_fill_checksums(net, frame);
+	tx_commit(net, frame, neighbour);
+	net->counters.tcp_out++;
 }
 
 /* The same for either version of IP. */
@@ -107,20 +114,20 @@ static inline uint16_t syn_window(const struct tcb *tcb)
 	return (uint16_t)(tcb->rcv_space > UINT16_MAX ? UINT16_MAX : tcb->rcv_space);
 }
 
-/* A SYN-ACK tells what both sides want. */
-static inline struct tcp_header_fields make_syn_ack(struct rb_net *net, const struct tcb *tcb,
-						    const struct tcb_cold *cold, struct making *making)
+/* A SYN-ACK tells what both sides want: options and fields. */
+static inline void make_syn_ack(struct rb_net *net, const struct tcb *tcb, const struct tcb_cold *cold,
+				struct making *making, struct tcp_header_fields *fields)
 {
 	if (tcb->flags & TCP_HAS_TIMESTAMPS)
 		make_timestamps(making, tcp_ts_now(net, tcb), tcb->ts_recent);
 	make_syn_options(making, cold->own_mss, cold->scaling ? net->tcp.own_scale : TCP_SCALE_NONE,
 			 tcb->flags & TCP_HAS_SACK);
-	return (struct tcp_header_fields){
-		.seq = cold->iss,
-		.ack = tcb->rcv_nxt,
-		.window = syn_window(tcb),
-		.flags = tcb->flags & TCP_HAS_ECN ? TCP_SYN | TCP_ACK | TCP_ECE : TCP_SYN | TCP_ACK,
-	};
+	fields->seq = cold->iss;
+	fields->ack = tcb->rcv_nxt;
+	fields->payload = 0;
+	fields->window = syn_window(tcb);
+	fields->flags = tcb->flags & TCP_HAS_ECN ? TCP_SYN | TCP_ACK | TCP_ECE : TCP_SYN | TCP_ACK;
+	fields->ecn = IP_ECN_NOT_ECT;
 }
 
 /* It has gone. */

@@ -22,7 +22,7 @@ static inline struct tcp_beginning tcp_beginning_from(const struct rb_net *net, 
 /* Of IPv4, the 4-tuple is twelve bytes. */
 static inline struct tcp_beginning tcp_beginning4(const struct rb_net *net, uint64_t addresses, uint32_t ports)
 {
-	return tcp_beginning_from(net, rb_siphash_12(net->tcp.beginning_key, addresses, ports));
+	return tcp_beginning_from(net, rb_siphash_12(&net->tcp.beginning, addresses, ports));
 }
 
 static inline void tcp_begin_at(struct tcb *tcb, struct tcb_cold *cold, uint32_t iss)
@@ -78,13 +78,14 @@ static inline void tcp_listener_join(struct rb_net *net, uint32_t at, struct tcb
  * RFC 9293 3.7.1 with RFC 6691: the peer's MSS counts no options, so those of each segment come off; and not more than
  * we would offer ourselves, as our link is the peer's.
  */
-static inline void tcp_agree_mss(struct tcb *tcb, struct tcb_cold *cold, const struct tcp_segment *segment)
+static inline void tcp_agree_mss(struct tcb *tcb, struct tcb_cold *cold, uint32_t flags,
+				 const struct tcp_segment *segment)
 {
 	enum { MSS_LEAST = 64 }; /* less is an attack on the cost of a segment */
 	if (MECHANISM(mss) && segment->mss != 0)
 		cold->peer_mss = segment->mss < MSS_LEAST ? MSS_LEAST : segment->mss;
 	unsigned mss = cold->peer_mss < cold->own_mss ? cold->peer_mss : cold->own_mss;
-	if (tcb->flags & TCP_HAS_TIMESTAMPS)
+	if (flags & TCP_HAS_TIMESTAMPS)
 		mss -= TCP_TIMESTAMPS;
 	tcb->mss = (uint16_t)mss;
 }
@@ -94,29 +95,33 @@ static inline void tcp_agree_to(struct rb_net *net, struct tcb *tcb, struct tcb_
 				const struct tcp_segment *segment, uint32_t offered)
 {
 	const struct rb_net_config *config = &net->config;
+	uint32_t flags = tcb->flags;
 
 	cold->irs = segment->seq;
 	tcb->rcv_nxt = segment->seq + 1;
-	tcb->rcv_adv = tcb->rcv_nxt + offered;
+	tcb->rcv_adv = segment->seq + 1 + offered;
 	if (config->timestamps && segment->has_timestamps) {
-		tcb->flags |= TCP_HAS_TIMESTAMPS;
+		flags |= TCP_HAS_TIMESTAMPS;
 		tcb->ts_recent = segment->tsval;
 	}
 	if (config->sack && segment->sack_permitted)
-		tcb->flags |= TCP_HAS_SACK;
+		flags |= TCP_HAS_SACK;
 	/* RFC 7323 2.2: both or none */
-	cold->scaling = MECHANISM(window_scale) && config->window_scaling && segment->scale != TCP_SCALE_NONE;
-	tcb->scale = cold->scaling ? (uint8_t)(segment->scale | net->tcp.own_scale << 4) : 0;
+	bool scaling = MECHANISM(window_scale) && config->window_scaling && segment->scale != TCP_SCALE_NONE;
+	unsigned own_scale = scaling ? net->tcp.own_scale : 0;
+	cold->scaling = scaling;
+	tcb->scale = scaling ? (uint8_t)(segment->scale | own_scale << 4) : 0;
 	/* more than can be told is not there */
-	uint32_t most = (uint32_t)UINT16_MAX << tcp_rcv_scale(tcb);
+	uint32_t most = (uint32_t)UINT16_MAX << own_scale;
 	if (cold->rcv_window > most)
 		tcb->rcv_space = cold->rcv_window = most;
 	/* RFC 3168 6.1.1: a SYN has ECE and CWR, a SYN-ACK ECE alone */
 	uint8_t ecn = segment->flags & (TCP_ECE | TCP_CWR),
 		wanted = segment->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR;
 	if (config->ecn && ecn == wanted)
-		tcb->flags |= TCP_HAS_ECN;
-	tcp_agree_mss(tcb, cold, segment);
+		flags |= TCP_HAS_ECN;
+	tcb->flags = flags;
+	tcp_agree_mss(tcb, cold, flags, segment);
 	/* RFC 7323 2.2: the window of a SYN is not scaled */
 	tcb->snd_wnd = segment->window;
 	tcb->foreseen = 0;

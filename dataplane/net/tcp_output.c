@@ -35,17 +35,13 @@ void tcp_make_end(struct rb_net *net, const struct making *making, const struct 
 	tcp_header_write(tcp, path->ports, header, fields);
 	/* and the urgent pointer, 0 */
 	tcp_store32_raw(tcp + 16, checksum_unfinished(checksum_pseudo6(ip + 8, ip + 24, IP_PROTOCOL_TCP, length)));
-	make_commit(net, making, IP6_HEADER, fields->payload, path->neighbour);
-}
-
-/* The window that this segment offers: nearly always what is left of the last offer (RFC 9293 3.8.6.2.2). */
-static inline uint16_t window_field(struct rb_net *net, struct tcb *tcb)
-{
-	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - window;
-	if (window > tcb->rcv_space || more >= tcb->mss || more >= net->tcp.window_half || !MECHANISM(receiver_sws))
-		window = tcp_window_offer(net, tcb);
-	window >>= tcp_rcv_scale(tcb);
-	return (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window);
+	struct rb_net_frame *frame = making->frame;
+	const unsigned l4 = ETHERNET_HEADER + IP6_HEADER;
+	frame_set(frame, l4 + header, IP6_HEADER, making->entries, fields->payload);
+	frame->checksum = RB_NET_CHECKSUM_UNKNOWN;
+	tx_checksum_tcp(net, frame, l4, l4 + 16);
+	tx_commit(net, frame, path->neighbour);
+	net->counters.tcp_out++;
 }
 
 /*
@@ -59,7 +55,7 @@ static inline struct tcp_header_fields synchronised(struct rb_net *net, struct t
 		.seq = seq,
 		.ack = tcb->rcv_nxt,
 		.payload = payload,
-		.window = window_field(net, tcb),
+		.window = tcp_window_field(net, tcb),
 		.flags = (uint8_t)(flags | TCP_ACK | (tcb->flags & TCP_ECN_ECHO ? TCP_ECE : 0)),
 		.ecn = ecn,
 	};

@@ -37,13 +37,6 @@ static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, con
 	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_timely(net, tcb);
 }
 
-/* RFC 1071: adds, the carry included. */
-static inline uint32_t add_around(uint32_t sum, uint32_t word)
-{
-	uint32_t result;
-	return __builtin_add_overflow(sum, word, &result) ? result + 1 : result;
-}
-
 /*
  * tcp_window_offer(), where RCV.WND is not closed: nearly always what is left of the last offer is offered (RFC 9293
  * 3.8.6.2.2).
@@ -68,7 +61,7 @@ static inline __attribute__((always_inline)) void fill_headers(const struct rb_n
 	uint8_t *tcp = ip + IP4_HEADER;
 	uint32_t sum = (uint32_t)((addresses + tcb->addresses) >> 32); /* of both words, as in tcp_fold64() */
 
-	sum = add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
+	sum = tcp_add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
 	tcp_store32_raw(tcp + 16, tcp_fold32(sum));
 	memcpy(ip, ip4_start, sizeof(ip4_start));
 	memcpy(ip + 12, &addresses, sizeof(addresses));
@@ -90,7 +83,7 @@ static inline __attribute__((always_inline)) void fill_headers(const struct rb_n
 enum { BOTH_FILL = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL };
 
 /* What the device does not do. */
-static __attribute__((noinline)) void fill_checksums(const struct rb_net *net, struct rb_net_frame *frame)
+void tcp_fill_checksums(const struct rb_net *net, struct rb_net_frame *frame)
 {
 	const unsigned tcp = ETHERNET_HEADER + IP4_HEADER;
 	uint8_t *ip = frame->header + ETHERNET_HEADER;
@@ -151,7 +144,7 @@ static void make(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame
 	if (tcb->flags & TCP_HAS_ECN)
 		frame->header[ETHERNET_HEADER + 1] = IP_ECN_ECT0;
 	if (!net->tx.fills)
-		fill_checksums(net, frame);
+		tcp_fill_checksums(net, frame);
 	/* all was acknowledged, and it was sent no longer ago than is_timely() permits */
 	if (tcb->snd_nxt == tcb->snd_una)
 		confirm(net, tcb->neighbour);

@@ -3,15 +3,15 @@
 #include "net/tcp_making.h"
 
 /* A SYN offers what is configured; one that had no answer asks for less (RFC 3168 6.1.1.1: without ECN). */
-static struct tcp_header_fields make_syn(struct rb_net *net, const struct tcb *tcb, const struct tcb_cold *cold,
-					 struct making *making)
+static void make_syn(struct rb_net *net, const struct tcb *tcb, const struct tcb_cold *cold, struct making *making,
+		     struct tcp_header_fields *fields)
 {
 	const struct rb_net_config *config = &net->config;
 	if (config->timestamps)
 		make_timestamps(making, tcp_ts_now(net, tcb), 0);
 	make_syn_options(making, cold->own_mss, config->window_scaling ? net->tcp.own_scale : TCP_SCALE_NONE,
 			 config->sack);
-	return (struct tcp_header_fields){
+	*fields = (struct tcp_header_fields){
 		.seq = cold->iss,
 		.window = syn_window(tcb),
 		/* RFC 3168 6.1.1 */
@@ -27,8 +27,11 @@ void tcp_output_syn(struct rb_net *net, struct tcb *tcb)
 		return; /* the timer sends it again */
 	if (cold->syns == 0)
 		cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
-	struct tcp_header_fields fields = tcb->state == TCP_SYN_RECEIVED ? make_syn_ack(net, tcb, cold, &making)
-									 : make_syn(net, tcb, cold, &making);
+	struct tcp_header_fields fields;
+	if (tcb->state == TCP_SYN_RECEIVED)
+		make_syn_ack(net, tcb, cold, &making, &fields);
+	else
+		make_syn(net, tcb, cold, &making, &fields);
 	struct tcp_path path = tcp_path_of(net, tcb);
 	tcp_make_end(net, &making, &path, &fields);
 	syn_sent(tcb, fields.window);

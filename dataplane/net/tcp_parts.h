@@ -557,6 +557,8 @@ void tcp_time_wait(struct rb_net *net, struct tcb *tcb);
 void tcp_finish(struct rb_net *net, struct tcb *tcb, int status);
 void tcp_free(struct rb_net *net, struct tcb *tcb);
 void tcp_close_flush(struct rb_net *net);
+/* rb_net_close() the long way, of whatever and whenever. */
+__attribute__((noinline)) int tcp_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how);
 /* Appends the FIN's piece to the stream. False: there is none for it yet. */
 bool tcp_fin_append(struct rb_net *net, struct tcb *tcb);
 /* Must that still be done? */

@@ -81,6 +81,7 @@ void tcp_init(struct rb_net *net)
 	tcp->syn_early = tcp_timer_early(tcp, tcp->syn_ticks);
 	draw(net, tcp->flow_secret.words, sizeof(tcp->flow_secret.words));
 	draw(net, tcp->beginning_key, sizeof(tcp->beginning_key));
+	tcp->beginning = rb_siphash_begin(tcp->beginning_key);
 	draw(net, tcp->port_key, sizeof(tcp->port_key));
 	draw(net, tcp->cookie_key, sizeof(tcp->cookie_key));
 	tcp_timer_advance(net);

@@ -57,13 +57,6 @@ static inline uint32_t listener_of(const struct rb_net *net, uint16_t port)
 	return takes && listener->syn_received < net->config.backlog ? at : TCP_NONE;
 }
 
-/* Is there certainly no connection of that hash? */
-static inline bool is_new(const struct flow_table *flows, uint32_t hash)
-{
-	const struct flow_bucket *bucket = &flows->buckets[flow_bucket_of(flows, hash)];
-	return flow_bucket_match(bucket, flow_tag_of(hash)) == 0 && bucket->passed == 0;
-}
-
 /* As tcp_output_syn() in SYN-RECEIVED, for the first time. */
 static inline void output_syn_ack(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold)
 {
@@ -71,7 +64,8 @@ static inline void output_syn_ack(struct rb_net *net, struct tcb *tcb, struct tc
 	if (!make_begin(net, &making, false))
 		return; /* the timer sends it again */
 	cold->syn_us = net->tcp.now_us == 0 ? 1 : net->tcp.now_us;
-	struct tcp_header_fields fields = make_syn_ack(net, tcb, cold, &making);
+	struct tcp_header_fields fields;
+	make_syn_ack(net, tcb, cold, &making, &fields);
 	make_end4(net, &making, tcb->addresses, tcb->ports, tcb->neighbour, &fields);
 	syn_sent(tcb, fields.window);
 }
@@ -89,11 +83,12 @@ bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length)
 		return false;
 	memcpy(&addresses, header - sizeof(addresses), sizeof(addresses));
 	memcpy(&ports, header, sizeof(ports));
-	uint32_t listener = listener_of(net, __builtin_bswap16((uint16_t)(ports >> 16)));
+	uint32_t listener = listener_of(net, load16(header + 2));
 	uint32_t hash = flow_hash4(&tcp->flow_secret, (uint32_t)(addresses >> 32), (uint32_t)addresses, ports);
 	uint32_t remote = __builtin_bswap32((uint32_t)addresses);
-	if (listener == TCP_NONE || tcp->tcb_pool.free == 0 || !is_new(&tcp->flows, hash) ||
-	    !address_is_peer4(net, remote) || !route_again4(net, remote, &neighbour))
+	struct flow_bucket *bucket = flow_bucket_new(&tcp->flows, hash);
+	if (listener == TCP_NONE || tcp->tcb_pool.free == 0 || bucket == NULL || !address_is_peer4(net, remote) ||
+	    !route_again4(net, remote, &neighbour))
 		return false;
 
 	net->counters.tcp_in++;
@@ -102,7 +97,7 @@ bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length)
 	struct tcb *tcb = tcp_tcb(net, index);
 	struct tcb_cold *cold = &tcp->colds[index];
 	tcp_make_at(net, tcb, cold, addresses, ports, neighbour, tcp_beginning4(net, addresses, ports));
-	flow_insert(&tcp->flows, hash, index);
+	flow_insert_new(&tcp->flows, bucket, hash, index);
 	tcp_listener_join(net, listener, tcb, cold);
 	tcp_agree_to(net, tcb, cold, &syn, 0);
 	output_syn_ack(net, tcb, cold);

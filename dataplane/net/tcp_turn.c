@@ -52,7 +52,7 @@ static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t inde
 	};
 }
 
-/* In SYN-RECEIVED, the ACK of our SYN-ACK, which was sent once. */
+/* In SYN-RECEIVED of a listener, the ACK of our SYN-ACK. */
 static __attribute__((noinline)) enum input_taken take_ack_of_syn(struct rb_net *net, uint32_t index, struct tcb *tcb,
 								  const uint8_t *header, uint32_t length)
 {
@@ -89,11 +89,9 @@ static __attribute__((noinline)) enum input_taken take_ack_of_fin(struct rb_net 
 	net->counters.tcp_in++;
 	tell(net, tcb, index, RB_NET_CLOSED, 0);
 	net->tcp.told_ends++;
-	net->tcp.colds[index].status = 0;
 	tcp_last_ack(net, tcb, index);
 	struct neighbour *neighbour = &net->neighbours.entries[tcb->neighbour];
-	if (__builtin_expect(
-		    neighbour->holds == 1 || neighbour->fresh_until_ns < net->neighbours.confirm_below_ns, 0))
+	if (__builtin_expect(neighbour->holds == 1 || neighbour->fresh_until_ns < net->neighbours.confirm_below_ns, 0))
 		return leave_neighbour(net, tcb->neighbour);
 	neighbour->holds--;
 	return INPUT_TAKEN;

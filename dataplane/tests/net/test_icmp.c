@@ -304,7 +304,7 @@ static void test_an_answer_that_cannot_be_sent(void **state)
 	assert_int_equal(below->net->counters.no_headers, 1);
 	/* no way back */
 	memcpy(packet.bytes + 26, (uint8_t[]){198, 51, 100, 1}, 4);
-	below->net->config.ip4_gateway = 0;
+	below->net->addresses.ip4_gateway = 0;
 	below_input(below, packet.bytes, packet.length, RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD);
 	assert_int_equal(below->sent_count, 0);
 	assert_int_equal(below->buffers, 0);

@@ -49,6 +49,22 @@ static void alignment_is_irrelevant(void **state)
 	}
 }
 
+static void twelve_bytes_as_any_others(void **state)
+{
+	(void)state;
+	const struct rb_siphash begun = rb_siphash_begin(key);
+	struct {
+		uint64_t first;
+		uint32_t second;
+	} input = {.first = 1, .second = 2};
+
+	for (unsigned i = 0; i < 1000; i++) {
+		input.first = input.first * UINT64_C(6364136223846793005) + 1442695040888963407U;
+		input.second = (uint32_t)(input.first >> 29);
+		assert_int_equal(rb_siphash_12(&begun, input.first, input.second), rb_siphash(key, &input, 12));
+	}
+}
+
 static void every_bit_of_the_key_counts(void **state)
 {
 	(void)state;
@@ -68,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_vectors),
 		cmocka_unit_test(alignment_is_irrelevant),
+		cmocka_unit_test(twelve_bytes_as_any_others),
 		cmocka_unit_test(every_bit_of_the_key_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

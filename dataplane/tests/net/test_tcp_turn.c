@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The turns of a connection that are taken a short way when a device checks and fills in checksums: what the peer and the
+ * application see of them is the same in either case.
+ */
+#include <errno.h>
+
+#include "net/tcb.h"
+#include "tests/net/app.h"
+
+#define TIMESTAMPS "mss 1000,TS val 1 ecr 0,wscale 7"
+
+/* What the application does when it is told something, beside what the usual one does. */
+static struct {
+	struct host_app usual;
+	void (*act)(struct rb_net *net, const struct rb_net_event *event);
+} on;
+
+static void on_event(struct host *host, struct rb_net *net, const struct rb_net_event *event, void *context)
+{
+	on.usual.event(host, net, event, context);
+	on.act(net, event);
+}
+
+static void established(void (*act)(struct rb_net *net, const struct rb_net_event *event))
+{
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1;
+	app_established(&app, TIMESTAMPS);
+	on.usual = app.peer.host.config.app;
+	on.act = act;
+	app.peer.host.config.app.event = on_event;
+}
+
+static void close_on_fin(struct rb_net *net, const struct rb_net_event *event)
+{
+	if (event->bits & RB_NET_FIN)
+		assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
+}
+
+static void assert_gone(void)
+{
+	struct rb_net_info info;
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, 0);
+	assert_int_equal(rb_net_info(app_net(&app), app.handle, &info), -EBADF);
+	assert_int_equal(app_usage(&app).connections, 0);
+	assert_int_equal(app_usage(&app).send_pieces, 0);
+}
+
+/* The answer to a FIN is one segment: the FIN, with the acknowledgement and the whole window. */
+static void test_fin_answered(void **state)
+{
+	(void)state;
+	established(close_on_fin);
+	const uint32_t window = app.config.net.receive_window >> app_info(&app).rcv_wscale;
+	app.peer.ts_val = 7;
+	peer_send(&app.peer, "F. 1:1(0)");
+	peer_expect(&app.peer, "F. 1:1(0) ack 2 win %u <TS val * ecr 7>", window);
+	assert_int_equal(app_state(&app), TCP_LAST_ACK);
+	assert_int_equal(app_info(&app).in_flight, 1);
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	peer_send(&app.peer, ". ack 2");
+	assert_gone();
+}
+
+/* The same behind an exchange, whose last acknowledgement the FIN carries. */
+static void test_fin_answered_after_data(void **state)
+{
+	(void)state;
+	app.answer = 10;
+	established(close_on_fin);
+	peer_send(&app.peer, "P. 1:11(10) ack 1");
+	peer_expect(&app.peer, "P. 1:11(10) ack 11");
+	peer_send(&app.peer, "F. 11:11(0) ack 11");
+	peer_expect(&app.peer, "F. 11:11(0) ack 12");
+	assert_int_equal(app.sent, 10);
+	peer_send(&app.peer, ". ack 12");
+	assert_gone();
+}
+
+/* Without a FIN that has just come, the connection has nothing else for the flush. */
+static void test_fin_answered_later(void **state)
+{
+	(void)state;
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1;
+	app_established(&app, TIMESTAMPS);
+	peer_send(&app.peer, "F. 1:1(0)");
+	peer_expect(&app.peer, ". 1:1(0) ack 2");
+	peer_run(&app.peer, LINK_NS_PER_S);
+	app_shut(&app, RB_NET_CLOSE_BOTH);
+	peer_expect(&app.peer, "F. 1:1(0) ack 2");
+	peer_send(&app.peer, ". ack 2");
+	assert_gone();
+}
+
+/* It comes again until it is acknowledged. */
+static void test_fin_lost(void **state)
+{
+	(void)state;
+	established(close_on_fin);
+	peer_send(&app.peer, "F. 1:1(0)");
+	for (unsigned i = 0; i < 4; i++)
+		peer_expect(&app.peer, "F. 1:1(0) ack 2");
+	peer_send(&app.peer, ". ack 2");
+	assert_gone();
+}
+
+/* What is not acknowledged, or not yet given back, goes the long way. */
+static void test_fin_behind_data(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	established(close_on_fin);
+	assert_int_equal(app_send(&app, 5), 0);
+	peer_expect(&app.peer, "P. 1:6(5) ack 1");
+	peer_send(&app.peer, "FP. 1:11(10) ack 1");
+	peer_expect(&app.peer, "F. 6:6(0) ack 12");
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+	peer_send(&app.peer, ". ack 7");
+	assert_gone();
+}
+
+static void close_twice(struct rb_net *net, const struct rb_net_event *event)
+{
+	if (!(event->bits & RB_NET_FIN))
+		return;
+	assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
+	assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_BOTH), 0);
+	assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_ABORT), 0);
+}
+
+/* Who changes its mind after that resets the connection. */
+static void test_fin_and_reset(void **state)
+{
+	(void)state;
+	established(close_twice);
+	peer_send(&app.peer, "F. 1:1(0)");
+	app_settle(&app);
+	peer_run(&app.peer, LINK_NS_PER_MS);
+	peer_forget(&app.peer);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ECONNABORTED);
+	assert_int_equal(app_usage(&app).connections, 0);
+}
+
+/*
+ * CLOSED, while the application has not taken it.
+ */
+
+static rb_net_handle ending;
+static bool aborts;
+
+static void meddle(struct rb_net *net, const struct rb_net_event *event)
+{
+	uint8_t record[4096];
+	struct rb_net_info info;
+	if (!(event->bits & RB_NET_KNOCK))
+		return;
+	/* the other connection's handle is as good as before */
+	assert_int_equal(rb_net_info(net, ending, &info), 0);
+	assert_int_equal(info.state, TCP_CLOSED);
+	assert_int_equal(rb_net_export(net, ending, record, sizeof(record)), -ENOTCONN);
+	assert_int_equal(rb_net_received(net, ending, 0), 0);
+	if (aborts)
+		assert_int_equal(rb_net_close(net, ending, RB_NET_CLOSE_ABORT), 0);
+}
+
+/* Two segments in one burst, whose events are taken one by one: the end of a connection behind the beginning of another. */
+static void end_behind_beginning(bool meddles, bool with_abort)
+{
+	struct peer *peer = &app.peer;
+	peer->timestamps = true;
+	peer->ts_val = 1;
+	app_established(&app, TIMESTAMPS);
+	peer_send(peer, "F. 1:1(0)");
+	peer_expect(peer, ". 1:1(0) ack 2");
+	app_shut(&app, RB_NET_CLOSE_BOTH);
+	peer_expect(peer, "F. 1:1(0) ack 2");
+	const uint32_t irs = peer->irs;
+	ending = app.handle;
+	aborts = with_abort;
+
+	peer->port++;
+	peer->snd_nxt = peer->rcv_nxt = 0;
+	peer_send(peer, "S 0:0(0) <" TIMESTAMPS ">");
+	peer_expect(peer, "S. 0:0(0) ack 1");
+	on.usual = peer->host.config.app;
+	on.act = meddle;
+	if (meddles)
+		peer->host.config.app.event = on_event;
+	peer->host.config.events = 1;
+	peer->host.config.period_ns = LINK_NS_PER_MS;
+	peer_send(peer, ".");
+	const uint32_t other_irs = peer->irs;
+	peer->port--;
+	peer->irs = irs;
+	peer_send(peer, ". 2:2(0) ack 2");
+	peer_run(peer, 10 * LINK_NS_PER_MS);
+	peer->port++;
+	peer->irs = other_irs;
+	assert_int_equal(app.knocks, 2);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, 0);
+	struct rb_net_info info;
+	assert_int_equal(rb_net_info(app_net(&app), ending, &info), -EBADF);
+	assert_int_equal(app_usage(&app).connections, 1);
+}
+
+static void test_closed_waits(void **state)
+{
+	(void)state;
+	end_behind_beginning(false, false);
+}
+
+static void test_closed_stays(void **state)
+{
+	(void)state;
+	end_behind_beginning(true, false);
+}
+
+static void test_closed_taken_back(void **state)
+{
+	(void)state;
+	end_behind_beginning(true, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_fin_answered, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_answered_after_data, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_answered_later, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_lost, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_behind_data, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_and_reset, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_closed_waits, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_closed_stays, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_closed_taken_back, app_setup, app_teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
