@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The headers of a segment over IPv4 (RFC 791 3.1, RFC 9293 3.1), written as the words that lie in memory, lowest byte
- * first: addresses and ports come from the TCB as they lie in what arrives, and both checksums are additions of such
- * words (RFC 1071 2 (B)), most of them constant.
+ * first: addresses and ports come from the TCB as they lie in what arrives, and the sum of the pseudo-header is an
+ * addition of such words (RFC 1071 2 (B)).
  */
 #pragma once
 
@@ -70,10 +70,9 @@ static inline void tcp_header_write4(uint8_t *ip, uint64_t addresses, uint32_t p
 	const uint32_t length = header + fields->payload;
 	const uint64_t back = addresses << 32 | addresses >> 32;
 	uint8_t *tcp = ip + IP4_HEADER;
-	uint32_t sum = (uint32_t)((addresses + back) >> 32); /* of both words, as in tcp_fold64() */
+	const uint32_t protocol = (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16);
 
-	sum = tcp_add_around(sum, (uint32_t)checksum_protocol(IP_PROTOCOL_TCP, length << 16));
-	tcp_store32_raw(tcp + 16, tcp_fold32(sum)); /* and the urgent pointer, 0 */
+	tcp_store32_raw(tcp + 16, tcp_fold32(tcp_add_around(tcp_fold64(addresses), protocol))); /* urgent pointer 0 */
 	memcpy(ip, ip4_start, sizeof(ip4_start));
 	ip[1] = fields->ecn;
 	memcpy(ip + 12, &back, sizeof(back));

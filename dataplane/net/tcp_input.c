@@ -327,7 +327,7 @@ static __attribute__((noinline)) enum input_taken take_other(struct rb_net *net,
 	const uint8_t *header = packet->data + l4;
 	struct tcb *tcb = tcp_tcb(net, index);
 	if ((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS || (header[13] & TCP_FIN))
-		return tcp_turn(net, index, header, TCP_HEADER + TCP_TIMESTAMPS + payload);
+		return tcp_turn(net, index, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload);
 	return take_in_order(net, index, packet, header, payload);
 }
 
@@ -365,7 +365,7 @@ enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet 
 	if (header[13] == TCP_SYN && tcp_syn_short(net, header, length))
 		return INPUT_TAKEN;
 	uint32_t index = find4_of(net, header);
-	if (index != TCP_NONE && tcp_turn(net, index, header, length) != INPUT_LEFT)
+	if (index != TCP_NONE && tcp_turn(net, index, tcp_tcb(net, index), header, length) != INPUT_LEFT)
 		return INPUT_TAKEN;
 	return take_plain(net, index, packet, header, length);
 }

@@ -133,9 +133,8 @@ static __attribute__((noinline)) enum input_taken take_fin(struct rb_net *net, u
 	return INPUT_TAKEN;
 }
 
-enum input_taken tcp_turn(struct rb_net *net, uint32_t index, const uint8_t *header, uint32_t length)
+enum input_taken tcp_turn(struct rb_net *net, uint32_t index, struct tcb *tcb, const uint8_t *header, uint32_t length)
 {
-	struct tcb *tcb = tcp_tcb(net, index);
 	switch (tcb->state) {
 	case TCP_SYN_RECEIVED:
 		return take_ack_of_syn(net, index, tcb, header, length);
