@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "fuzz/net_invariants.h"
+#include "net/checksum.h"
+#include "net/ip.h"
 #include "net/tcp_parts.h"
 #include "tests/net/segment.h"
 
@@ -90,6 +92,20 @@ static unsigned headers(void *context, struct rb_net_frame *frames, unsigned cou
 	return count;
 }
 
+/* What is left to the device: the field of TCP has the sum of the pseudo-header. */
+static void fill_checksums(const struct rb_net_frame *frame, uint8_t *bytes, uint32_t length)
+{
+	uint8_t *ip = bytes + frame->l2_length, *tcp = ip + frame->l3_length;
+	if (frame->checksum & RB_NET_CHECKSUM_IP4_FILL) {
+		const uint16_t sum = checksum_finish(checksum_ip4_header(ip));
+		memcpy(ip + 10, &sum, sizeof(sum));
+	}
+	if (frame->checksum & RB_NET_CHECKSUM_TCP_FILL) {
+		const uint16_t sum = checksum_finish(checksum_add(0, tcp, (size_t)(bytes + length - tcp)));
+		memcpy(tcp + 16, &sum, sizeof(sum));
+	}
+}
+
 static void output(void *context, const struct rb_net_frame *frames, unsigned count)
 {
 	(void)context;
@@ -106,6 +122,7 @@ static void output(void *context, const struct rb_net_frame *frames, unsigned co
 			length += frame->pieces[j].length;
 		}
 		RB_ASSERT_EQ(length, frame->length);
+		fill_checksums(frame, bytes, length);
 		RB_ASSERT_NE(segment_parse(&segment, bytes, length, &why), -EBADMSG);
 		free(frame->header);
 	}
@@ -310,6 +327,23 @@ static struct tcb *tcb_chosen(uint8_t choice)
 	return NULL;
 }
 
+/* A SYN's options in the order in which the library sends them, which is taken the short way. */
+static void arrange_options(struct segment *segment)
+{
+	uint8_t *at = segment->raw;
+	store32(at, 0x0101080a);
+	store32(at + 4, segment->ts_val);
+	store32(at + 8, segment->ts_ecr);
+	store32(at + 12, 0x02040000U | segment->mss);
+	at += 16;
+	if (segment->options & SEGMENT_SACK_OK) {
+		store32(at, 0x01010402);
+		at += 4;
+	}
+	store32(at, 0x01030300U | segment->wscale);
+	segment->raw_length = (uint8_t)(at + 4 - segment->raw);
+}
+
 static void add_options(struct segment *segment, const struct tcb *tcb, uint8_t options)
 {
 	if ((tcb != NULL && (tcb->flags & TCP_HAS_TIMESTAMPS)) != ((options & 1) != 0)) {
@@ -335,6 +369,8 @@ static void add_options(struct segment *segment, const struct tcb *tcb, uint8_t 
 		segment->options &= (uint16_t)~SEGMENT_SACK;
 		segment->mss = (uint16_t)(64 + 8 * read_byte());
 		segment->wscale = read_byte() % 16;
+		if ((options & 16) && (segment->options & SEGMENT_TS) && (segment->options & SEGMENT_WSCALE))
+			arrange_options(segment);
 	}
 }
 
@@ -409,6 +445,8 @@ static void open_net(uint8_t options)
 	config.rack = config.tlp = !(options & 16);
 	config.sack = !(options & 32);
 	config.congestion = (options >> 6) % RB_NET_CONGESTIONS;
+	if (options >> 6 == RB_NET_CONGESTIONS) /* what is sent the short way, its device fills in */
+		config.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
 	RB_ASSERT_EQ(rb_net_config_check(&config, &why), 0);
 	fuzz.memory = aligned_alloc(64, (rb_net_size(&config) + 63) / 64 * 64);
 	RB_ASSERT(fuzz.memory != NULL);

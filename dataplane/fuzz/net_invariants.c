@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fuzz/net_invariants.h"
 
-#include "net/tcp_parts.h"
+#include "net/tcp_handle.h"
 
 /* All connections together. */
 struct totals {
@@ -125,6 +125,21 @@ static void check_tcb(struct rb_net *net, uint32_t index, struct totals *totals)
 	RB_ASSERT(!waits || (tcb->flags & (TCP_REXMT_ARMED | TCP_PENDING)));
 }
 
+/* Ends that were told and not taken: the TCB is there still, and there is nothing more to tell of it. */
+static void check_ends(struct rb_net *net)
+{
+	const struct tcp *tcp = &net->tcp;
+	uint32_t ends = 0;
+	for (uint32_t i = tcp->told_taken; i < tcp->told_count; i++) {
+		if (!(tcp->told[i].bits & RB_NET_CLOSED))
+			continue;
+		const struct tcb *tcb = tcp_of_handle(net, tcp->told[i].handle);
+		RB_ASSERT(tcb != NULL && tcb->state == TCP_CLOSED && !(tcb->flags & TCP_FINISHED));
+		ends++;
+	}
+	RB_ASSERT_EQ(ends, tcp->told_ends);
+}
+
 void net_invariants_check(struct rb_net *net)
 {
 	const struct tcp *tcp = &net->tcp;
@@ -140,6 +155,7 @@ void net_invariants_check(struct rb_net *net)
 	RB_ASSERT_EQ(totals.pending, tcp_ring_count(&tcp->pending));
 	RB_ASSERT_EQ(totals.ready, tcp_ring_count(&tcp->ready));
 	RB_ASSERT_EQ(totals.time_wait, tcp->time_wait.count);
+	check_ends(net);
 	for (uint32_t i = 0; i < tcp->listener_pool.count; i++) {
 		if (!tcp->listeners[i].used)
 			continue;
