@@ -49,8 +49,8 @@ static inline void offer(const struct rb_net *net, struct tcb *tcb)
 }
 
 /*
- * Both headers. The flags are ACK and PSH: it is all that there is to send. The checksum of IP is left 0, in TCP's there
- * is the sum of the pseudo-header.
+ * Both headers, as tcp_header_write4() would write them, in a few instructions less: there is no ECN in them, and no field
+ * goes through memory. The flags are ACK and PSH: it is all that there is to send.
  */
 static inline __attribute__((always_inline)) void fill_headers(const struct rb_net *net, const struct tcb *tcb,
 							       uint8_t *ip, uint32_t payload, const bool timestamps)
@@ -73,11 +73,8 @@ static inline __attribute__((always_inline)) void fill_headers(const struct rb_n
 				 .window = (uint16_t)((tcb->rcv_adv - tcb->rcv_nxt) >> tcp_rcv_scale(tcb)),
 				 .flags = TCP_ACK | TCP_PSH,
 			 });
-	if (timestamps) {
-		store32(tcp + TCP_HEADER, 0x0101080a);
-		store32(tcp + TCP_HEADER + 4, tcp_ts_now(net, tcb));
-		store32(tcp + TCP_HEADER + 8, tcb->ts_recent);
-	}
+	if (timestamps)
+		tcp_header_timestamps(tcp, tcp_ts_now(net, tcb), tcb->ts_recent);
 }
 
 enum { BOTH_FILL = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL };
