@@ -392,6 +392,20 @@ static bool has_reneged(struct rb_net *net, const struct tcb *tcb)
 	return MECHANISM(sack_reneging) && (tcp_piece(net, tcb->tx_head)->flags & TCP_PIECE_SACKED);
 }
 
+/*
+ * RFC 6298 5.4, RFC 5681 3.1: the earliest segment, and no other, is sent at a timeout. Where the application writes
+ * little at a time that is less than a full one; a full one's bytes would be a burst of many.
+ */
+static uint32_t loss_window(struct rb_net *net, const struct tcb *tcb)
+{
+	uint32_t bytes = 0, at = tcb->tx_head;
+	for (unsigned i = 0; i < RB_NET_PIECES_MAX && at != tcb->tx_next; i++) {
+		bytes += tcp_piece(net, at)->length;
+		at = tcp_piece(net, at)->next;
+	}
+	return bytes == 0 || bytes > tcb->mss ? tcb->mss : bytes; /* none: a FIN alone */
+}
+
 /* RFC 6298 5.4 to 5.7, RFC 5681 3.1: the loss window is one segment; ssthresh counts once for what is lost twice. */
 void tcp_recovery_timeout(struct rb_net *net, struct tcb *tcb)
 {
@@ -412,7 +426,7 @@ void tcp_recovery_timeout(struct rb_net *net, struct tcb *tcb)
 			tcp_scoreboard_lose(net, tcb, at);
 	}
 	tcb->flags = (tcb->flags & ~(uint32_t)TCP_RECOVERY) | TCP_LOSS;
-	tcb->cwnd = tcb->mss;
+	tcb->cwnd = loss_window(net, tcb);
 	cold->recover = tcb->snd_nxt;
 	cold->duplicate_acks = 0;
 	tcb->probed = false;

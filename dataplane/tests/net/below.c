@@ -156,8 +156,9 @@ static void lay(struct rb_net *net, const struct rb_net_config *config, struct l
 void below_open(struct below *below, const struct rb_net_config *config)
 {
 	struct layout layout = {0};
-	below->net = calloc(1, sizeof(*below->net));
+	below->net = aligned_alloc(_Alignof(struct rb_net), sizeof(*below->net));
 	RB_ASSERT(below->net != NULL);
+	memset(below->net, 0, sizeof(*below->net));
 	lay(below->net, config, &layout);
 	below->memory = layout.base = aligned_alloc(LAYOUT_ALIGN, layout.used);
 	RB_ASSERT(below->memory != NULL);

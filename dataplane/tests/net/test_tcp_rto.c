@@ -62,6 +62,34 @@ static void test_backoff(void **state)
 	assert_int_equal(app_counters(&app)->tcp_timeouts, 5);
 }
 
+/* 5.4: one segment, the earliest, however small it is; the others follow its acknowledgement, and then theirs. */
+static void test_one_segment(void **state)
+{
+	(void)state;
+	credit_established("", 200 * CREDIT_MS);
+	app_set(&app, RB_NET_OPTION_NODELAY, 1);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_int_equal(app_send(&app, 1), 0);
+		peer_expect(&app.peer, "P. %u:%u(1)", 1 + i, 2 + i);
+	}
+	peer_expect_between(&app.peer, 599 * CREDIT_MS, 601 * CREDIT_MS, ". 1:9(8)");
+	peer_expect_nothing(&app.peer, 500 * CREDIT_MS);
+	peer_send(&app.peer, ". ack 9");
+	peer_expect(&app.peer, ". 9:17(8)");
+	peer_expect(&app.peer, ". 17:25(8)");
+	peer_expect_nothing(&app.peer, 500 * CREDIT_MS);
+	peer_send(&app.peer, ". ack 25");
+	peer_expect(&app.peer, ". 25:33(8)");
+	peer_expect(&app.peer, "P. 33:41(8)");
+	peer_send(&app.peer, ". ack 41");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_S);
+	/* and a full segment goes, though the window has grown to less */
+	credit_near(app_info(&app).cwnd, 48, 0.5);
+	assert_int_equal(app_send(&app, 1000), 0);
+	peer_expect_between(&app.peer, 0, 0, "P. 41:1041(1000)");
+	assert_int_equal(app_counters(&app)->tcp_timeouts, 1);
+}
+
 /* Section 5: what was backed off stays so until there is a measurement, which only new data make (Karn). */
 static void test_collapse(void **state)
 {
@@ -185,6 +213,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_variation, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_least, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_backoff, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_one_segment, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_collapse, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_karn, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_timestamps, setup, app_teardown),
