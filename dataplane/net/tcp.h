@@ -108,7 +108,7 @@ struct tcp {
 	uint32_t told_ends;	 /* those of them that end a handle, made at once: see take_ends() */
 	struct tcp_ring pending; /* what the flush has to look at */
 	struct tcp_ring ready;	 /* what has events */
-	bool starved;		 /* somebody was refused for want of pieces */
+	uint32_t starved_at;	 /* pieces in use, at most, when somebody was refused for want of them; 0: nobody was */
 	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
 	struct tcp_order time_wait;
 	struct tcb fresh; /* what every TCB begins with, by the configuration */

@@ -43,14 +43,18 @@ static inline void received(struct rb_net *net, struct tcb *tcb, struct rb_net_e
 }
 
 /* Returns what is left of the flags. */
-static uint32_t opened_or_writable(const struct rb_net *net, const struct tcb *tcb, uint32_t flags,
+static uint32_t opened_or_writable(struct rb_net *net, const struct tcb *tcb, uint32_t flags,
 				   struct rb_net_event *event)
 {
 	if (flags & TCP_OPENED)
 		event->bits |= RB_NET_CONNECTED;
-	if ((flags & (TCP_REFUSED | TCP_FINISHED)) == TCP_REFUSED && tcp_send_room(net, tcb)) {
-		event->bits |= RB_NET_WRITABLE;
-		flags &= ~(uint32_t)TCP_REFUSED;
+	if ((flags & (TCP_REFUSED | TCP_FINISHED)) == TCP_REFUSED) {
+		if (tcp_send_room(net, tcb)) {
+			event->bits |= RB_NET_WRITABLE;
+			flags &= ~(uint32_t)TCP_REFUSED;
+		} else if (pool_used(&net->tcp.piece_pool) >= net->config.send_pieces) {
+			tcp_starved(net); /* others have been faster: it waits for the next pieces */
+		}
 	}
 	return flags & ~(uint32_t)TCP_OPENED;
 }
@@ -98,9 +102,9 @@ static inline bool may_have_more(const struct tcb *tcb)
 static void wake_starved(struct rb_net *net)
 {
 	struct tcp *tcp = &net->tcp;
-	if (pool_used(&tcp->piece_pool) >= net->config.send_pieces)
-		return;
-	tcp->starved = false;
+	if (pool_used(&tcp->piece_pool) >= tcp->starved_at)
+		return; /* who wanted several was refused although some were left, and would be again */
+	tcp->starved_at = 0;
 	for (uint32_t index = 0; index < tcp->tcb_pool.count; index++) {
 		if (tcb_in_use(&tcp->tcbs[index]) && (tcp_tcb(net, index)->flags & TCP_REFUSED))
 			tcp_ready(net, tcp_tcb(net, index));
@@ -200,7 +204,7 @@ unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, u
 {
 	struct tcp *tcp = &net->tcp;
 
-	if (__builtin_expect(tcp->starved, 0))
+	if (__builtin_expect(tcp->starved_at > 0, 0))
 		wake_starved(net);
 	if (tcp->told_taken == tcp->told_count)
 		tcp->told_taken = tcp->told_count = 0;

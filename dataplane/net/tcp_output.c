@@ -262,10 +262,19 @@ static void output_idle_restart(struct rb_net *net, struct tcb *tcb)
 /* NO_PIECES: a piece is too large, and none is left to cut it; acknowledgements of what is in flight bring some. */
 enum sending { SENDING_DONE, SENDING_WINDOW, SENDING_CONGESTION, SENDING_NO_PIECES, SENDING_NO_MEMORY };
 
+enum { BURST_MAX = 4 }; /* "maxburst", RFC 6582 3.2 */
+
+/*
+ * What is sent again is no larger than what the application once wrote at a time. So many small segments as there is
+ * room for by bytes would be a burst that a short queue loses again: a window of n full segments lets n and a few go, and
+ * acknowledgements the next ones.
+ */
 static enum sending output_lost(struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t at;
+	uint32_t at, left = tcb->cwnd / tcb->mss + BURST_MAX;
 	while ((at = tcp_scoreboard_first_lost(net, tcb)) != TCP_NONE) {
+		if (left-- == 0)
+			return SENDING_CONGESTION;
 		const struct tcp_piece *piece = tcp_piece(net, at);
 		uint32_t pipe = tcp_pipe(net, tcb);
 		if (pipe > 0 && pipe + piece->length > tcb->cwnd)

@@ -544,6 +544,14 @@ void tcp_path_mtu(struct rb_net *net, struct tcb *tcb, uint32_t mtu);
 /* Is there room for one more piece in the pool and in the connection's queue? */
 bool tcp_send_room(const struct rb_net *net, const struct tcb *tcb);
 
+/* Somebody waits for pieces: until fewer are in use than now. */
+static inline void tcp_starved(struct rb_net *net)
+{
+	uint32_t used = pool_used(&net->tcp.piece_pool);
+	if (used > net->tcp.starved_at)
+		net->tcp.starved_at = used;
+}
+
 /* tcp_cookie.c */
 void tcp_cookie_send(struct rb_net *net, struct tcp_listener *listener, const struct tcp_segment *segment);
 /* The connection that an ACK with a valid cookie makes, or NULL. */

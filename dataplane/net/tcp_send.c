@@ -44,10 +44,11 @@ static int refusal(struct rb_net *net, struct tcb *tcb, uint64_t bytes, uint32_t
 		tcb->flags |= TCP_REFUSED;
 		return -ENOBUFS;
 	}
-	if (pool_used(&net->tcp.piece_pool) + pieces > net->config.send_pieces) {
+	uint32_t used = pool_used(&net->tcp.piece_pool);
+	if (used + pieces > net->config.send_pieces) {
 		net->counters.tcp_pieces_full++;
 		tcb->flags |= TCP_REFUSED;
-		net->tcp.starved = true;
+		tcp_starved(net);
 		return -ENOBUFS;
 	}
 	return 0;

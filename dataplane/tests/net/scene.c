@@ -118,6 +118,21 @@ static void draw_host(struct rb_random *random, struct host_config *host)
 	}
 }
 
+/* Between writes or reads of up to `most` bytes: a slow one takes minutes, not days, for so many in all. */
+static uint64_t slow_pause(uint64_t bytes, uint64_t most)
+{
+	const uint64_t pause_ns = 60 * SECOND / (bytes / most + 1);
+	return pause_ns < 5 * SECOND ? pause_ns : 5 * SECOND;
+}
+
+/* What it reads is what the other sends, a window's half at a time at most. */
+static void slow_down(struct streams_plan *plan, const struct streams_plan *other, const struct host_config *host)
+{
+	const uint64_t half = host->net.receive_window / 2 + 1;
+	if (plan->reads_slowly)
+		plan->read_ns = slow_pause(other->total, plan->read_max < half ? plan->read_max : half);
+}
+
 static void draw_plan(struct rb_random *random, struct streams_plan *plan, bool may_fail)
 {
 	*plan = (struct streams_plan){
@@ -128,15 +143,9 @@ static void draw_plan(struct rb_random *random, struct streams_plan *plan, bool 
 		.ending = chance(random, 10) ? STREAMS_BOTH : STREAMS_HALF,
 	};
 	plan->write_max = plan->total < 4000 && chance(random, 30) ? 1 : magnitude(random, 100, 100000);
-	/* a slow one takes minutes, not days */
 	if (chance(random, 40))
-		plan->write_ns = 60 * SECOND / (plan->total / plan->write_max + 1);
-	if (chance(random, 40))
-		plan->read_ns = 60 * SECOND / (plan->total / plan->read_max + 1);
-	if (plan->write_ns > 5 * SECOND)
-		plan->write_ns = 5 * SECOND;
-	if (plan->read_ns > 5 * SECOND)
-		plan->read_ns = 5 * SECOND;
+		plan->write_ns = slow_pause(plan->total, plan->write_max);
+	plan->reads_slowly = chance(random, 40);
 	if (may_fail && chance(random, 20)) {
 		plan->ending = STREAMS_ABORT;
 		plan->abort_after = rb_random_below(random, plan->total + 1);
@@ -156,6 +165,9 @@ static void draw_streams(struct rb_random *random, struct streams_config *config
 		config->start_ns[i] = chance(random, 50) ? 0 : rb_random_below(random, SECOND);
 		draw_plan(random, &config->plan[i][0], may_fail);
 		draw_plan(random, &config->plan[i][1], may_fail);
+		for (unsigned j = 0; j < 2; j++)
+			slow_down(&config->plan[i][j], &config->plan[i][1 - j],
+				  &scene.world.host[j == 0 ? config->client[i] : 1 - config->client[i]]);
 		if (may_fail && chance(random, 5))
 			config->plan[i][1].ending = STREAMS_REJECT;
 	}

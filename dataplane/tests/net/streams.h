@@ -25,6 +25,7 @@ struct streams_plan {
 	size_t read_max;   /* likewise given back */
 	uint64_t write_ns; /* uniform pause up to this between writes */
 	uint64_t read_ns;  /* likewise */
+	bool reads_slowly; /* what read_ns was drawn for */
 	enum streams_ending ending;
 	size_t abort_after;
 	bool nodelay;

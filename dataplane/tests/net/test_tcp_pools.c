@@ -56,6 +56,34 @@ static void test_parts_beyond_gaps(void **state)
 	assert_int_equal(app.received, 3);
 }
 
+/* Who wants more pieces than are left is refused, though some are; and is not told to try again until more are. */
+static void test_several_pieces(void **state)
+{
+	(void)state;
+	struct rb_net_piece pieces[4];
+	for (unsigned i = 0; i < 4; i++)
+		pieces[i] = (struct rb_net_piece){app.bytes + 10 * (PIECES - 2 + i), 10};
+	app.peer.window = 0;
+	app_established(&app, "mss 1000");
+	for (unsigned i = 0; i < PIECES - 2; i++)
+		assert_int_equal(app_send(&app, 10), 0);
+	assert_int_equal(rb_net_send(app_net(&app), app.handle, pieces, 4), -ENOBUFS);
+	peer_run(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app.writable, 0);
+	app.peer.window = 65535;
+	peer_send(&app.peer, ". ack 1");
+	peer_run(&app.peer, LINK_NS_PER_MS);
+	peer_forget(&app.peer);
+	peer_send(&app.peer, ". ack 61");
+	peer_run(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app.writable, 1);
+	assert_int_equal(rb_net_send(app_net(&app), app.handle, pieces, 4), 0);
+	app_settle(&app);
+	peer_expect(&app.peer, "P. 61:101(40) ack 1");
+	peer_check_payload(&app.peer, 1);
+	peer_send(&app.peer, ". ack 101");
+}
+
 static void test_pieces(void **state)
 {
 	(void)state;
@@ -212,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_parts, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_parts_beyond_gaps, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_several_pieces, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_reserve, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_reserve_of_each, setup, app_teardown),
