@@ -266,8 +266,8 @@ enum { BURST_MAX = 4 }; /* "maxburst", RFC 6582 3.2 */
 
 /*
  * What is sent again is no larger than what the application once wrote at a time. So many small segments as there is
- * room for by bytes would be a burst that a short queue loses again: a window of n full segments lets n and a few go, and
- * acknowledgements the next ones.
+ * room for by bytes would be a burst that a short queue loses again: a window of n full segments lets n and a few go,
+ * and acknowledgements the next ones.
  */
 static enum sending output_lost(struct rb_net *net, struct tcb *tcb)
 {
