@@ -310,8 +310,11 @@ static void read_parts(struct rb_net *net, struct tcb *tcb, const struct record 
 static bool has_room(const struct rb_net *net, const struct record *record)
 {
 	const struct tcp *tcp = &net->tcp;
-	enum { RESERVED = 1 }; /* of each connection, beyond what is configured: tcp_lay() */
-	return pool_used(&tcp->piece_pool) + (uint64_t)record->pieces <= net->config.send_pieces + (uint64_t)RESERVED &&
+	/*
+	 * Cut again and again, a connection may have more pieces than the configuration gives and its own one in reserve
+	 * (tcp_lay()): what has left must find room when it comes back. It leaves one to each other that is there.
+	 */
+	return tcp->piece_pool.free >= (uint64_t)record->pieces + pool_used(&tcp->tcb_pool) &&
 	       tcp->part_pool.count - pool_used(&tcp->part_pool) >= (uint64_t)record->parts + record->parts_ooo;
 }
 
