@@ -62,7 +62,7 @@ static void test_several_pieces(void **state)
 	(void)state;
 	struct rb_net_piece pieces[4];
 	for (unsigned i = 0; i < 4; i++)
-		pieces[i] = (struct rb_net_piece){app.bytes + 10 * (PIECES - 2 + i), 10};
+		pieces[i] = (struct rb_net_piece){app.bytes + (size_t)10 * (PIECES - 2 + i), 10};
 	app.peer.window = 0;
 	app_established(&app, "mss 1000");
 	for (unsigned i = 0; i < PIECES - 2; i++)
