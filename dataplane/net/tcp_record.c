@@ -311,10 +311,11 @@ static bool has_room(const struct rb_net *net, const struct record *record)
 {
 	const struct tcp *tcp = &net->tcp;
 	/*
-	 * Cut again and again, a connection may have more pieces than the configuration gives and its own one in reserve
-	 * (tcp_lay()): what has left must find room when it comes back. It leaves one to each other that is there.
+	 * Each connection has a piece in reserve (tcp_lay()). One that was cut again and again has taken more of that than its
+	 * own, and must find room when it comes back; half of the reserve stays for the others.
 	 */
-	return tcp->piece_pool.free >= (uint64_t)record->pieces + pool_used(&tcp->tcb_pool) &&
+	const uint64_t most = net->config.send_pieces + (net->config.connections + UINT64_C(1)) / 2;
+	return pool_used(&tcp->piece_pool) + (uint64_t)record->pieces <= most &&
 	       tcp->part_pool.count - pool_used(&tcp->part_pool) >= (uint64_t)record->parts + record->parts_ooo;
 }
 
