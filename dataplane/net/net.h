@@ -10,11 +10,12 @@
  * One turn of a caller's loop
  *     rb_net_advance(net, now_ns)               timers that are due
  *     rb_net_input(net, packets, count)         a burst of packets in
- *     rb_net_events(net, &events, max)          a batch of events out
+ *     rb_net_events(net, &events, max)          a batch of events out; and again, until there are none
  *     ... the application's commands: rb_net_send(), rb_net_received(), rb_net_close(), ...
  *     rb_net_flush(net)                         what all that made necessary goes out: data, and one acknowledgement
  *                                               for all segments of a connection
- * Commands only note what is to be done; nothing is sent before the flush.
+ * Commands note what is to be done, and some make a segment already; what they make is sent with the flush, or before
+ * it when the frames of a burst are used up.
  *
  * Zero copy. A received payload stays in its packet buffer: events refer to it, rb_net_received() gives the bytes
  * back, which opens the window, and the buffer is released through the ops when its last byte was given back. What is
@@ -241,8 +242,8 @@ struct rb_net_event {
 
 /*
  * Takes at most `max` events; those of one connection are in order. Returns how many; others wait, even if these are
- * fewer: 0 says that there are none. They are the library's, and stay as they are until it is asked for more or given
- * packets.
+ * fewer: 0 says that there are none. Who does not ask till then may leave some waiting for as long as every burst
+ * brings others. They are the library's, and stay as they are until it is asked for more or given packets.
  */
 unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max);
 
