@@ -90,8 +90,7 @@ def test_slots_left_open_are_those_of_the_run(
 ) -> None:
     """On the virtual clock as many as there are cores: two for a process bound to two."""
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        pytest.skip("needs two cores")
+    slots = min(slots, len(cores))
     os.sched_setaffinity(0, cores[:2])
     try:
         done = plan(home, "bypass", "--json", *jobs)
