@@ -68,7 +68,7 @@ static void test_several_pieces(void **state)
 	for (unsigned i = 0; i < PIECES - 2; i++)
 		assert_int_equal(app_send(&app, 10), 0);
 	assert_int_equal(rb_net_send(app_net(&app), app.handle, pieces, 4), -ENOBUFS);
-	peer_run(&app.peer, LINK_NS_PER_MS);
+	app_settle(&app);
 	assert_int_equal(app.writable, 0);
 	app.peer.window = 65535;
 	peer_send(&app.peer, ". ack 1");
