@@ -133,7 +133,11 @@ enum rb_event_type {
 	RB_EVENT_SENT,	    /* the oldest queued bytes are released: the memory is the application's again */
 	RB_EVENT_CLOSED,    /* last event of the handle; reason in status: 0 orderly, -ECONNRESET, -ETIMEDOUT, … */
 	RB_EVENT_TIMER,	    /* the context's deadline has passed */
-	RB_EVENT_ERROR,	    /* a command was refused, or a listener cannot accept */
+	/*
+	 * A command was refused, or a listener cannot accept. The cookie is the connection's; the command's own for
+	 * ACCEPT and TIMER, and when the handle is void.
+	 */
+	RB_EVENT_ERROR,
 };
 
 enum rb_recv_flags {
@@ -161,8 +165,7 @@ struct rb_event {
 			uint64_t length;  /* bytes; 0 only with RB_RECV_FIN */
 		} recv;
 		struct {
-			uint64_t bytes;	 /* released by this event */
-			uint64_t queued; /* still owned by the stack */
+			uint64_t bytes; /* released by this event */
 		} sent;
 		struct {
 			uint64_t deadline_ns; /* as set; the lateness is clock - deadline */

@@ -8,6 +8,7 @@
 
 #include "apps/server.h"
 #include "base/log.h"
+#include "user/loop.h"
 
 struct echo_config {
 	struct app_options server;
@@ -35,6 +36,7 @@ static const struct rb_option_table echo_table = {
 
 /* One thread's. */
 struct echo {
+	struct rb_loop *loop;
 	uint64_t message_bytes;
 	uint64_t requests;
 };
@@ -75,31 +77,36 @@ static bool on_accept(struct rb_loop *loop, struct rb_stream *stream, uint64_t c
 	return true;
 }
 
-static int echo_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener,
-		      void (*woken)(struct rb_loop *loop))
+static int echo_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
 {
-	struct rb_loop_config config = {.context = *context, .accept = on_accept, .woken = woken, .user = thread};
+	struct rb_loop_config config = {.context = *context, .accept = on_accept};
 	struct echo *echo = calloc(1, sizeof(*echo));
 	if (echo == NULL)
 		return -ENOMEM;
 	echo->message_bytes = ((const struct echo_config *)thread->app->config)->message_bytes;
-	int result = rb_loop_create(&config, &thread->loop);
-	if (result == 0) {
-		result = rb_loop_listen(thread->loop, listener, (uintptr_t)echo);
-		if (result != 0)
-			rb_loop_destroy(thread->loop);
-	}
-	if (result != 0)
+	int result = rb_loop_create(&config, &echo->loop);
+	if (result == 0)
+		result = rb_loop_listen(echo->loop, listener, (uintptr_t)echo);
+	if (result != 0) {
+		rb_loop_destroy(echo->loop);
 		free(echo);
-	else
-		thread->state = echo;
-	return result;
+		return result;
+	}
+	thread->context = rb_loop_context(echo->loop);
+	thread->state = echo;
+	return 0;
+}
+
+static int echo_turn(struct app_thread *thread)
+{
+	return rb_loop_turn(((const struct echo *)thread->state)->loop, RB_WAIT);
 }
 
 static void echo_stop(struct app_thread *thread)
 {
-	rb_loop_destroy(thread->loop);
-	free(thread->state);
+	struct echo *echo = thread->state;
+	rb_loop_destroy(echo->loop);
+	free(echo);
 }
 
 static uint64_t echo_requests(const struct app_thread *thread)
@@ -119,7 +126,11 @@ int main(int argc, char **argv)
 		break;
 	}
 	rb_log_init("rb-echo", (enum rb_log_level)config.server.log);
-	const struct app app = {
-		.name = "echo", .start = echo_start, .stop = echo_stop, .requests = echo_requests, .config = &config};
+	const struct app app = {.name = "echo",
+				.start = echo_start,
+				.turn = echo_turn,
+				.stop = echo_stop,
+				.requests = echo_requests,
+				.config = &config};
 	return app_run(&app, &config.server);
 }

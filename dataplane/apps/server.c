@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,7 +13,6 @@
 
 #include "base/assert.h"
 #include "base/json.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "user/backend.h"
 
@@ -32,14 +32,17 @@ struct worker {
 	pthread_t id;
 	bool started;
 	bool running;
+	atomic_bool asked; /* for a snapshot */
+	atomic_bool ended;
 	struct snapshot snapshot;
 	sem_t ready;
-	int result; /* of the loop */
+	int result; /* of its turns */
 };
 
 struct server {
 	const struct app *app;
 	const struct app_options *options;
+	const struct rb_backend *backend;
 	struct rb_listener *listener;
 	struct worker *workers;
 	uint64_t count;
@@ -49,22 +52,28 @@ struct server {
 
 static void take_snapshot(struct worker *worker)
 {
-	worker->snapshot.stats = *rb_context_stats(rb_loop_context(worker->thread.loop));
+	worker->snapshot.stats = *rb_context_stats(worker->thread.context);
 	worker->snapshot.requests = worker->thread.app->requests(&worker->thread);
 	worker->snapshot.cpu_ns = rb_clock_thread_cpu_ns();
 }
 
-static void on_woken(struct rb_loop *loop)
+/* The acquire pairs with the release in order(). */
+static bool goes_on(struct worker *worker)
 {
-	struct worker *worker = RB_CONTAINER_OF(rb_loop_user(loop), struct worker, thread);
-	take_snapshot(worker);
-	sem_post(&worker->ready);
+	if (atomic_load_explicit(&worker->asked, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&worker->asked, false, memory_order_acquire)) {
+		take_snapshot(worker);
+		sem_post(&worker->ready);
+	}
+	return !atomic_load_explicit(&worker->ended, memory_order_relaxed);
 }
 
 static void *run_worker(void *argument)
 {
 	struct worker *worker = argument;
-	worker->result = rb_loop_run(worker->thread.loop);
+	const struct app *app = worker->thread.app;
+	while (worker->result == 0 && goes_on(worker))
+		worker->result = app->turn(&worker->thread);
 	take_snapshot(worker);
 	if (worker->result != 0) {
 		rb_log(RB_LOG_ERROR, "thread %u: %s", worker->thread.index, strerror(-worker->result));
@@ -73,7 +82,26 @@ static void *run_worker(void *argument)
 	return NULL;
 }
 
+/* From another thread: to give its numbers, or to end. */
+static void order(struct worker *worker, atomic_bool *flag)
+{
+	atomic_store_explicit(flag, true, memory_order_release);
+	rb_context_wake(worker->thread.context);
+}
+
 /* ---- set-up ---- */
+
+static int find_backend(struct server *server)
+{
+	const char *name = server->options->backend;
+	server->backend = name == NULL ? rb_backend_default() : rb_backend_find(name);
+	if (server->backend != NULL)
+		return 0;
+	rb_log(RB_LOG_ERROR, "--backend: '%s' is not known; valid are:", name);
+	for (size_t i = 0; rb_backends[i] != NULL; i++)
+		rb_log(RB_LOG_ERROR, "  %s", rb_backends[i]->name);
+	return -EINVAL;
+}
 
 static int open_listener(struct server *server)
 {
@@ -84,7 +112,7 @@ static int open_listener(struct server *server)
 		.accept_batch = (uint32_t)options->accept_batch,
 		.nagle = options->nagle,
 	};
-	int result = rb_listener_create(NULL, &config, &server->listener);
+	int result = rb_listener_create(server->backend, &config, &server->listener);
 	if (result != 0) {
 		char text[RB_ADDRESS_TEXT_MAX];
 		rb_log(RB_LOG_ERROR, "cannot listen on %s: %s", rb_address_format(config.address, text),
@@ -101,11 +129,12 @@ static int prepare_worker(struct server *server, unsigned index)
 	worker->thread.index = index;
 	worker->thread.cpu = options->cpus.count > 0 ? options->cpus.cpu[index % options->cpus.count] : -1;
 	struct rb_context_config context = {
+		.backend = server->backend,
 		.flow_group = index,
 		.connections_max = (uint32_t)options->connections,
 		.spin_ns = options->busy_poll ? UINT64_MAX : 0,
 	};
-	int result = server->app->start(&worker->thread, &context, server->listener, on_woken);
+	int result = server->app->start(&worker->thread, &context, server->listener);
 	if (result != 0) {
 		rb_log(RB_LOG_ERROR, "cannot set up thread %u: %s", index, strerror(-result));
 		return result;
@@ -145,13 +174,13 @@ static int start(struct server *server)
 	return result;
 }
 
-/* Ends the threads; their last snapshots stay. Returns the first error of a loop. */
+/* Ends the threads; their last snapshots stay. Returns the first error of a turn. */
 static int join(struct server *server)
 {
 	int result = 0;
 	for (unsigned i = 0; i < server->count; i++) {
 		if (server->workers[i].running)
-			rb_loop_stop(server->workers[i].thread.loop);
+			order(&server->workers[i], &server->workers[i].ended);
 	}
 	for (unsigned i = 0; i < server->count; i++) {
 		struct worker *worker = &server->workers[i];
@@ -198,7 +227,7 @@ static void write_worker(struct rb_json *json, const struct worker *worker)
 	rb_json_uint(json, "requests", snapshot->requests);
 	rb_json_uint(json, "bytes_in", snapshot->stats.bytes_in);
 	rb_json_uint(json, "bytes_out", snapshot->stats.bytes_out);
-	write_syscalls(json, rb_context_backend(rb_loop_context(worker->thread.loop)), snapshot->stats.syscalls);
+	write_syscalls(json, rb_context_backend(worker->thread.context), snapshot->stats.syscalls);
 	rb_json_uint(json, "polls", snapshot->stats.polls);
 	rb_json_uint(json, "empty_polls", snapshot->stats.empty_polls);
 	rb_json_uint(json, "commands", snapshot->stats.commands);
@@ -210,7 +239,7 @@ static void write_worker(struct rb_json *json, const struct worker *worker)
 static void write_stats(struct rb_json *json, void *argument)
 {
 	const struct server *server = argument;
-	struct rb_context *context = rb_loop_context(server->workers[0].thread.loop);
+	const struct rb_context *context = server->workers[0].thread.context;
 	rb_json_object_begin(json, NULL);
 	rb_json_uint(json, "schema", 1);
 	rb_json_string(json, "app", server->app->name);
@@ -241,7 +270,7 @@ static void collect_and_save(struct server *server)
 		struct timespec deadline;
 		while (sem_trywait(&worker->ready) == 0)
 			; /* an answer that came after its deadline */
-		rb_loop_wake(worker->thread.loop);
+		order(worker, &worker->asked);
 		clock_gettime(CLOCK_REALTIME, &deadline);
 		deadline.tv_sec += SNAPSHOT_DEADLINE_S;
 		if (sem_timedwait(&worker->ready, &deadline) != 0) {
@@ -281,6 +310,8 @@ int app_run(const struct app *app, const struct app_options *options)
 {
 	sigset_t signals;
 	struct server server = {.app = app, .options = options, .count = options->threads};
+	if (find_backend(&server) != 0)
+		return 2;
 	server.workers = calloc(server.count, sizeof(*server.workers));
 	if (server.workers == NULL) {
 		rb_log(RB_LOG_ERROR, "out of memory");
@@ -291,9 +322,9 @@ int app_run(const struct app *app, const struct app_options *options)
 	bool served = result == 0;
 	if (served)
 		serve_until_ended(&server, &signals);
-	int loop_result = join(&server);
+	int turn_result = join(&server);
 	if (served && save_stats(&server) != 0)
 		result = -EIO;
 	release(&server);
-	return result != 0 || loop_result != 0 ? 1 : 0;
+	return result != 0 || turn_result != 0 ? 1 : 0;
 }

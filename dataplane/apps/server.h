@@ -7,10 +7,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/options.h"
-#include "user/loop.h"
+#include "user/context.h"
 
 enum { APP_THREADS_MAX = RB_CPUS_MAX };
 
@@ -20,7 +22,8 @@ struct app_options {
 	uint64_t threads;
 	unsigned listen; /* enum rb_listen_mode */
 	struct rb_cpu_list cpus;
-	const char *stats; /* path, or NULL */
+	const char *backend; /* its name; NULL: rb_backend_default() */
+	const char *stats;   /* path, or NULL */
 	uint64_t accept_batch;
 	uint64_t connections; /* per thread */
 	bool nagle;
@@ -60,6 +63,10 @@ extern const char *const app_listen_names[];
 		 .type = RB_OPTION_CPUS,                                                               \
 		 .offset = offsetof(config, field.cpus),                                               \
 		 .help = "CPUs to pin the threads to, in order, repeated if there are more threads."}, \
+		{.name = "backend",                                                                    \
+		 .type = RB_OPTION_STRING,                                                             \
+		 .offset = offsetof(config, field.backend),                                            \
+		 .help = "Network stack under the library, for example epoll or io_uring."},           \
 		{.name = "stats",                                                                      \
 		 .type = RB_OPTION_STRING,                                                             \
 		 .offset = offsetof(config, field.stats),                                              \
@@ -101,26 +108,27 @@ struct app;
 struct app_thread {
 	const struct app *app;
 	unsigned index;
-	int cpu;	      /* -1: not pinned */
-	struct rb_loop *loop; /* set by start */
-	void *state;	      /* the application's, set by start */
+	int cpu;		    /* -1: not pinned */
+	struct rb_context *context; /* set by start */
+	void *state;		    /* the application's, set by start */
 };
 
 /* The application. `config` is its configuration as given to app_run(). */
 struct app {
 	const char *name; /* in the statistics */
+	/* Sets thread->context, made with `context`, attaches `listener` to it, and sets thread->state. */
+	int (*start)(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener);
 	/*
-	 * Sets thread->loop, made with `context`, `woken` and the thread as user pointer, and attaches
-	 * `listener`.
+	 * Waits with the context, or with what the application has built upon it, and handles what has come; must
+	 * return after rb_context_wake(). Called again and again in the thread. Returns 0, or -errno to end the server.
 	 */
-	int (*start)(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener,
-		     void (*woken)(struct rb_loop *loop));
-	/* Destroys the loop and the state. Called once for each successful start. */
+	int (*turn)(struct app_thread *thread);
+	/* Destroys the context and the state. Called once for each successful start. */
 	void (*stop)(struct app_thread *thread);
 	/* Requests served; called in the thread. */
 	uint64_t (*requests)(const struct app_thread *thread);
 	const void *config;
 };
 
-/* Runs the server until a signal ends it. Returns the exit code: 0, or 1 after an error that was logged. */
+/* Runs the server until a signal ends it. Returns the exit code: 0, or after a message 1 (error) or 2 (bad option). */
 int app_run(const struct app *app, const struct app_options *options);

@@ -53,12 +53,10 @@ static const struct rb_service spin_service = {
 	.reply_max = RB_SPIN_MESSAGE_MAX,
 };
 
-static int spin_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener,
-		      void (*woken)(struct rb_loop *loop))
+static int spin_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
 {
 	const struct spin_config *spin_config = thread->app->config;
-	struct rb_service_config config = {
-		.service = &spin_service, .context = *context, .user = thread, .woken = woken};
+	struct rb_service_config config = {.service = &spin_service, .context = *context, .user = thread};
 	struct spin *spin = calloc(1, sizeof(*spin));
 	if (spin == NULL)
 		return -ENOMEM;
@@ -71,9 +69,15 @@ static int spin_start(struct app_thread *thread, const struct rb_context_config 
 		free(spin);
 		return result;
 	}
-	thread->loop = rb_server_loop(spin->server);
+	thread->context = rb_loop_context(rb_server_loop(spin->server));
 	thread->state = spin;
 	return 0;
+}
+
+static int spin_turn(struct app_thread *thread)
+{
+	const struct spin *spin = thread->state;
+	return rb_loop_turn(rb_server_loop(spin->server), RB_WAIT);
 }
 
 static void spin_stop(struct app_thread *thread)
@@ -100,7 +104,11 @@ int main(int argc, char **argv)
 		break;
 	}
 	rb_log_init("rb-spin", (enum rb_log_level)config.server.log);
-	const struct app app = {
-		.name = "spin", .start = spin_start, .stop = spin_stop, .requests = spin_requests, .config = &config};
+	const struct app app = {.name = "spin",
+				.start = spin_start,
+				.turn = spin_turn,
+				.stop = spin_stop,
+				.requests = spin_requests,
+				.config = &config};
 	return app_run(&app, &config.server);
 }

@@ -3,19 +3,46 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "user/backend.h"
 #include "user/sockets.h"
+
+enum { EXIT_SKIPPED = 77 };
+
+const struct rb_backend *harness_backend;
+
+int harness_choose(int argc, char **argv)
+{
+	struct rb_context *context;
+	harness_backend = argc == 2 ? rb_backend_find(argv[1]) : NULL;
+	if (harness_backend == NULL) {
+		fprintf(stderr, "usage: %s BACK-END\n", argv[0]);
+		return 2;
+	}
+	const struct rb_context_config config = {.backend = harness_backend, .connections_max = 1};
+	int result = rb_context_create(&config, &context);
+	if (result != 0) {
+		fprintf(stderr, "skipped: the back-end %s is not to be had here: %s\n", argv[1], strerror(-result));
+		return EXIT_SKIPPED;
+	}
+	rb_context_destroy(context);
+	return 0;
+}
 
 void harness_open(struct harness *harness, const struct rb_context_config *config)
 {
-	struct rb_context_config defaults = {.connections_max = 64};
+	struct rb_context_config filled = {.connections_max = 64};
 	struct rb_listen_config listen = {.address = {.ip = HARNESS_LOOPBACK}};
+	if (config != NULL)
+		filled = *config;
+	filled.backend = harness_backend;
 	memset(harness, 0, sizeof(*harness));
-	assert_int_equal(rb_context_create(config != NULL ? config : &defaults, &harness->context), 0);
-	assert_int_equal(rb_listener_create(NULL, &listen, &harness->listener), 0);
+	assert_int_equal(rb_context_create(&filled, &harness->context), 0);
+	assert_int_equal(rb_listener_create(harness_backend, &listen, &harness->listener), 0);
 	harness->address = rb_listener_address(harness->listener);
 	assert_int_not_equal(harness->address.port, 0);
 	assert_int_equal(rb_context_listen(harness->context, harness->listener, 1), 0);
@@ -96,6 +123,15 @@ int harness_accept(struct harness *harness, uint64_t cookie, rb_handle *handle)
 	return fd;
 }
 
+/*
+ * Some time after an io_uring was closed, the kernel interrupts the thread whose it was. (A connect() that is repeated
+ * waits for the connection that the first one began.)
+ */
+static bool interrupted(ssize_t result)
+{
+	return result < 0 && errno == EINTR;
+}
+
 int peer_connect(struct rb_address address)
 {
 	struct timeval deadline = {.tv_sec = HARNESS_DEADLINE_MS / 1000};
@@ -104,30 +140,58 @@ int peer_connect(struct rb_address address)
 	assert_true(fd >= 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof(deadline)), 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&name, sizeof(name)), 0);
+	int result;
+	do
+		result = connect(fd, (const struct sockaddr *)&name, sizeof(name));
+	while (interrupted(result));
+	assert_int_equal(result, 0);
 	return fd;
 }
 
 void peer_send(int fd, const void *data, size_t length)
 {
-	assert_int_equal(send(fd, data, length, MSG_NOSIGNAL), length);
+	for (size_t done = 0; done < length;) {
+		ssize_t sent = send(fd, (const char *)data + done, length - done, MSG_NOSIGNAL);
+		assert_true(sent > 0 || interrupted(sent));
+		done += sent > 0 ? (size_t)sent : 0;
+	}
+}
+
+ssize_t peer_receive_some(int fd, void *data, size_t length)
+{
+	ssize_t got;
+	do
+		got = recv(fd, data, length, 0);
+	while (interrupted(got));
+	return got;
 }
 
 void peer_receive(int fd, void *data, size_t length)
 {
-	assert_int_equal(recv(fd, data, length, MSG_WAITALL), length);
+	for (size_t done = 0; done < length;) {
+		ssize_t got = peer_receive_some(fd, (char *)data + done, length - done);
+		assert_true(got > 0);
+		done += (size_t)got;
+	}
 }
 
 void peer_expect_end(int fd)
 {
 	char byte;
-	assert_int_equal(recv(fd, &byte, 1, 0), 0);
+	assert_int_equal(peer_receive_some(fd, &byte, 1), 0);
+}
+
+void peer_discard(int fd)
+{
+	uint8_t block[65536];
+	while (peer_receive_some(fd, block, sizeof(block)) > 0)
+		;
 }
 
 void peer_expect_reset(int fd)
 {
 	char byte;
-	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	assert_int_equal(peer_receive_some(fd, &byte, 1), -1);
 	assert_int_equal(errno, ECONNRESET);
 }
 

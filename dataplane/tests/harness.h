@@ -10,6 +10,7 @@
 #include <stdint.h>
 /* cmocka.h needs the above and setjmp.h */
 #include <setjmp.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -26,6 +27,14 @@ struct harness {
 	struct rb_event queue[HARNESS_QUEUE];
 	unsigned first, count;
 };
+
+/*
+ * The back-end under test, for contexts and listeners of the test's own as well; NULL is the default one.
+ * harness_choose() sets it to the one that the command line names. Where this machine does not permit that one, it says
+ * why, and gives the exit status that tells meson so; else 0, or 2 for what is no name.
+ */
+extern const struct rb_backend *harness_backend;
+int harness_choose(int argc, char **argv);
 
 /* A context with a listener on a free loopback port; `config` NULL: all defaults. */
 void harness_open(struct harness *harness, const struct rb_context_config *config);
@@ -52,8 +61,10 @@ int harness_accept(struct harness *harness, uint64_t cookie, rb_handle *handle);
 /* Peers: blocking sockets with a deadline. */
 int peer_connect(struct rb_address address);
 void peer_send(int fd, const void *data, size_t length);
-void peer_receive(int fd, void *data, size_t length); /* exactly */
-void peer_expect_end(int fd);			      /* orderly */
+void peer_receive(int fd, void *data, size_t length);	      /* exactly */
+ssize_t peer_receive_some(int fd, void *data, size_t length); /* like recv() */
+void peer_discard(int fd);    /* all that comes, up to the end or an error, which is in errno */
+void peer_expect_end(int fd); /* orderly */
 void peer_expect_reset(int fd);
 void peer_reset(int fd); /* closes with RST */
 

@@ -167,11 +167,14 @@ static void test_exit_codes(void **state)
 	char port[16];
 	const char *const help[] = {"rb-echo", "--help", NULL};
 	const char *const bad[] = {"rb-echo", "--port", "65536", NULL};
+	const char *const stack[] = {"rb-echo", "--backend", "none", NULL};
 	const char *const first[] = {"rb-echo", "--port", "0", NULL};
 	const char *const taken[] = {"rb-spin", "--port", port, NULL};
 	start(&process, echo_path, help, true);
 	assert_int_equal(await_exit(&process), 0);
 	start(&process, echo_path, bad, true);
+	assert_int_equal(await_exit(&process), 2);
+	start(&process, echo_path, stack, true);
 	assert_int_equal(await_exit(&process), 2);
 	start(&process, echo_path, first, true);
 	await_ready(&process);

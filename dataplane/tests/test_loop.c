@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The event loop: timers on virtual time with a back-end that only moves the clock, and streams over loopback,
- * where one loop plays both sides.
+ * where one loop plays both sides: test_loop BACK-END
  */
 #include "tests/harness.h"
 
@@ -241,7 +241,7 @@ static int open_pair(void **state)
 {
 	(void)state;
 	struct rb_loop_config config = {
-		.context = {.connections_max = 16},
+		.context = {.backend = harness_backend, .connections_max = 16},
 		.stream_input_max = 100000,
 		.stream_output_max = 150000,
 		.accept = on_accept,
@@ -253,7 +253,7 @@ static int open_pair(void **state)
 	pair.server.received = malloc(RECEIVED_MAX);
 	pair.server_ops = &plain;
 	assert_int_equal(rb_loop_create(&config, &pair.loop), 0);
-	assert_int_equal(rb_listener_create(NULL, &listen, &pair.listener), 0);
+	assert_int_equal(rb_listener_create(harness_backend, &listen, &pair.listener), 0);
 	pair.address = rb_listener_address(pair.listener);
 	assert_int_equal(rb_loop_listen(pair.loop, pair.listener, 77), 0);
 	return 0;
@@ -410,19 +410,159 @@ static void test_writes_are_gathered(void **state)
 	TURN_UNTIL(pair.client.connected);
 	const uint64_t *calls = rb_context_stats(rb_loop_context(pair.loop))->syscalls;
 	uint64_t before = calls[RB_SYS_SENDTO] + calls[RB_SYS_SENDMSG];
+	uint64_t expected = harness_backend == &rb_backend_epoll ? 1 : 0; /* io_uring submits it with others */
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(rb_stream_write(stream, "0123456789", 10), 0);
 	assert_int_equal(rb_stream_backlog(stream), 10000);
 	TURN_UNTIL(pair.server.length == 10000);
-	assert_int_equal(calls[RB_SYS_SENDTO] + calls[RB_SYS_SENDMSG] - before, 1);
+	assert_int_equal(pair.server.offers, 1);
+	assert_int_equal(calls[RB_SYS_SENDTO] + calls[RB_SYS_SENDMSG] - before, expected);
 	assert_int_equal(rb_stream_backlog(stream), 0);
+}
+
+/* ---- lent memory ---- */
+
+enum { LOANS_MAX = 1000 };
+
+static struct {
+	size_t count;		  /* made */
+	size_t released;	  /* in the order they were made */
+	struct rb_stream *stream; /* lends once more inside a release, or NULL */
+} loans;
+
+static void lend(struct rb_stream *stream, const void *data, size_t length);
+
+static void on_release(void *cookie)
+{
+	assert_int_equal((uintptr_t)cookie, loans.released);
+	loans.released++;
+	if (loans.stream != NULL) {
+		struct rb_stream *stream = loans.stream;
+		loans.stream = NULL;
+		lend(stream, "again", 5);
+	}
+}
+
+/* In three pieces, one of them empty. */
+static void lend(struct rb_stream *stream, const void *data, size_t length)
+{
+	size_t half = length / 2;
+	const struct rb_sg pieces[3] = {{.base = data, .length = half},
+					{.base = NULL, .length = 0},
+					{.base = (const uint8_t *)data + half, .length = length - half}};
+	assert_int_equal(rb_stream_send(stream, pieces, 3, on_release, (void *)loans.count), 0);
+	loans.count++;
+}
+
+/* Copies and loans of all sizes, mixed at random: the peer sees them in order, and each loan ends once. */
+static void test_send_among_writes(void **state)
+{
+	enum { TOTAL = 6 * 1024 * 1024 };
+	(void)state;
+	memset(&loans, 0, sizeof(loans));
+	uint8_t *data = malloc(TOTAL);
+	uint64_t random = 1;
+	pattern_fill(data, TOTAL, 0);
+	struct rb_stream *stream = connect_client(&watcher);
+	for (size_t written = 0; written < TOTAL;) {
+		random = random * UINT64_C(6364136223846793005) + 1442695040888963407U;
+		size_t length = (random >> 40) % ((random >> 33) % 4 == 0 ? 100000 : 700) + 1;
+		if (length > TOTAL - written)
+			length = TOTAL - written;
+		bool borrowed = (random >> 60) % 3 == 0 && loans.count < LOANS_MAX && rb_stream_pieces(stream) >= 3;
+		if (borrowed) {
+			size_t space = rb_stream_space(stream);
+			lend(stream, data + written, length);
+			assert_int_equal(rb_stream_space(stream), space); /* it is not kept here */
+		} else {
+			TURN_UNTIL(rb_stream_space(stream) >= length);
+			assert_int_equal(rb_stream_write(stream, data + written, length), 0);
+		}
+		written += length;
+		if (random >> 58 == 0)
+			TURN_UNTIL(rb_stream_backlog(stream) < 50000);
+	}
+	TURN_UNTIL(pair.server.length == TOTAL && loans.released == loans.count);
+	assert_memory_equal(pair.server.received, data, TOTAL);
+	assert_true(loans.count > 50);
+	assert_int_equal(rb_stream_backlog(stream), 0);
+	assert_int_equal(rb_stream_pieces(stream), RB_STREAM_PIECES_MAX);
+	rb_stream_close(stream);
+	TURN_UNTIL(pair.client.closed && pair.server.closed);
+	assert_int_equal(loans.released, loans.count);
+	free(data);
+}
+
+static void test_send_checks(void **state)
+{
+	(void)state;
+	memset(&loans, 0, sizeof(loans));
+	struct rb_stream *stream = connect_client(&watcher);
+	struct rb_sg pieces[RB_STREAM_PIECES_MAX + 1];
+	const struct rb_sg empty = {.base = "x", .length = 0}, null = {.base = NULL, .length = 1};
+	const struct rb_sg wrapping[2] = {{.base = "x", .length = UINT64_MAX}, {.base = "y", .length = 2}};
+	for (size_t i = 0; i <= RB_STREAM_PIECES_MAX; i++)
+		pieces[i] = (struct rb_sg){.base = "p", .length = 1};
+	assert_int_equal(rb_stream_send(stream, pieces, 0, on_release, NULL), -EINVAL);
+	assert_int_equal(rb_stream_send(stream, &empty, 1, on_release, NULL), -EINVAL);
+	assert_int_equal(rb_stream_send(stream, &null, 1, on_release, NULL), -EFAULT);
+	assert_int_equal(rb_stream_send(stream, wrapping, 2, on_release, NULL), -EINVAL);
+	assert_int_equal(rb_stream_send(stream, pieces, RB_STREAM_PIECES_MAX + 1, on_release, NULL), -ENOBUFS);
+	assert_int_equal(rb_stream_backlog(stream), 0);
+	assert_int_equal(rb_stream_send(stream, pieces, RB_STREAM_PIECES_MAX, on_release, NULL), 0);
+	assert_int_equal(rb_stream_send(stream, pieces, 1, NULL, NULL), -ENOBUFS);
+	loans.count = 1;
+	loans.stream = stream; /* from inside the release */
+	TURN_UNTIL(loans.released == 2);
+	TURN_UNTIL(pair.server.length == RB_STREAM_PIECES_MAX + 5);
+	assert_memory_equal(pair.server.received + RB_STREAM_PIECES_MAX, "again", 5);
+	rb_stream_shutdown(stream);
+	assert_int_equal(rb_stream_send(stream, pieces, 1, on_release, NULL), -EPIPE);
+	assert_int_equal(loans.released, 2);
+}
+
+static unsigned released_before_closed;
+
+static void on_early_release(void *cookie)
+{
+	(void)cookie;
+	released_before_closed += pair.client.closed == 0;
+	loans.released++;
+}
+
+/* What has not been sent comes back when the stack has let go of it: after `closed`. */
+static void test_send_is_released_by_the_end(void **state)
+{
+	enum { TOTAL = 64 * 1024 * 1024 };
+	(void)state;
+	memset(&loans, 0, sizeof(loans));
+	released_before_closed = 0;
+	pair.server_ops = &deaf;
+	uint8_t *data = calloc(1, TOTAL);
+	const struct rb_sg all = {.base = data, .length = TOTAL};
+	struct rb_stream *stream = connect_client(&watcher);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(rb_stream_send(stream, &all, 1, on_early_release, NULL), 0);
+	TURN_UNTIL(pair.server.closed); /* more than the deaf side takes: -EMSGSIZE, RST */
+	TURN_UNTIL(pair.client.closed);
+	TURN_UNTIL(loans.released == 20);
+	assert_int_equal(released_before_closed, 0);
+	connect_client(&watcher);
+	assert_int_equal(rb_stream_send(pair.client.stream, &all, 1, on_early_release, NULL), 0);
+	rb_loop_destroy(pair.loop);
+	pair.loop = NULL;
+	assert_int_equal(loans.released, 21);
+	free(data);
 }
 
 static void test_connect_refused(void **state)
 {
 	(void)state;
-	rb_listener_destroy(pair.listener);
-	pair.listener = NULL;
+	struct rb_listen_config taken = {.address = {.ip = HARNESS_LOOPBACK}};
+	struct rb_listener *listener;
+	assert_int_equal(rb_listener_create(harness_backend, &taken, &listener), 0);
+	pair.address = rb_listener_address(listener);
+	rb_listener_destroy(listener);
 	connect_client(&watcher);
 	TURN_UNTIL(pair.client.closed);
 	assert_int_equal(pair.client.status, -ECONNREFUSED);
@@ -547,7 +687,9 @@ static void test_more_streams_than_command_slots(void **state)
 	(void)state;
 	static struct side sides[STREAMS];
 	struct rb_loop *loop;
-	struct rb_loop_config config = {.context = {.connections_max = STREAMS, .commands_max = 8, .events_max = 9}};
+	struct rb_loop_config config = {
+		.context = {
+			.backend = harness_backend, .connections_max = STREAMS, .commands_max = 8, .events_max = 9}};
 	struct rb_stream *stream;
 	uint8_t received[1000];
 	assert_int_equal(rb_loop_create(&config, &loop), 0);
@@ -587,7 +729,8 @@ static void *run_loop(void *loop)
 static void test_wake_and_stop_from_elsewhere(void **state)
 {
 	(void)state;
-	struct rb_loop_config config = {.context = {.connections_max = 1}, .woken = on_woken};
+	struct rb_loop_config config = {.context = {.backend = harness_backend, .connections_max = 1},
+					.woken = on_woken};
 	struct rb_loop *loop;
 	pthread_t thread;
 	void *result;
@@ -608,8 +751,11 @@ static void test_wake_and_stop_from_elsewhere(void **state)
 
 #define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, open_pair, close_pair)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	int status = harness_choose(argc, argv);
+	if (status != 0)
+		return status;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_timers),
 		STREAM_TEST(test_write_before_connected),
@@ -618,6 +764,9 @@ int main(void)
 		STREAM_TEST(test_unconsumed_input_is_offered_again),
 		STREAM_TEST(test_input_limit),
 		STREAM_TEST(test_writes_are_gathered),
+		STREAM_TEST(test_send_among_writes),
+		STREAM_TEST(test_send_checks),
+		STREAM_TEST(test_send_is_released_by_the_end),
 		STREAM_TEST(test_connect_refused),
 		STREAM_TEST(test_reject),
 		STREAM_TEST(test_abort_inside_a_callback),

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-const struct rb_backend *const rb_backends[] = {&rb_backend_epoll, NULL};
+const struct rb_backend *const rb_backends[] = {&rb_backend_epoll, &rb_backend_io_uring, NULL};
 
 const struct rb_backend *rb_backend_default(void)
 {

@@ -11,6 +11,9 @@
 struct rb_backend {
 	const char *name;
 
+	/* The clock of deadlines, and so the default of contexts. NULL: rb_clock_monotonic() */
+	const struct rb_clock *(*clock)(void);
+
 	/* Names of stats.syscalls[], as in the kernel's table; NULL-terminated, at most RB_SYSCALLS_MAX. */
 	const char *const *syscall_names;
 
@@ -19,6 +22,12 @@ struct rb_backend {
 	 * with the context and outlives the state. Returns 0 or -errno.
 	 */
 	int (*context_create)(const struct rb_context_config *config, struct rb_context_stats *stats, void **state);
+
+	/*
+	 * Where the arrays are that every run_io() will be given, aligned to 64 bytes; after context_create(). NULL: no
+	 * need to know. Returns 0 or -errno.
+	 */
+	int (*arrays)(void *state, struct rb_command *commands, struct rb_event *events);
 	void (*context_destroy)(void *state);
 
 	/*
@@ -33,6 +42,9 @@ struct rb_backend {
 	/* Async-signal-safe, any thread. */
 	void (*wake)(void *state);
 
+	/* Brings `stats` up to date, where something else counts. NULL: they always are. */
+	void (*count)(void *state);
+
 	/* Listeners: see user/context.h. `address` returns the bound one. A back-end without them has NULLs. */
 	int (*listener_create)(const struct rb_listen_config *config, void **listener);
 	void (*listener_destroy)(void *listener);
@@ -42,6 +54,12 @@ struct rb_backend {
 
 /* Linux sockets with epoll. */
 extern const struct rb_backend rb_backend_epoll;
+
+/*
+ * Linux sockets with io_uring (Linux 6.1 or newer). A context belongs to the thread that first calls run_io(), and is
+ * destroyed there or after that thread has ended.
+ */
+extern const struct rb_backend rb_backend_io_uring;
 
 /* All rows, NULL-terminated. */
 extern const struct rb_backend *const rb_backends[];

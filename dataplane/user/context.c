@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "user/backend.h"
@@ -14,7 +15,7 @@ struct rb_context {
 	uint32_t commands_count;
 	uint32_t overflowed; /* commands refused since the last run_io() */
 	struct rb_command *commands;
-	struct rb_event *events;
+	struct rb_event *events; /* one more than events_max: the first is for what report_overflow() has to say */
 	struct rb_context_stats stats;
 };
 
@@ -34,7 +35,7 @@ static int fill_config(struct rb_context_config *config)
 	if (config->backend == NULL)
 		config->backend = rb_backend_default();
 	if (config->clock == NULL)
-		config->clock = rb_clock_monotonic();
+		config->clock = config->backend->clock != NULL ? config->backend->clock() : rb_clock_monotonic();
 	set_default(&config->commands_max, 256);
 	set_default(&config->events_max, 512);
 	set_default(&config->batch_max, 64);
@@ -54,6 +55,15 @@ static int fill_config(struct rb_context_config *config)
 	return 0;
 }
 
+/* Zeroed, each element at the beginning of a cache line. */
+static void *allocate_lines(size_t count, size_t size)
+{
+	void *lines = aligned_alloc(64, count * size);
+	if (lines != NULL)
+		memset(lines, 0, count * size);
+	return lines;
+}
+
 int rb_context_create(const struct rb_context_config *config, struct rb_context **context)
 {
 	struct rb_context *made = calloc(1, sizeof(*made));
@@ -65,13 +75,19 @@ int rb_context_create(const struct rb_context_config *config, struct rb_context 
 		goto fail;
 	result = -ENOMEM;
 	made->backend = made->config.backend;
-	made->commands = calloc(made->config.commands_max, sizeof(*made->commands));
-	made->events = calloc(made->config.events_max, sizeof(*made->events));
+	made->commands = allocate_lines(made->config.commands_max, sizeof(*made->commands));
+	made->events = allocate_lines((size_t)made->config.events_max + 1, sizeof(*made->events));
 	if (made->commands == NULL || made->events == NULL)
 		goto fail;
 	result = made->backend->context_create(&made->config, &made->stats, &made->state);
 	if (result != 0)
 		goto fail;
+	if (made->backend->arrays != NULL)
+		result = made->backend->arrays(made->state, made->commands, made->events + 1);
+	if (result != 0) {
+		made->backend->context_destroy(made->state);
+		goto fail;
+	}
 	*context = made;
 	return 0;
 fail:
@@ -107,7 +123,7 @@ uint32_t rb_context_command_space(const struct rb_context *context)
 	return context->config.commands_max - context->commands_count;
 }
 
-/* Uses the first event slot for the commands that found no slot. */
+/* Uses the slot in front of the back-end's for the commands that found none. */
 static uint32_t report_overflow(struct rb_context *context)
 {
 	if (context->overflowed == 0)
@@ -123,13 +139,13 @@ int rb_context_run_io(struct rb_context *context, enum rb_wait wait, const struc
 	uint32_t first = report_overflow(context);
 	uint32_t commands = context->commands_count;
 	context->commands_count = 0;
-	int count = context->backend->run_io(context->state, context->commands, commands, context->events + first,
-					     context->config.events_max - first, first > 0 ? RB_POLL : wait);
-	*events = context->events;
+	int count = context->backend->run_io(context->state, context->commands, commands, context->events + 1,
+					     context->config.events_max, first > 0 ? RB_POLL : wait);
+	*events = context->events + 1 - first;
 	context->stats.commands += commands;
 	if (count < 0)
 		return count;
-	RB_DEBUG_ASSERT_LE((uint32_t)count, context->config.events_max - first);
+	RB_DEBUG_ASSERT_LE((uint32_t)count, context->config.events_max);
 	context->stats.events += (uint32_t)count + first;
 	return count + (int)first;
 }
@@ -268,6 +284,8 @@ int rb_context_listen(struct rb_context *context, struct rb_listener *listener, 
 
 const struct rb_context_stats *rb_context_stats(const struct rb_context *context)
 {
+	if (context->backend->count != NULL)
+		context->backend->count(context->state);
 	return &context->stats;
 }
 

@@ -336,8 +336,8 @@ const struct rb_backend rb_backend_epoll = {
 	.context_destroy = epoll_context_destroy,
 	.run_io = epoll_run_io,
 	.wake = epoll_wake,
-	.listener_create = epoll_listener_create,
-	.listener_destroy = epoll_listener_destroy,
-	.listener_address = epoll_listener_address,
+	.listener_create = socket_listener_create,
+	.listener_destroy = socket_listener_destroy,
+	.listener_address = socket_listener_address,
 	.listen = epoll_listen,
 };

@@ -318,7 +318,6 @@ static void report_sent(struct epoll_context *context, struct connection *connec
 {
 	struct rb_event *event = epoll_emit(context, RB_EVENT_SENT, connection);
 	event->sent.bytes = connection->sent;
-	event->sent.queued = connection->tx.bytes;
 	connection->sent = 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "user/context.h"
 #include "user/rx_pool.h"
+#include "user/socket_listener.h"
 #include "user/sockets.h"
 #include "user/tx_queue.h"
 
@@ -55,17 +56,9 @@ struct connection {
 	uint32_t next_free; /* index + 1 */
 };
 
-/* Made by rb_listener_create. */
-struct epoll_listener {
-	struct rb_listen_config config;
-	struct rb_address address;
-	int fd;	       /* SHARED: everybody's; REUSEPORT: the first context's */
-	bool fd_taken; /* REUSEPORT: by the first context */
-};
-
 /* A listener as seen by one context. */
 struct listening {
-	const struct epoll_listener *listener;
+	const struct socket_listener *listener;
 	int fd;
 	bool owns_fd;
 	bool ready;
@@ -161,9 +154,6 @@ void epoll_command_execute(struct epoll_context *context, const struct rb_comman
 
 /* ---- listening (epoll_listen.c) ---- */
 
-int epoll_listener_create(const struct rb_listen_config *config, void **listener);
-void epoll_listener_destroy(void *listener);
-struct rb_address epoll_listener_address(const void *listener);
 int epoll_listen(void *state, void *listener, uint64_t cookie);
 void epoll_listen_accept(struct epoll_context *context, struct listening *listening);
 void epoll_listen_resume(struct epoll_context *context, uint64_t now_ns);

@@ -4,7 +4,6 @@
  * at the next. A shared socket is registered with EPOLLEXCLUSIVE, so a connection wakes one thread and not all.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,35 +13,6 @@
 
 /* With no descriptor or slot left, accept() fails at once as long as the queue is not empty: look again later. */
 #define ACCEPT_PAUSE_NS (10 * RB_NS_PER_MS)
-
-int epoll_listener_create(const struct rb_listen_config *config, void **listener)
-{
-	struct epoll_listener *made = calloc(1, sizeof(*made));
-	if (made == NULL)
-		return -ENOMEM;
-	made->config = *config;
-	made->fd = rb_socket_listen(config, config->address);
-	if (made->fd < 0) {
-		int result = made->fd;
-		free(made);
-		return result;
-	}
-	made->address = rb_socket_local(made->fd);
-	*listener = made;
-	return 0;
-}
-
-void epoll_listener_destroy(void *listener)
-{
-	struct epoll_listener *own = listener;
-	close(own->fd);
-	free(own);
-}
-
-struct rb_address epoll_listener_address(const void *listener)
-{
-	return ((const struct epoll_listener *)listener)->address;
-}
 
 static int watch(struct epoll_context *context, const struct listening *listening)
 {
@@ -59,17 +29,14 @@ static int watch(struct epoll_context *context, const struct listening *listenin
 int epoll_listen(void *state, void *listener, uint64_t cookie)
 {
 	struct epoll_context *context = state;
-	struct epoll_listener *own = listener;
+	struct socket_listener *own = listener;
 	if (context->listening_count == EPOLL_LISTENERS_MAX)
 		return -ENOSPC;
 	struct listening *listening = &context->listening[context->listening_count];
-	*listening = (struct listening){.listener = own, .fd = own->fd, .cookie = cookie};
-	if (own->config.mode == RB_LISTEN_REUSEPORT && own->fd_taken) {
-		listening->fd = rb_socket_listen(&own->config, own->address);
-		listening->owns_fd = true;
-		if (listening->fd < 0)
-			return listening->fd;
-	}
+	*listening = (struct listening){.listener = own, .cookie = cookie};
+	listening->fd = socket_listener_attach(own, &listening->owns_fd);
+	if (listening->fd < 0)
+		return listening->fd;
 	int result = watch(context, listening);
 	if (result != 0) {
 		if (listening->owns_fd)
@@ -96,26 +63,6 @@ static void pause_accepting(struct epoll_context *context, struct listening *lis
 	listening->resume_ns = rb_clock_now(context->config.clock) + ACCEPT_PAUSE_NS;
 }
 
-/* accept(2): these concern the one connection, which is gone; treat them like EAGAIN by trying again. */
-static bool connection_is_gone(int error)
-{
-	switch (error) {
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Takes one connection from the kernel. Returns false when there is no more, or no more is possible now. */
 static bool accept_one(struct epoll_context *context, struct listening *listening)
 {
@@ -131,9 +78,9 @@ static bool accept_one(struct epoll_context *context, struct listening *listenin
 	if (connection->fd < 0) {
 		int error = errno;
 		epoll_connection_give(context, connection);
-		if (error != EAGAIN && !connection_is_gone(error))
+		if (error != EAGAIN && !socket_listener_lost_one(error))
 			pause_accepting(context, listening, -error);
-		return connection_is_gone(error);
+		return socket_listener_lost_one(error);
 	}
 	context->stats->accepted++;
 	connection->cookie = listening->cookie;

@@ -42,6 +42,7 @@ int rb_loop_create(const struct rb_loop_config *config, struct rb_loop **loop)
 	rb_timers_init(&made->timers);
 	rb_list_init(&made->streams);
 	rb_list_init(&made->dirty);
+	rb_list_init(&made->ended);
 	int result = fill_config(&made->config);
 	if (result == 0) {
 		made->sg = calloc((size_t)made->config.context.commands_max * STREAM_PIECES_MAX, sizeof(*made->sg));
@@ -54,6 +55,13 @@ int rb_loop_create(const struct rb_loop_config *config, struct rb_loop **loop)
 	}
 	*loop = made;
 	return 0;
+}
+
+static void free_ended(struct rb_loop *loop)
+{
+	struct rb_list *node;
+	while ((node = rb_list_pop(&loop->ended)) != NULL)
+		stream_free(RB_CONTAINER_OF(node, struct rb_stream, node));
 }
 
 void rb_loop_destroy(struct rb_loop *loop)
@@ -69,12 +77,9 @@ void rb_loop_destroy(struct rb_loop *loop)
 	}
 	rb_context_destroy(loop->context); /* the stack lets go of the streams' memory */
 	while (!rb_list_empty(head))
-		stream_free(RB_CONTAINER_OF(head->next, struct rb_stream, node));
-	while (loop->chunks != NULL) {
-		struct chunk *next = loop->chunks->next;
-		free(loop->chunks);
-		loop->chunks = next;
-	}
+		stream_retire(RB_CONTAINER_OF(head->next, struct rb_stream, node));
+	free_ended(loop);
+	output_trim(loop);
 	free(loop->sg);
 	free(loop);
 }
@@ -162,7 +167,7 @@ static void dispatch(struct rb_loop *loop, const struct rb_event *event)
 		break;
 	case RB_EVENT_CLOSED:
 		stream_on_closed(stream, event->status);
-		stream_free(stream);
+		stream_retire(stream);
 		break;
 	case RB_EVENT_TIMER:
 		loop->armed_ns = RB_DEADLINE_NONE; /* timers fire at the start of the next turn */
@@ -185,6 +190,7 @@ int rb_loop_turn(struct rb_loop *loop, enum rb_wait wait)
 	int count = rb_context_run_io(loop->context, wait, &events);
 	if (count < 0)
 		return count;
+	free_ended(loop);
 	for (int i = 0; i < count; i++)
 		dispatch(loop, &events[i]);
 	/* Pairs with the release in rb_loop_wake(): `woken` sees what its caller wrote before. */

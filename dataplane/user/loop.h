@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Event loop over the batch API: callbacks, timers and buffered streams. One loop per thread; every
- * function here is called on that thread, except rb_loop_stop() and rb_loop_wake().
+ * Event loop over the batch API: callbacks, timers and buffered streams. One loop per thread; every function here is
+ * called on that thread, except rb_loop_stop() and rb_loop_wake().
  *
- * A stream owns one connection. Bytes to write are copied and sent once per turn (one SENDV per stream and
- * turn); received bytes are offered to `data` until it has consumed them. Callbacks may write, close and
- * abort any stream and arm any timer; they run one after another, never nested.
+ * A stream owns one connection. Bytes to write are copied (rb_stream_write), or lent (rb_stream_send), and sent once
+ * per turn (one SENDV per stream and turn); received bytes are offered to `data` until it has consumed them. Callbacks
+ * may write, close and abort any stream and arm any timer; they run one after another, never nested.
  */
 #pragma once
 
@@ -52,7 +52,7 @@ struct rb_stream_ops {
 struct rb_loop_config {
 	struct rb_context_config context;
 	uint32_t stream_input_max;  /* unconsumed bytes kept per stream; 0: 65536 */
-	uint32_t stream_output_max; /* unsent bytes kept per stream; 0: 262144 */
+	uint32_t stream_output_max; /* unsent bytes kept (copied) per stream; 0: 262144 */
 
 	/*
 	 * An incoming connection: set its operations and user pointer with rb_stream_attach() and return true,
@@ -119,6 +119,24 @@ struct rb_address rb_stream_remote(const struct rb_stream *stream);
  * after `sent`), -ENOMEM, or -EPIPE (closed for writing, or broken).
  */
 int rb_stream_write(struct rb_stream *stream, const void *data, size_t length);
+
+enum {
+	RB_STREAM_PIECES_MAX = 64, /* pieces of rb_stream_send() that a stream has queued at a time */
+};
+
+/*
+ * Queues memory of the caller without copying it, behind all that was written or sent before. It must stay as it is
+ * until the stack has let go of it: then `release` is called with `cookie`, once for all pieces of a call. That is when
+ * all of them have been sent, or after the stream has ended, when it comes after `closed`. Before `closed` it may do
+ * what callbacks may. NULL: memory that never changes. Empty pieces are left out. All or nothing, and only 0 brings a
+ * release: returns 0, -ENOBUFS (more than rb_stream_pieces(); try again after `sent`), -EINVAL (no bytes, or more than
+ * 2^63), -EFAULT (a piece is NULL), -ENOMEM, or -EPIPE as for rb_stream_write().
+ */
+int rb_stream_send(struct rb_stream *stream, const struct rb_sg *pieces, uint32_t count, void (*release)(void *cookie),
+		   void *cookie);
+
+/* How many pieces rb_stream_send() would take now. */
+uint32_t rb_stream_pieces(const struct rb_stream *stream);
 
 /* Bytes queued and not yet taken by the stack, and how many rb_stream_write() would take now. */
 size_t rb_stream_backlog(const struct rb_stream *stream);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Buffered output of a stream. Bytes are copied into chunks that do not move until the stack has released
- * them; the free end of the last chunk takes further bytes meanwhile.
+ * Output of a stream: a list of segments. Bytes that are copied go into chunks that do not move until the stack has
+ * released them; the free end of the newest chunk takes further bytes meanwhile, also behind a segment that is not in
+ * it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include "user/loop_defs.h"
 
 RB_BUILD_ASSERT((int)STREAM_PIECES_MAX <= (int)RB_SENDV_ENTRIES_MAX, "one SENDV takes all pieces");
+
+/* ---- memory ---- */
 
 static struct chunk *take_chunk(struct rb_loop *loop)
 {
@@ -23,7 +26,7 @@ static struct chunk *take_chunk(struct rb_loop *loop)
 		if (chunk == NULL)
 			return NULL;
 	}
-	*chunk = (struct chunk){0};
+	*chunk = (struct chunk){.segments = 1, .first = {.base = chunk->data, .chunk = chunk}};
 	return chunk;
 }
 
@@ -38,24 +41,111 @@ static void give_chunk(struct rb_loop *loop, struct chunk *chunk)
 	loop->chunks_count++;
 }
 
-static size_t tail_space(const struct output *output)
+static struct segment *take_segment(struct rb_loop *loop)
 {
-	return output->tail != NULL ? CHUNK_CAPACITY - output->tail->end : 0;
+	struct segment *segment = loop->segments;
+	if (segment != NULL) {
+		loop->segments = segment->next;
+		loop->segments_count--;
+	} else {
+		segment = malloc(sizeof(*segment));
+		if (segment == NULL)
+			return NULL;
+	}
+	*segment = (struct segment){0};
+	return segment;
 }
 
-/* Appends empty chunks until `length` more bytes fit. */
-static int reserve(struct rb_loop *loop, struct output *output, size_t length, struct chunk **first)
+static void give_segment(struct rb_loop *loop, struct segment *segment)
 {
-	struct chunk **link = first;
-	*first = NULL;
-	for (size_t space = tail_space(output); space < length; space += CHUNK_CAPACITY) {
+	if (loop->segments_count >= SEGMENTS_CACHED_MAX) {
+		free(segment);
+		return;
+	}
+	segment->next = loop->segments;
+	loop->segments = segment;
+	loop->segments_count++;
+}
+
+void output_trim(struct rb_loop *loop)
+{
+	while (loop->chunks != NULL) {
+		struct chunk *next = loop->chunks->next;
+		free(loop->chunks);
+		loop->chunks = next;
+	}
+	while (loop->segments != NULL) {
+		struct segment *next = loop->segments->next;
+		free(loop->segments);
+		loop->segments = next;
+	}
+	loop->chunks_count = 0;
+	loop->segments_count = 0;
+}
+
+/* ---- appending ---- */
+
+static void append(struct output *output, struct segment *segment)
+{
+	if (output->tail == NULL)
+		output->head = segment;
+	else
+		output->tail->next = segment;
+	output->tail = segment;
+}
+
+static size_t open_space(const struct output *output)
+{
+	return output->open != NULL ? CHUNK_CAPACITY - output->open->used : 0;
+}
+
+/* Does the last segment end where the open chunk goes on? */
+static bool tail_is_open(const struct output *output)
+{
+	return output->tail != NULL && output->tail->chunk != NULL && output->tail->chunk == output->open;
+}
+
+/* Copies to the end of the last segment, which must be that of the open chunk and have room. */
+static void fill(struct output *output, const uint8_t *from, size_t length)
+{
+	memcpy(output->open->data + output->open->used, from, length);
+	output->open->used += (uint32_t)length;
+	output->tail->end += length;
+	output->bytes += length;
+	output->copied += length;
+	output->unqueued += length;
+}
+
+/* What a write of `length` bytes needs beyond the last segment. */
+struct reserve {
+	struct segment *segment; /* for the rest of the open chunk, which lies behind another segment, or NULL */
+	struct chunk *chunks;
+};
+
+static void give_reserve(struct rb_loop *loop, struct reserve *reserve)
+{
+	if (reserve->segment != NULL)
+		give_segment(loop, reserve->segment);
+	while (reserve->chunks != NULL) {
+		struct chunk *next = reserve->chunks->next;
+		give_chunk(loop, reserve->chunks);
+		reserve->chunks = next;
+	}
+}
+
+static int take_reserve(struct rb_loop *loop, const struct output *output, size_t length, struct reserve *reserve)
+{
+	struct chunk **link = &reserve->chunks;
+	*reserve = (struct reserve){0};
+	if (open_space(output) > 0 && !tail_is_open(output)) {
+		reserve->segment = take_segment(loop);
+		if (reserve->segment == NULL)
+			return -ENOMEM;
+	}
+	for (size_t space = open_space(output); space < length; space += CHUNK_CAPACITY) {
 		*link = take_chunk(loop);
 		if (*link == NULL) {
-			while (*first != NULL) {
-				struct chunk *next = (*first)->next;
-				give_chunk(loop, *first);
-				*first = next;
-			}
+			give_reserve(loop, reserve);
 			return -ENOMEM;
 		}
 		link = &(*link)->next;
@@ -63,57 +153,122 @@ static int reserve(struct rb_loop *loop, struct output *output, size_t length, s
 	return 0;
 }
 
+static void open_segment(struct output *output, struct segment *segment)
+{
+	struct chunk *chunk = output->open;
+	segment->base = chunk->data + chunk->used;
+	segment->chunk = chunk;
+	chunk->segments++;
+	append(output, segment);
+}
+
 int output_append(struct rb_loop *loop, struct output *output, const void *data, size_t length)
 {
-	struct chunk *more;
 	const uint8_t *from = data;
+	struct reserve reserve;
 	if (length == 0)
 		return 0;
-	if (length <= tail_space(output)) { /* the rule */
-		memcpy(output->tail->data + output->tail->end, from, length);
-		output->tail->end += (uint32_t)length;
-		output->bytes += length;
-		output->unqueued += length;
+	if (tail_is_open(output) && length <= open_space(output)) { /* the rule */
+		fill(output, from, length);
 		return 0;
 	}
-	int result = reserve(loop, output, length, &more);
+	int result = take_reserve(loop, output, length, &reserve);
 	if (result != 0)
 		return result;
-	output->bytes += length;
-	output->unqueued += length;
-	if (output->tail == NULL) {
-		output->head = more;
-		output->tail = more;
-	} else {
-		output->tail->next = more;
-	}
+	if (reserve.segment != NULL)
+		open_segment(output, reserve.segment);
 	for (;;) {
-		struct chunk *tail = output->tail;
-		RB_ASSERT(tail != NULL); /* reserve() has made room for all */
-		size_t part = tail_space(output) < length ? tail_space(output) : length;
-		memcpy(tail->data + tail->end, from, part);
-		tail->end += (uint32_t)part;
+		size_t part = open_space(output) < length ? open_space(output) : length;
+		if (part > 0)
+			fill(output, from, part);
 		from += part;
 		length -= part;
 		if (length == 0)
 			return 0;
-		output->tail = tail->next;
+		struct chunk *next = reserve.chunks;
+		RB_ASSERT(next != NULL); /* there is room for all */
+		reserve.chunks = next->next;
+		output->open = next;
+		append(output, &next->first);
 	}
 }
+
+static int check_pieces(const struct rb_sg *pieces, uint32_t count, uint64_t *total)
+{
+	*total = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (pieces[i].base == NULL && pieces[i].length > 0)
+			return -EFAULT;
+		if (__builtin_add_overflow(*total, pieces[i].length, total) || *total > INT64_MAX)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void give_segments(struct rb_loop *loop, struct segment *first)
+{
+	while (first != NULL) {
+		struct segment *next = first->next;
+		give_segment(loop, first);
+		first = next;
+	}
+}
+
+int output_lend(struct rb_loop *loop, struct output *output, const struct rb_sg *pieces, uint32_t count,
+		void (*release)(void *cookie), void *cookie)
+{
+	struct segment *first = NULL, *last = NULL;
+	uint32_t used = 0;
+	uint64_t total;
+	int result = check_pieces(pieces, count, &total);
+	if (result != 0)
+		return result;
+	for (uint32_t i = 0; i < count; i++) {
+		if (pieces[i].length == 0)
+			continue;
+		struct segment *segment = take_segment(loop);
+		if (segment == NULL) {
+			give_segments(loop, first);
+			return -ENOMEM;
+		}
+		*segment = (struct segment){.base = pieces[i].base, .end = pieces[i].length};
+		if (last == NULL)
+			first = segment;
+		else
+			last->next = segment;
+		last = segment;
+		used++;
+	}
+	if (last == NULL)
+		return -EINVAL;
+	last->release = release;
+	last->cookie = cookie;
+	append(output, first);
+	output->tail = last;
+	output->bytes += total;
+	output->unqueued += total;
+	output->lent += used;
+	return 0;
+}
+
+/* ---- handing over ---- */
 
 uint32_t output_queue(struct output *output, struct rb_sg *sg)
 {
 	uint32_t count = 0;
-	for (struct chunk *chunk = output->head; chunk != NULL; chunk = chunk->next) {
-		uint32_t length = chunk->end - chunk->queued;
-		if (length == 0)
-			continue;
-		if (output->piece_count == STREAM_PIECES_MAX)
-			break;
-		sg[count++] = (struct rb_sg){.base = chunk->data + chunk->queued, .length = length};
-		output->piece[(output->piece_first + output->piece_count++) % STREAM_PIECES_MAX] = length;
-		chunk->queued = chunk->end;
-		output->unqueued -= length;
+	for (struct segment *segment = output->head; segment != NULL; segment = segment->next) {
+		while (segment->queued < segment->end) {
+			if (output->piece_count == STREAM_PIECES_MAX)
+				return count;
+			uint64_t length = segment->end - segment->queued;
+			if (length > PIECE_BYTES_MAX)
+				length = PIECE_BYTES_MAX;
+			sg[count++] = (struct rb_sg){.base = segment->base + segment->queued, .length = length};
+			output->piece[(output->piece_first + output->piece_count++) % STREAM_PIECES_MAX] =
+				(uint32_t)length;
+			segment->queued += length;
+			output->unqueued -= length;
+		}
 	}
 	return count;
 }
@@ -133,40 +288,60 @@ static void release_pieces(struct output *output, uint64_t bytes)
 	}
 }
 
+/* The oldest segment is done with. Its release may append others. */
+static void drop_head(struct rb_loop *loop, struct output *output)
+{
+	struct segment *segment = output->head;
+	struct chunk *chunk = segment->chunk;
+	void (*release)(void *cookie) = segment->release;
+	void *cookie = segment->cookie;
+	output->head = segment->next;
+	if (output->head == NULL)
+		output->tail = NULL;
+	if (chunk == NULL)
+		output->lent--;
+	if (chunk == NULL || segment != &chunk->first)
+		give_segment(loop, segment);
+	if (chunk != NULL && --chunk->segments == 0) {
+		if (output->open == chunk)
+			output->open = NULL;
+		give_chunk(loop, chunk);
+	}
+	if (release != NULL)
+		release(cookie);
+}
+
 void output_release(struct rb_loop *loop, struct output *output, uint64_t bytes)
 {
 	RB_ASSERT_LE(bytes, output->bytes - output->unqueued);
-	// The rule: all of it, in one chunk.
-	if (bytes == output->bytes && output->head == output->tail && bytes > 0) {
-		give_chunk(loop, output->head);
+	/* The rule: all of it, in one chunk. */
+	if (bytes == output->bytes && bytes > 0 && output->head == output->tail && output->head->chunk != NULL &&
+	    output->head == &output->head->chunk->first) {
+		give_chunk(loop, output->head->chunk);
 		*output = (struct output){0};
 		return;
 	}
 	release_pieces(output, bytes);
 	output->bytes -= bytes;
 	while (output->head != NULL) {
-		struct chunk *chunk = output->head;
-		uint32_t part = chunk->queued - chunk->sent;
+		struct segment *segment = output->head;
+		uint64_t part = segment->queued - segment->sent;
 		if (bytes < part)
-			part = (uint32_t)bytes;
-		chunk->sent += part;
+			part = bytes;
+		segment->sent += part;
 		bytes -= part;
-		if (chunk->sent < chunk->end)
+		if (segment->chunk != NULL)
+			output->copied -= part;
+		if (segment->sent < segment->end)
 			break;
-		output->head = chunk->next;
-		if (output->head == NULL)
-			output->tail = NULL;
-		give_chunk(loop, chunk);
+		drop_head(loop, output);
 	}
 	RB_ASSERT_EQ(bytes, 0U);
 }
 
 void output_free(struct rb_loop *loop, struct output *output)
 {
-	while (output->head != NULL) {
-		struct chunk *next = output->head->next;
-		give_chunk(loop, output->head);
-		output->head = next;
-	}
+	while (output->head != NULL)
+		drop_head(loop, output);
 	*output = (struct output){0};
 }

@@ -26,6 +26,7 @@ const char *const rb_linux_syscall_names[RB_SYS_COUNT + 1] = {
 	[RB_SYS_SETSOCKOPT] = "setsockopt",
 	[RB_SYS_GETSOCKOPT] = "getsockopt",
 	[RB_SYS_READ] = "read",
+	[RB_SYS_IO_URING_ENTER] = "io_uring_enter",
 	[RB_SYS_COUNT] = NULL,
 };
 
@@ -146,7 +147,8 @@ int rb_socket_error(int fd, uint64_t *syscalls)
 	syscalls[RB_SYS_GETSOCKOPT]++;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
 		return -errno;
-	return -error;
+	/* Linux says EPIPE for a reset that comes after the peer's FIN. */
+	return error == EPIPE ? -ECONNRESET : -error;
 }
 
 void rb_socket_abort(int fd, uint64_t *syscalls)

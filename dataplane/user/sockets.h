@@ -28,6 +28,7 @@ enum rb_linux_syscall {
 	RB_SYS_SETSOCKOPT,
 	RB_SYS_GETSOCKOPT,
 	RB_SYS_READ, /* of the wake-up eventfd */
+	RB_SYS_IO_URING_ENTER,
 	RB_SYS_COUNT,
 };
 

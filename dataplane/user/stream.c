@@ -23,13 +23,18 @@ struct rb_stream *stream_create(struct rb_loop *loop, enum stream_state state)
 	return stream;
 }
 
-void stream_free(struct rb_stream *stream)
+void stream_retire(struct rb_stream *stream)
 {
 	struct rb_loop *loop = stream->loop;
 	rb_list_remove(&stream->node);
 	rb_list_remove(&stream->dirty);
 	loop->streams_count--;
-	output_free(loop, &stream->output);
+	rb_list_append(&loop->ended, &stream->node);
+}
+
+void stream_free(struct rb_stream *stream)
+{
+	output_free(stream->loop, &stream->output);
 	free(stream->input.memory);
 	free(stream);
 }
@@ -93,7 +98,7 @@ void stream_issue(struct rb_stream *stream)
 	case STREAM_KNOCKED:
 		if (stream->rejected) {
 			rb_context_reject(context, stream->handle);
-			stream_free(stream);
+			stream_retire(stream);
 			return;
 		}
 		rb_context_accept(context, stream->handle, (uintptr_t)stream);
@@ -233,7 +238,7 @@ void stream_on_connected(struct rb_stream *stream, const struct rb_event *event)
 {
 	if (event->status != 0) {
 		stream_on_closed(stream, event->status);
-		stream_free(stream);
+		stream_retire(stream);
 		return;
 	}
 	stream->handle = event->handle;
@@ -314,6 +319,24 @@ int rb_stream_write(struct rb_stream *stream, const void *data, size_t length)
 	return result;
 }
 
+int rb_stream_send(struct rb_stream *stream, const struct rb_sg *pieces, uint32_t count, void (*release)(void *cookie),
+		   void *cookie)
+{
+	if (!rb_stream_writable(stream))
+		return -EPIPE;
+	if (count > rb_stream_pieces(stream))
+		return -ENOBUFS;
+	int result = output_lend(stream->loop, &stream->output, pieces, count, release, cookie);
+	if (result == 0)
+		stream_touch(stream);
+	return result;
+}
+
+uint32_t rb_stream_pieces(const struct rb_stream *stream)
+{
+	return RB_STREAM_PIECES_MAX - stream->output.lent;
+}
+
 size_t rb_stream_backlog(const struct rb_stream *stream)
 {
 	return stream->output.bytes;
@@ -322,7 +345,7 @@ size_t rb_stream_backlog(const struct rb_stream *stream)
 size_t rb_stream_space(const struct rb_stream *stream)
 {
 	size_t max = stream->loop->config.stream_output_max;
-	return stream->output.bytes < max ? max - stream->output.bytes : 0;
+	return stream->output.copied < max ? max - stream->output.copied : 0;
 }
 
 void rb_stream_shutdown(struct rb_stream *stream)

@@ -246,6 +246,56 @@ class Datagrams(Documents):
         self.assertEqual(doc["errors"]["reset"], doc["scheduled"])
 
 
+class IoUring(Documents):
+    """Server and generator over io_uring; whether that is right is for its own tests to say."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        try:
+            with server(ECHO, "--backend=io_uring"):
+                pass
+        except AssertionError as error:
+            raise unittest.SkipTest(f"this machine does not permit io_uring: {error}") from None
+
+    def test_echo(self) -> None:
+        for mode in ("single", "reuseport"):
+            options = ("--backend=io_uring", "--message-bytes=1000", "--threads=2")
+            with self.subTest(listen=mode), server(ECHO, *options, f"--listen={mode}") as port:
+                doc = rbload(
+                    port,
+                    "--backend=io_uring",
+                    "--mode=closed",
+                    "--threads=2",
+                    "--connections=8",
+                    "--depth=4",
+                    "--message-bytes=1000",
+                )
+                self.check(doc)
+                self.assertEqual(doc["bytes_received"], doc["completed"] * 1000)
+                self.assertEqual(doc["generator"]["backend"], "io_uring")
+
+    def test_requests_per_connection(self) -> None:
+        with server(ECHO, "--backend=io_uring", "--message-bytes=64") as port:
+            doc = rbload(
+                port,
+                "--backend=io_uring",
+                "--rate=1000",
+                "--arrival=fixed",
+                "--rpcs-per-connection=4",
+                "--connections=4",
+            )
+        self.check(doc)
+        self.assertIn(doc["connection_events"]["opened"], range(150, 155))
+
+    def test_datagrams(self) -> None:
+        with server(UDP_ECHO) as port:
+            doc = rbload(
+                port, "--backend=io_uring", "--transport=udp", "--arrival=fixed", "--rate=2000"
+            )
+        self.check(doc)
+        self.assertEqual(doc["scheduled"], 1000)
+
+
 class Spin(Documents):
     def test_spin(self) -> None:
         for name in ("fixed", "exponential", "bimodal-1", "bimodal-2", "bimodal-2z", "lognormal"):

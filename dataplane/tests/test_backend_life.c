@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Life and death of connections on the epoll back-end, seen through the batch API. */
+/* Life and death of connections on Linux sockets, seen through the batch API: test_backend_life BACK-END */
 #include "tests/harness.h"
 
 #include <errno.h>
@@ -47,7 +47,6 @@ static void test_echo_and_orderly_end(void **state)
 	rb_context_sendv(harness.context, handle, &sg, 1);
 	struct rb_event sent = harness_expect(&harness, RB_EVENT_SENT);
 	assert_int_equal(sent.sent.bytes, 5);
-	assert_int_equal(sent.sent.queued, 0);
 	rb_context_recv_done(harness.context, handle, 5);
 	peer_receive(fd, text, 5);
 	assert_memory_equal(text, "hello", 5);
@@ -102,7 +101,7 @@ static void test_connect_refused(void **state)
 	(void)state;
 	struct rb_listen_config taken = {.address = {.ip = HARNESS_LOOPBACK}};
 	struct rb_listener *listener;
-	assert_int_equal(rb_listener_create(NULL, &taken, &listener), 0);
+	assert_int_equal(rb_listener_create(harness_backend, &taken, &listener), 0);
 	struct rb_address closed_port = rb_listener_address(listener);
 	rb_listener_destroy(listener);
 	rb_context_connect(harness.context, (struct rb_address){0}, closed_port, 9);
@@ -291,8 +290,103 @@ static void test_handles_are_not_reused(void **state)
 
 #define LIFE_TEST(name) cmocka_unit_test_setup_teardown(name, open_default, close_it)
 
-int main(void)
+/* Open connections, their queued data included, end with the context. */
+static void test_destroy_resets(void **state)
 {
+	enum { TOTAL = 64 * 1024 * 1024 };
+	(void)state;
+	struct harness own;
+	rb_handle handle;
+	harness_open(&own, NULL);
+	int idle = harness_accept(&own, 0, &handle), busy = harness_accept(&own, 0, &handle);
+	int unanswered = peer_connect(own.address);
+	harness_expect(&own, RB_EVENT_KNOCK);
+	uint8_t *data = calloc(1, TOTAL);
+	const struct rb_sg all = {.base = data, .length = TOTAL};
+	rb_context_sendv(own.context, handle, &all, 1);
+	harness_expect(&own, RB_EVENT_SENT); /* a part of it */
+	harness_poll(&own);
+	harness_close(&own);
+	free(data);
+	peer_expect_reset(idle);
+	peer_expect_reset(unanswered);
+	peer_discard(busy);
+	assert_int_equal(errno, ECONNRESET);
+	close(idle);
+	close(busy);
+	close(unanswered);
+}
+
+/* Also when the peer has already ended its side, and nothing is sent or received. */
+static void test_reset_after_fin(void **state)
+{
+	(void)state;
+	rb_handle handle;
+	int fd = harness_accept(&harness, 0, &handle);
+	shutdown(fd, SHUT_WR);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).flags, RB_RECV_FIN);
+	harness_expect_quiet(&harness);
+	peer_reset(fd);
+	assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).status, -ECONNRESET);
+}
+
+/* Commands of one turn that contradict each other must not touch a descriptor that is another connection's by then. */
+static void test_abort_after_send_in_one_turn(void **state)
+{
+	enum { ROUNDS = 50 };
+	(void)state;
+	static const struct rb_sg hello = {.base = "hello", .length = 5};
+	char text[5];
+	for (int i = 0; i < ROUNDS; i++) {
+		rb_handle first, second;
+		int one = harness_accept(&harness, 1, &first), two = harness_accept(&harness, 2, &second);
+		peer_send(one, "x", 1);
+		assert_int_equal(harness_expect(&harness, RB_EVENT_RECV).cookie, 1);
+		rb_context_recv_done(harness.context, first, 1);
+		rb_context_sendv(harness.context, first, &hello, 1);
+		rb_context_close(harness.context, first, RB_CLOSE_ABORT);
+		rb_context_connect(harness.context, (struct rb_address){0}, harness.address, 3);
+		rb_context_sendv(harness.context, second, &hello, 1);
+		rb_handle connected = 0, knocked = 0;
+		for (unsigned seen = 0; seen != 15;) {
+			struct rb_event event = harness_next(&harness);
+			switch (event.type) {
+			case RB_EVENT_CLOSED:
+				assert_int_equal(event.cookie, 1);
+				assert_int_equal(event.status, -ECONNABORTED);
+				seen |= 1;
+				break;
+			case RB_EVENT_CONNECTED:
+				assert_int_equal(event.status, 0);
+				connected = event.handle;
+				seen |= 2;
+				break;
+			case RB_EVENT_KNOCK:
+				knocked = event.handle;
+				seen |= 4;
+				break;
+			default:
+				assert_int_equal(event.type, RB_EVENT_SENT);
+				seen |= event.cookie == 2 ? 8U : 0U;
+				break;
+			}
+		}
+		peer_receive(two, text, 5);
+		assert_memory_equal(text, "hello", 5);
+		rb_context_reject(harness.context, knocked);
+		assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).handle, connected);
+		rb_context_close(harness.context, second, RB_CLOSE_ABORT);
+		assert_int_equal(harness_expect(&harness, RB_EVENT_CLOSED).handle, second);
+		close(one);
+		close(two);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int status = harness_choose(argc, argv);
+	if (status != 0)
+		return status;
 	const struct CMUnitTest tests[] = {
 		LIFE_TEST(test_echo_and_orderly_end),
 		LIFE_TEST(test_data_and_fin_together),
@@ -308,6 +402,9 @@ int main(void)
 		LIFE_TEST(test_reject),
 		LIFE_TEST(test_reset_by_peer),
 		LIFE_TEST(test_reset_while_window_closed),
+		LIFE_TEST(test_destroy_resets),
+		LIFE_TEST(test_reset_after_fin),
+		LIFE_TEST(test_abort_after_send_in_one_turn),
 		LIFE_TEST(test_handles_are_not_reused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

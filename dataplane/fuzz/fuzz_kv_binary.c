@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Requests of the memcached binary protocol; see fuzz_kv.h. */
+#include "fuzz/fuzz_kv.h"
+
+#include "apps/kv/binary.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_kv(data, size, KV_BINARY_REQUEST);
+}
