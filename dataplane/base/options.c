@@ -294,3 +294,71 @@ enum rb_options_outcome rb_options_parse(const struct rb_option_table *table, in
 	}
 	return RB_OPTIONS_OK;
 }
+
+enum rb_options_outcome rb_options_again(const struct rb_option_table *table, int argc, char *const *argv, void *config,
+					 FILE *err)
+{
+	for (int i = 1; i < argc; i++) {
+		if (take_option(table, argc, argv, &i, config, err) < 0)
+			return RB_OPTIONS_ERROR;
+	}
+	return RB_OPTIONS_OK;
+}
+
+/* ---- files ---- */
+
+/* Cuts the line into its two words; what is between them and around them goes. False: it is not two words. */
+static bool cut(char *line, char **name, char **value)
+{
+	static const char blanks[] = " \t\r\n";
+	line[strcspn(line, "#\n")] = '\0';
+	*name = line + strspn(line, blanks);
+	char *end = *name + strcspn(*name, " \t\r=");
+	*value = end + strspn(end, " \t\r=");
+	*end = '\0';
+	for (char *last = *value + strlen(*value); last > *value && strchr(blanks, last[-1]) != NULL;)
+		*--last = '\0';
+	return (**name == '\0') == (**value == '\0');
+}
+
+static bool take_line(const struct rb_option_table *table, char *line, void *config, FILE *err)
+{
+	char *name, *value, *kept;
+	if (!cut(line, &name, &value)) {
+		fprintf(err, "%s: '%s' needs a value: NAME VALUE\n", table->program, name);
+		return false;
+	}
+	if (*name == '\0')
+		return true;
+	const struct rb_option *option = find(table, name, strlen(name));
+	if (option == NULL) {
+		report_unknown(table, name, strlen(name), err);
+		return false;
+	}
+	kept = option->type == RB_OPTION_STRING ? strdup(value) : value;
+	return kept != NULL && (set_value(option, kept, config) == 0 || report_value(table, option, value, err) == 0);
+}
+
+enum rb_options_outcome rb_options_file(const struct rb_option_table *table, const char *path, void *config, FILE *err)
+{
+	char line[1024];
+	unsigned number = 0;
+	bool good = true;
+	FILE *file = fopen(path, "re");
+	if (file == NULL) {
+		fprintf(err, "%s: cannot read %s: %s\n", table->program, path, strerror(errno));
+		return RB_OPTIONS_ERROR;
+	}
+	while (good && fgets(line, sizeof(line), file) != NULL) {
+		number++;
+		good = take_line(table, line, config, err);
+		if (!good)
+			fprintf(err, "%s: in %s, line %u\n", table->program, path, number);
+	}
+	if (ferror(file)) {
+		fprintf(err, "%s: cannot read %s\n", table->program, path);
+		good = false;
+	}
+	fclose(file);
+	return good ? RB_OPTIONS_OK : RB_OPTIONS_ERROR;
+}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Command line options from one table: name, type, default, unit, range, help. The table drives the parser,
- * --help and the error messages, so an option is written down once.
+ * Command line options from one table: name, type, default, unit, range, help. The table drives the parser, --help and
+ * the error messages, so an option is written down once.
  *
- * Accepted forms: --name value, --name=value, and for flags --name (or --name=yes|no). Anything else is an
- * error that names the option, the value given and the values that are valid.
+ * Accepted forms: --name value, --name=value, and for flags --name (or --name=yes|no). Anything else is an error that
+ * names the option, the value given and the values that are valid. /
  */
 #pragma once
 
@@ -25,8 +25,10 @@ struct rb_cpu_list {
 	uint16_t cpu[RB_CPUS_MAX];
 };
 
-/* IPv4 addresses in the order given ("10.0.0.1,10.0.0.8-10.0.0.11,10.0.1.0/28": single ones, ranges, the hosts of a
- * network); ports are 0. */
+/*
+ * IPv4 addresses in the order given ("10.0.0.1,10.0.0.8-10.0.0.11,10.0.1.0/28": single ones, ranges, the hosts of a
+ * network); ports are 0.
+ */
 struct rb_address_list {
 	unsigned count;
 	struct rb_address address[RB_ADDRESSES_MAX];
@@ -36,7 +38,7 @@ struct rb_address_list {
 enum rb_option_type {
 	RB_OPTION_FLAG,	     /* bool */
 	RB_OPTION_UINT,	     /* uint64_t; decimal, min..max */
-	RB_OPTION_SIZE,	     /* uint64_t bytes; suffix k, m, g = 2^10, 2^20, 2^30; min..max */
+	RB_OPTION_SIZE,	     /* uint64_t bytes; suffix k, m, g = 2^10, 2^20, 2^30; min..max / */
 	RB_OPTION_DURATION,  /* uint64_t ns; suffix ns, us, ms, s is required (0 needs none); min..max */
 	RB_OPTION_REAL,	     /* double, real_min..real_max */
 	RB_OPTION_STRING,    /* const char *, borrowed from argv or the table; may be NULL by default */
@@ -75,11 +77,21 @@ enum rb_options_outcome {
 };
 
 /*
- * Fills `config` with defaults, then with argv[1..argc). Later values win. Strings stay borrowed from
- * argv. On RB_OPTIONS_ERROR config is partly filled.
+ * Fills `config` with defaults, then with argv[1..argc). Later values win. Strings stay borrowed from argv. On
+ * RB_OPTIONS_ERROR config is partly filled. /
  */
 enum rb_options_outcome rb_options_parse(const struct rb_option_table *table, int argc, char *const *argv, void *config,
 					 FILE *out, FILE *err);
+
+/*
+ * Adds what a file says: a line NAME VALUE or NAME = VALUE for each option, without dashes; `#` begins a comment.
+ * Strings are kept for the life of the program. Messages name file and line. /
+ */
+enum rb_options_outcome rb_options_file(const struct rb_option_table *table, const char *path, void *config, FILE *err);
+
+/* Adds argv[1..argc) once more, over what a file said: no defaults, and required options are not asked for. */
+enum rb_options_outcome rb_options_again(const struct rb_option_table *table, int argc, char *const *argv, void *config,
+					 FILE *err);
 
 /* Prints the --help text. */
 void rb_options_help(const struct rb_option_table *table, FILE *out);

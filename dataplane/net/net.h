@@ -295,11 +295,18 @@ enum rb_net_close {
 
 int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how);
 
+/* The same for every connection of the application's. Returns how many there were. */
+unsigned rb_net_close_all(struct rb_net *net, enum rb_net_close how);
+
 enum rb_net_option {
-	RB_NET_OPTION_NODELAY = 1,  /* 1: no Nagle algorithm; off at first (RFC 9293 3.7.4) */
-	RB_NET_OPTION_KEEPALIVE,    /* 1: probes after keepalive_us; off at first (RFC 9293 3.8.4) */
-	RB_NET_OPTION_CONGESTION,   /* enum rb_net_congestion */
-	RB_NET_OPTION_USER_TIMEOUT, /* us; 0: the configuration's (RFC 5482) */
+	RB_NET_OPTION_NODELAY = 1, /* 1: no Nagle algorithm; off at first (RFC 9293 3.7.4) */
+	RB_NET_OPTION_KEEPALIVE,   /* 1: probes after keepalive_us; off at first (RFC 9293 3.8.4) */
+	RB_NET_OPTION_CONGESTION,  /* enum rb_net_congestion */
+	/*
+	 * us; 0: the configuration's (RFC 5482). After CLOSE_BOTH one that is set is also how long a peer may keep its
+	 * window closed, and how long its FIN is awaited; else that is for ever, and time_wait_us.
+	 */
+	RB_NET_OPTION_USER_TIMEOUT,
 	/* What a SYN tells, hence not for connections; SYN cookies tell the configuration's. 0: the configuration's. */
 	RB_NET_OPTION_MSS,	      /* bytes, 64 .. 8960; not above what the MTU permits */
 	RB_NET_OPTION_RECEIVE_WINDOW, /* bytes, two full segments of the MTU .. the configuration's */
@@ -314,6 +321,7 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 /* What a connection is and has been, for tests, tools and sockets. Sequence numbers as in RFC 9293 3.3.1. */
 struct rb_net_info {
 	struct rb_endpoint local, remote;
+	uint64_t cookie;
 	uint8_t state; /* enum tcp_state, as in the RFC: 0 CLOSED .. 10 TIME-WAIT; tcp_state_name() */
 	bool timestamps, sack, ecn, window_scaling;
 	uint8_t snd_wscale, rcv_wscale;

@@ -113,9 +113,10 @@ void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
 		}
 	}
 	/* 3.8.6.1: who answers with a closed window lives, and may keep it closed for ever (MUST-37); the next probe is
-	 * what it has to answer */
+	 * what it has to answer. But not when the application has closed, and said how long it may take. */
 	bool closed = tcb->snd_wnd == 0 || tcb->timer == TCP_TIMER_PERSIST;
-	if (MECHANISM(persist_alive) && closed && (tcb->flags & TCP_REXMT_ARMED))
+	bool limited = (tcb->flags & TCP_DISCARD) && tcp_cold(net, tcb)->user_timeout_us != 0;
+	if (MECHANISM(persist_alive) && closed && !limited && (tcb->flags & TCP_REXMT_ARMED))
 		tcp_cold(net, tcb)->stalled_at = tcb->rexmt_at;
 }
 

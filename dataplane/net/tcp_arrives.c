@@ -163,7 +163,7 @@ static bool arrives_ack_of_fin(struct rb_net *net, struct tcb *tcb)
 	case TCP_FIN_WAIT_1:
 		tcb->state = TCP_FIN_WAIT_2;
 		if (tcb->flags & TCP_DISCARD)
-			tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
+			tcp_timer_fin_wait(net, tcb);
 		return true;
 	case TCP_CLOSING:
 		tcp_time_wait(net, tcb);

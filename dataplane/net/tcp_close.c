@@ -57,6 +57,7 @@ void tcp_end(struct rb_net *net, struct tcb *tcb, int status)
 	if (__builtin_expect(!(tcb->flags & TCP_ACCEPTED), 0)) {
 		tcp_untell(net, tcb); /* KNOCK: of what nobody has heard, nobody is told */
 		tcp_listener_leave(net, tcb);
+		tcb->flags &= ~(uint32_t)TCP_ENDED; /* nor of more than the end, who has not accepted it */
 	}
 	leave(net, tcb);
 	if (!(tcb->flags & TCP_KNOWN)) { /* nobody has heard of it */
@@ -140,9 +141,17 @@ static inline void stop_reading(struct rb_net *net, struct tcb *tcb)
 	uint32_t news = tcb->flags & TCP_FINISHED ? TCP_PENDING | TCP_READY : TCP_PENDING;
 	/* CLOSED may have waited for what was held */
 	tcp_note(net, tcb, (tcb->flags & ~(uint32_t)TCP_ENDED) | TCP_DISCARD, news);
-	/* a peer that never closes must not hold us for ever */
 	if (tcb->state == TCP_FIN_WAIT_2)
-		tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, net->config.time_wait_us);
+		tcp_timer_fin_wait(net, tcb);
+}
+
+/* Who aborts wants to hear of the end, and of nothing that came before it. */
+static void stop_telling(struct rb_net *net, struct tcb *tcb)
+{
+	if (net->tcp.told_taken != net->tcp.told_count)
+		tcp_untell(net, tcb);
+	tcb->rx_event = TCP_NONE;
+	tcb->flags &= ~(uint32_t)TCP_ENDED;
 }
 
 static inline int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_net_close how)
@@ -155,6 +164,7 @@ static inline int connection_close(struct rb_net *net, struct tcb *tcb, enum rb_
 		}
 		if (tcb->state != TCP_SYN_SENT) /* RFC 9293 3.10.5 */
 			tcp_output_reset(net, tcb);
+		stop_telling(net, tcb);
 		tcp_end(net, tcb, -ECONNABORTED);
 		return 0;
 	}
@@ -207,4 +217,18 @@ int rb_net_reject(struct rb_net *net, rb_net_handle handle)
 	tcp_output_reset(net, tcb);
 	tcp_end(net, tcb, -ECONNABORTED);
 	return 0;
+}
+
+unsigned rb_net_close_all(struct rb_net *net, enum rb_net_close how)
+{
+	unsigned count = 0;
+	for (uint32_t index = 0; index < net->tcp.tcb_pool.count; index++) {
+		struct tcb *tcb = tcp_tcb(net, index);
+		if (!tcb_in_use(tcb) || (tcb->flags & (uint32_t)TCP_ORPHAN))
+			continue;
+		int result = connection_close(net, tcb, how);
+		RB_ASSERT_EQ(result, 0);
+		count++;
+	}
+	return count;
 }

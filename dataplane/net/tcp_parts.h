@@ -415,6 +415,8 @@ void tcp_timer_delack(struct rb_net *net, struct tcb *tcb);
 /* Arms the wheel for what a connection that was moved here waits for. */
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb);
+/* Closed both ways by the application, in FIN-WAIT-2: a peer that never closes must not hold us for ever. */
+void tcp_timer_fin_wait(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_advance(struct rb_net *net);
 uint64_t tcp_timer_deadline_ns(const struct rb_net *net);
 /* Makes sure of an entry in the wheel for what the short way has just sent. */

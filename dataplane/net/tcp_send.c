@@ -212,6 +212,8 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 		if (value > UINT32_MAX)
 			return -EINVAL;
 		tcp_cold(net, tcb)->user_timeout_us = (uint32_t)value;
+		if (tcb->state == TCP_FIN_WAIT_2 && (tcb->flags & TCP_DISCARD))
+			tcp_timer_fin_wait(net, tcb);
 		return 0;
 	case RB_NET_OPTION_MSS:
 	case RB_NET_OPTION_RECEIVE_WINDOW:
@@ -227,6 +229,7 @@ int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *in
 		return -EBADF;
 	const struct tcb_cold *cold = tcp_cold(net, tcb);
 	*info = (struct rb_net_info){
+		.cookie = tcb->cookie,
 		.state = tcb->state,
 		.timestamps = tcb->flags & TCP_HAS_TIMESTAMPS,
 		.sack = tcb->flags & TCP_HAS_SACK,

@@ -59,6 +59,12 @@ void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
 	tcp_timer_want(net, tcb, cold->keep_at);
 }
 
+void tcp_timer_fin_wait(struct rb_net *net, struct tcb *tcb)
+{
+	uint32_t own_us = tcp_cold(net, tcb)->user_timeout_us;
+	tcp_timer_set(net, tcb, TCP_TIMER_TIME_WAIT, own_us != 0 ? own_us : net->config.time_wait_us);
+}
+
 static bool passed(const struct rb_net *net, uint32_t at)
 {
 	return seq_le(at, (uint32_t)net->tcp.tick);

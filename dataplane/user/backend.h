@@ -61,6 +61,10 @@ extern const struct rb_backend rb_backend_epoll;
  */
 extern const struct rb_backend rb_backend_io_uring;
 
+/* The dataplane that has started the program (abi/page.h): the default there, and not to be had elsewhere. */
+extern const struct rb_backend rb_backend_dpos;
+bool rb_backend_dpos_is_here(void);
+
 /* All rows, NULL-terminated. */
 extern const struct rb_backend *const rb_backends[];
 

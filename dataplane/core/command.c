@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The way down: from commands of the ABI to calls of the instance. Each is copied and checked before anything is done;
+ * the instance's own calls do all or nothing. /
+ */
+#include "core/context.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+
+/* Not more than once, whatever the compiler thinks: what stands in the array may change meanwhile. */
+static inline void copy_in(struct rb_command *command, const struct rb_command *from)
+{
+	__asm__ volatile("" : : : "memory");
+	*command = *from;
+	__asm__ volatile("" : "+m"(*command) : : "memory");
+}
+
+/* -EBADF for a handle of another context. What is left of it is the instance's to check. */
+static inline int net_handle_of(const struct core_context *context, rb_handle handle, rb_net_handle *found)
+{
+	uint64_t group = rb_handle_make(RB_FLOW_GROUPS_MAX - 1, 0, 0);
+	*found = handle & ~group;
+	return (handle & group) == context->group ? 0 : -EBADF;
+}
+
+/* Whom an error is for: the connection's own cookie says it. ACCEPT has brought it; who has no handle has no other. */
+static uint64_t cookie_of(const struct core_context *context, const struct rb_command *command)
+{
+	rb_net_handle handle;
+	struct rb_net_info info;
+	if (command->type == RB_COMMAND_ACCEPT || command->type == RB_COMMAND_TIMER ||
+	    net_handle_of(context, command->handle, &handle) != 0 || rb_net_info(context->net, handle, &info) != 0)
+		return command->cookie;
+	return info.cookie;
+}
+
+static __attribute__((noinline)) void refuse(struct core_context *context, const struct rb_command *command, int status)
+{
+	uint64_t cookie = cookie_of(context, command);
+	struct rb_event *event = core_context_event(context, RB_EVENT_ERROR);
+	event->status = status;
+	event->handle = command->handle;
+	event->cookie = cookie;
+	event->error.command = command->type;
+	event->error.count = 1;
+}
+
+/* ---- sending and receiving ---- */
+
+/* At any address: the pointer to the list is the application's. */
+struct loose_sg {
+	struct rb_sg sg;
+} __attribute__((packed));
+
+static inline int piece_of(const struct core_context *context, const struct loose_sg *from, struct rb_net_piece *piece)
+{
+	struct rb_sg entry = ((const volatile struct loose_sg *)from)->sg;
+	if (entry.length == 0 || entry.length > UINT32_MAX)
+		return -EINVAL;
+	if (!core_range_has(&context->memory, entry.base, entry.length))
+		return -EFAULT;
+	*piece = (struct rb_net_piece){.base = entry.base, .length = (uint32_t)entry.length};
+	return 0;
+}
+
+/* The list of a SENDV, copied and checked. Returns how many pieces, or -errno. / */
+static inline int pieces_of(const struct core_context *context, const struct rb_command *command,
+			    struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX])
+{
+	uint32_t count = command->sendv.count;
+	const struct loose_sg *list = (const struct loose_sg *)command->sendv.sg;
+	if (command->flags != 0 || count == 0 || count > RB_SENDV_ENTRIES_MAX)
+		return -EINVAL;
+	if (!core_range_has(&context->memory, list, count * sizeof(*list)))
+		return -EFAULT;
+	for (uint32_t i = 0; i < count; i++) {
+		int result = piece_of(context, &list[i], &pieces[i]);
+		if (result != 0)
+			return result;
+	}
+	return (int)count;
+}
+
+static int do_sendv(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+{
+	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
+	int count = pieces_of(context, command, pieces);
+	return count < 0 ? count : rb_net_send(context->net, handle, pieces, (unsigned)count);
+}
+
+static inline int received_of(const struct rb_command *command, uint32_t *bytes)
+{
+	if (command->flags != 0 || command->recv_done.bytes == 0 || command->recv_done.bytes > UINT32_MAX)
+		return -EINVAL;
+	*bytes = (uint32_t)command->recv_done.bytes;
+	return 0;
+}
+
+static int do_recv_done(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+{
+	uint32_t bytes;
+	int result = received_of(command, &bytes);
+	return result != 0 ? result : rb_net_received(context->net, handle, bytes);
+}
+
+/*
+ * A request given back and its answer, one after the other, which the instance does in one. False: not such a pair, or
+ * not to be carried out as one; then each by itself, to say which of them is wrong. /
+ */
+static inline bool reply(struct core_context *context, const struct rb_command *done, const struct rb_command *sendv)
+{
+	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
+	rb_net_handle handle;
+	uint32_t bytes;
+	if (sendv->type != RB_COMMAND_SENDV || sendv->handle != done->handle ||
+	    net_handle_of(context, done->handle, &handle) != 0 || received_of(done, &bytes) != 0)
+		return false;
+	int count = pieces_of(context, sendv, pieces);
+	return count > 0 && rb_net_reply(context->net, handle, bytes, pieces, (unsigned)count) == 0;
+}
+
+/* ---- connections ---- */
+
+static int do_accept(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+{
+	if (command->flags != 0)
+		return -EINVAL;
+	int result = rb_net_accept(context->net, handle, command->cookie);
+	context->counters.accepted += result == 0;
+	return result;
+}
+
+static int do_reject(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+{
+	return command->flags != 0 ? -EINVAL : rb_net_reject(context->net, handle);
+}
+
+static int do_close(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+{
+	static const enum rb_net_close how[] = {[RB_CLOSE_ORDERLY] = RB_NET_CLOSE_BOTH,
+						[RB_CLOSE_WRITE] = RB_NET_CLOSE_WRITE,
+						[RB_CLOSE_ABORT] = RB_NET_CLOSE_ABORT};
+	if (command->flags > RB_CLOSE_ABORT)
+		return -EINVAL;
+	int result = rb_net_close(context->net, handle, how[command->flags]);
+	/* only now: of one that may not be closed, nothing changes */
+	if (result == 0 && command->flags == RB_CLOSE_ORDERLY && context->close_timeout_us > 0)
+		result = rb_net_set(context->net, handle, RB_NET_OPTION_USER_TIMEOUT, context->close_timeout_us);
+	return result;
+}
+
+static int open_connection(struct core_context *context, const struct rb_command *command)
+{
+	struct rb_endpoint local = core_endpoint(command->connect.local);
+	struct rb_endpoint remote = core_endpoint(command->connect.remote);
+	rb_net_handle handle;
+	if (command->flags != 0 || command->connect.remote.ip == 0 || command->connect.remote.port == 0)
+		return -EINVAL;
+	int result = rb_net_connect(context->net, &local, &remote, command->cookie, &handle);
+	if (result == 0 && !context->nagle)
+		result = rb_net_set(context->net, handle, RB_NET_OPTION_NODELAY, 1);
+	return result;
+}
+
+/* CONNECTED tells the outcome, also of an attempt that never began. */
+static int do_connect(struct core_context *context, const struct rb_command *command)
+{
+	int result = open_connection(context, command);
+	if (result != 0) {
+		struct rb_event *event = core_context_event(context, RB_EVENT_CONNECTED);
+		event->status = result;
+		event->cookie = command->cookie;
+		event->connected.local = command->connect.local;
+		event->connected.remote = command->connect.remote;
+	}
+	return 0;
+}
+
+static int do_timer(struct core_context *context, const struct rb_command *command)
+{
+	if (command->flags != 0)
+		return -EINVAL;
+	context->deadline_ns = command->timer.deadline_ns;
+	context->deadline_cookie = command->cookie;
+	return 0;
+}
+
+static int carry_out(struct core_context *context, const struct rb_command *command)
+{
+	rb_net_handle handle;
+	if (command->type == RB_COMMAND_TIMER)
+		return do_timer(context, command);
+	if (command->type == RB_COMMAND_CONNECT)
+		return do_connect(context, command);
+	int result = net_handle_of(context, command->handle, &handle);
+	if (result != 0)
+		return result;
+	switch (command->type) {
+	case RB_COMMAND_SENDV:
+		return do_sendv(context, command, handle);
+	case RB_COMMAND_RECV_DONE:
+		return do_recv_done(context, command, handle);
+	case RB_COMMAND_ACCEPT:
+		return do_accept(context, command, handle);
+	case RB_COMMAND_REJECT:
+		return do_reject(context, command, handle);
+	case RB_COMMAND_CLOSE:
+		return do_close(context, command, handle);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Carries out the command at `at`, or a pair of them. Returns how many. */
+static inline uint64_t take(struct core_context *context, uint64_t at, uint64_t count)
+{
+	struct rb_command command;
+	copy_in(&command, &context->commands[at]);
+	if (command.type == RB_COMMAND_RECV_DONE && at + 1 < count) {
+		struct rb_command next;
+		copy_in(&next, &context->commands[at + 1]);
+		if (__builtin_expect(reply(context, &command, &next), 1))
+			return 2;
+	}
+	int result = carry_out(context, &command);
+	if (__builtin_expect(result != 0, 0))
+		refuse(context, &command, result);
+	return 1;
+}
+
+void core_context_execute(struct core_context *context, uint64_t count)
+{
+	context->events_count = 0;
+	if (count > context->commands_max) {
+		struct rb_event *event = core_context_event(context, RB_EVENT_ERROR);
+		event->status = -EINVAL;
+		event->error.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+		return;
+	}
+	for (uint64_t at = 0; at < count;)
+		at += take(context, at, count);
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Making a context, and the way up: from the instance's events to those of the ABI. */
+#include "core/context.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <errno.h>
+
+/* One event of the instance may become so many: CONNECTED or KNOCK, SENT, RECV, CLOSED. */
+enum { EVENTS_PER_NET_EVENT = 4, NET_EVENTS_MAX = 64 };
+
+static bool is_line(const void *pointer)
+{
+	return (uintptr_t)pointer % 64 == 0;
+}
+
+int core_context_init(struct core_context *context, struct rb_net *net, const struct rb_gate_context *config,
+		      const struct core_range *memory)
+{
+	uint64_t commands = config->commands_max, events = config->events_max;
+	if (commands == 0 || events < commands + EVENTS_PER_NET_EVENT || config->flow_group >= RB_FLOW_GROUPS_MAX ||
+	    !is_line(config->commands) || !is_line(config->events))
+		return -EINVAL;
+	if (!core_range_has(memory, config->commands, commands * sizeof(struct rb_command)) ||
+	    !core_range_has(memory, config->events, events * sizeof(struct rb_event)))
+		return -EFAULT;
+	/* in us, rounded up: one that was asked for is never none */
+	uint64_t close_timeout_us = config->close_timeout_ns / RB_NS_PER_US;
+	close_timeout_us += config->close_timeout_ns % RB_NS_PER_US != 0;
+	if (close_timeout_us > UINT32_MAX)
+		return -EINVAL; /* more than the instance can wait for */
+	*context = (struct core_context){
+		.net = net,
+		.commands = config->commands,
+		.events = config->events,
+		.commands_max = config->commands_max,
+		.events_max = config->events_max,
+		.group = rb_handle_make(config->flow_group, 0, 0),
+		.memory = *memory,
+		.deadline_ns = RB_DEADLINE_NONE,
+		.close_timeout_us = close_timeout_us,
+		.nagle = config->nagle != 0,
+	};
+	return 0;
+}
+
+struct rb_endpoint core_endpoint(struct rb_address address)
+{
+	if (address.ip == 0)
+		return (struct rb_endpoint){.port = address.port};
+	return (struct rb_endpoint){.ip = rb_ip4(address.ip), .port = address.port};
+}
+
+struct rb_address core_address(const struct rb_endpoint *endpoint)
+{
+	const uint8_t *ip = &endpoint->ip.bytes[12]; /* of a mapped IPv4 address */
+	return (struct rb_address){
+		.ip = (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3],
+		.port = endpoint->port,
+	};
+}
+
+struct rb_event *core_context_event(struct core_context *context, enum rb_event_type type)
+{
+	RB_DEBUG_ASSERT_LT(context->events_count, context->events_max);
+	struct rb_event *event = &context->events[context->events_count++];
+	*event = (struct rb_event){.type = (uint16_t)type};
+	return event;
+}
+
+static struct rb_event *tell(struct core_context *context, enum rb_event_type type, const struct rb_net_event *from)
+{
+	struct rb_event *event = core_context_event(context, type);
+	event->handle = context->group | from->handle;
+	event->cookie = from->cookie;
+	return event;
+}
+
+static void tell_addresses(struct core_context *context, const struct rb_net_event *from, struct rb_address *local,
+			   struct rb_address *remote)
+{
+	struct rb_net_info info;
+	if (rb_net_info(context->net, from->handle, &info) != 0)
+		return; /* over already: CLOSED follows */
+	*local = core_address(&info.local);
+	*remote = core_address(&info.remote);
+}
+
+static void tell_beginning(struct core_context *context, const struct rb_net_event *from)
+{
+	if (from->bits & RB_NET_KNOCK) {
+		struct rb_event *event = tell(context, RB_EVENT_KNOCK, from);
+		tell_addresses(context, from, &event->knock.local, &event->knock.remote);
+		return;
+	}
+	struct rb_event *event = tell(context, RB_EVENT_CONNECTED, from);
+	if (from->status != 0 && !(from->bits & RB_NET_CLOSED)) {
+		event->status = from->status;
+		event->handle = 0; /* is void */
+		return;
+	}
+	/* a status that comes with CLOSED is that of the end: it was connected before */
+	context->counters.connected++;
+	tell_addresses(context, from, &event->connected.local, &event->connected.remote);
+}
+
+static void tell_end(struct core_context *context, const struct rb_net_event *from)
+{
+	tell(context, RB_EVENT_CLOSED, from)->status = from->status;
+	context->counters.closed++;
+}
+
+static void tell_sent(struct core_context *context, const struct rb_net_event *from)
+{
+	tell(context, RB_EVENT_SENT, from)->sent.bytes = from->sent;
+	context->counters.bytes_out += from->sent;
+}
+
+static void tell_received(struct core_context *context, const struct rb_net_event *from)
+{
+	struct rb_event *event = tell(context, RB_EVENT_RECV, from);
+	if (from->bits & RB_NET_RECEIVED) {
+		event->recv.data = from->data;
+		event->recv.length = from->length;
+		context->counters.bytes_in += from->length;
+	}
+	if (from->bits & RB_NET_FIN)
+		event->flags = RB_RECV_FIN;
+}
+
+/* Most events tell of bytes that were received, or sent, or both. */
+static void translate(struct core_context *context, const struct rb_net_event *from)
+{
+	if (__builtin_expect(from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED), 0))
+		tell_beginning(context, from);
+	if (from->bits & RB_NET_SENT)
+		tell_sent(context, from);
+	if (from->bits & (RB_NET_RECEIVED | RB_NET_FIN))
+		tell_received(context, from);
+	if (__builtin_expect(from->bits & RB_NET_CLOSED, 0))
+		tell_end(context, from);
+}
+
+static void tell_deadline(struct core_context *context)
+{
+	struct rb_event *event = core_context_event(context, RB_EVENT_TIMER);
+	event->cookie = context->deadline_cookie;
+	event->timer.deadline_ns = context->deadline_ns;
+	context->deadline_ns = RB_DEADLINE_NONE;
+}
+
+void core_context_collect(struct core_context *context, uint64_t now_ns)
+{
+	if (now_ns >= context->deadline_ns && context->events_count < context->events_max)
+		tell_deadline(context);
+	for (;;) {
+		const struct rb_net_event *events;
+		uint32_t most = (context->events_max - context->events_count) / EVENTS_PER_NET_EVENT;
+		context->more = most == 0;
+		if (most == 0)
+			return;
+		unsigned count = rb_net_events(context->net, &events, most < NET_EVENTS_MAX ? most : NET_EVENTS_MAX);
+		for (unsigned i = 0; i < count; i++)
+			translate(context, &events[i]);
+		if (count == 0)
+			return;
+	}
+}

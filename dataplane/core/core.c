@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/core.h"
+
+#include "base/phase.h"
+
+static inline void stage_end(struct core *core, enum core_stage stage)
+{
+	uint64_t tsc = core_tsc();
+	core->counters.cycles[stage] += tsc - core->tsc;
+	core->tsc = tsc;
+}
+
+void core_begin(struct core *core)
+{
+	core->tsc = core_tsc();
+	core->now_ns = core_clock_ns(core->clock, core->tsc);
+}
+
+void core_poll(struct core *core)
+{
+	rb_turn_begins();
+	unsigned count = rb_nic_receive(core->queue, core->packets, core->batch_max);
+	core->packets_count = count;
+	core->busy = count > 0;
+	if (count > 0) {
+		core->counters.batches++;
+		core->counters.packets += count;
+		stage_end(core, CORE_STAGE_poll);
+	}
+}
+
+void core_timers(struct core *core)
+{
+	core->now_ns = core_clock_ns(core->clock, core->busy ? core->tsc : core_tsc());
+	rb_net_advance(core->net, core->now_ns);
+	if (core->busy)
+		stage_end(core, CORE_STAGE_timers);
+}
+
+void core_network(struct core *core)
+{
+	if (core->packets_count == 0)
+		return;
+	rb_net_input(core->net, core->packets, core->packets_count);
+	stage_end(core, CORE_STAGE_network);
+}
+
+static __attribute__((noinline)) bool take_requests(struct core *core)
+{
+	unsigned taken = CORE_REQUEST_WAKE | CORE_REQUEST_DRAIN;
+	unsigned requests = atomic_fetch_and_explicit(&core->requests, ~taken, memory_order_acquire);
+	if (requests & CORE_REQUEST_DRAIN) {
+		for (unsigned i = 0; i < core->listeners_count; i++)
+			rb_net_close(core->net, core->listeners[i], RB_NET_CLOSE_BOTH);
+		core->listeners_count = 0;
+	}
+	return (requests & (CORE_REQUEST_WAKE | CORE_REQUEST_END)) != 0;
+}
+
+static inline bool is_woken(struct core *core)
+{
+	return __builtin_expect(atomic_load_explicit(&core->requests, memory_order_relaxed) != 0, 0) &&
+	       take_requests(core);
+}
+
+bool core_events(struct core *core)
+{
+	core_context_collect(&core->context, core->now_ns);
+	bool cross = core->context.events_count > 0 || core->polls;
+	cross |= is_woken(core);
+	if (cross) {
+		core->busy = true;
+		stage_end(core, CORE_STAGE_events);
+	}
+	return cross;
+}
+
+static inline bool is_own(const struct core *core, const struct rb_guard_call *call)
+{
+	return call->number == RB_GATE_RUN_IO && call->argument[0] == core->index;
+}
+
+void core_asked(struct core *core, const struct rb_guard_call *call)
+{
+	core->commands_count = call->argument[1];
+	core->polls = call->argument[2] == RB_GATE_POLL;
+}
+
+/* What is not the core's own, until its own comes. NULL: the thread is not the core's any more. */
+static __attribute__((noinline)) const struct rb_guard_call *other_calls(struct core *core,
+									 const struct rb_guard_call *call)
+{
+	do {
+		core->result = core->gate.call(core->gate.user, core->thread, call);
+		if (core_is_asked(core, CORE_REQUEST_LEAVE))
+			return NULL;
+		call = core->guard->enter(core->guard_thread, core->result);
+	} while (call != NULL && !is_own(core, call));
+	return call;
+}
+
+bool core_cross(struct core *core)
+{
+	core->counters.crossings++;
+	const struct rb_guard_call *call = core->guard->enter(core->guard_thread, core->context.events_count);
+	if (__builtin_expect(call != NULL && !is_own(core, call), 0))
+		call = other_calls(core, call);
+	if (call == NULL)
+		return false;
+	core_asked(core, call);
+	stage_end(core, CORE_STAGE_application);
+	return true;
+}
+
+void core_commands(struct core *core)
+{
+	core_context_execute(&core->context, core->commands_count);
+	stage_end(core, CORE_STAGE_commands);
+}
+
+/* A turn in which nothing but a timer has made a frame is the timers'. */
+void core_transmit(struct core *core)
+{
+	const struct rb_net_counters *counters = rb_net_counters(core->net);
+	enum core_stage stage = core->busy ? CORE_STAGE_transmit : CORE_STAGE_timers;
+	uint64_t before = counters->frames_out;
+	rb_net_flush(core->net);
+	rb_nic_flush(core->queue);
+	core->busy |= counters->frames_out != before;
+	if (core->busy)
+		stage_end(core, stage);
+}
+
+void core_turn_end(struct core *core)
+{
+	core->counters.turns++;
+	if (core->busy) {
+		rb_turn_busy();
+		return;
+	}
+	__builtin_ia32_pause();
+	uint64_t tsc = core_tsc();
+	core->counters.idle_turns++;
+	core->counters.idle_cycles += tsc - core->tsc;
+	core->tsc = tsc;
+}
