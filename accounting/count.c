@@ -10,10 +10,22 @@
 #include "guest.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
 static uint64_t counts[MAX_PHASES][MAX_VCPUS][DOMAINS];
+
+// Of these, what idle turns of polling loops executed outside the kernel: from the beginning of a turn
+// to that of the next one, when neither told of work between.
+static uint64_t idle[MAX_PHASES][MAX_VCPUS];
+static uint64_t turns_begun[MAX_PHASES][MAX_VCPUS];
+static struct turn {
+	unsigned phase;
+	bool open, busy;
+	uint64_t since; // of counts, outside the kernel
+} turns[MAX_VCPUS];
+
 static char *out_path;
 
 // Where execution is, and QEMU's count when it came there.
@@ -59,6 +71,31 @@ static void on_marker(unsigned translator, void *phase)
 	at_phase = (unsigned)(uintptr_t)phase;
 }
 
+static uint64_t outside_kernel(void)
+{
+	return counts[at_phase][at_vcpu][USER] + counts[at_phase][at_vcpu][RING0];
+}
+
+static void on_turn_begins(unsigned translator, void *unused)
+{
+	(void)translator;
+	(void)unused;
+	struct turn *turn = &turns[at_vcpu];
+	charge(executed());
+	turns_begun[at_phase][at_vcpu]++;
+	uint64_t now = outside_kernel();
+	if (turn->open && !turn->busy && turn->phase == at_phase)
+		idle[at_phase][at_vcpu] += now - turn->since;
+	*turn = (struct turn){.open = true, .phase = at_phase, .since = now};
+}
+
+static void on_turn_busy(unsigned translator, void *unused)
+{
+	(void)translator;
+	(void)unused;
+	turns[at_vcpu].busy = true;
+}
+
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
 	(void)id;
@@ -67,10 +104,14 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 	qemu_plugin_register_vcpu_tb_exec_cb(block, on_block, QEMU_PLUGIN_CB_NO_REGS, pack(domain, instructions));
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, index);
-		int phase = marker(instruction);
-		if (phase >= 0)
-			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_marker, QEMU_PLUGIN_CB_NO_REGS,
-							       (void *)(uintptr_t)phase);
+		int mark = marker(instruction);
+		if (mark < 0)
+			continue;
+		qemu_plugin_register_vcpu_insn_exec_cb(instruction,
+						       mark == TURN_BEGINS ? on_turn_begins
+						       : mark == TURN_BUSY ? on_turn_busy
+									   : on_marker,
+						       QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)mark);
 	}
 }
 
@@ -100,6 +141,14 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 					counts[phase][vcpu][domain]);
 			fprintf(out, "}");
 		}
+		fprintf(out, "]");
+	}
+	fprintf(out, "\n], \"turns\": [");
+	for (unsigned phase = 0; phase < MAX_PHASES; phase++) {
+		fprintf(out, "%s\n  [", phase ? "," : "");
+		for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
+			fprintf(out, "%s{\"begun\": %" PRIu64 ", \"idle\": %" PRIu64 "}", vcpu ? ", " : "",
+				turns_begun[phase][vcpu], idle[phase][vcpu]);
 		fprintf(out, "]");
 	}
 	fprintf(out, "\n]}\n");

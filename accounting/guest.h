@@ -16,6 +16,8 @@
 //   ring0    ring 0 in the lower half: a guest of the guest that runs programs there, and firmware
 // Phases: a guest program begins phase N by the instruction `nopl 0x5242xxxx(%rax)`, where xxxx is
 // N; see dataplane/base/phase.h. Phase 0 is what comes before the first.
+// Turns: a program that polls begins each turn of its loop with such an instruction too, and tells with
+// another one at its end when the turn has found something to do.
 #pragma once
 
 #include <qemu-plugin.h>
@@ -25,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VCPUS = 64, MAX_PHASES = 16, MARKER_BYTES = 7, MARKER_TAG = 0x5242 };
+enum { MAX_VCPUS = 64, MAX_PHASES = 16, MARKER_BYTES = 7, MARKER_TAG = 0x5242, TURN_BEGINS = 0x100, TURN_BUSY = 0x101 };
 enum domain { USER, KERNEL, RING0, DOMAINS };
 
 // QEMU's own, exported because it loads modules.
@@ -125,7 +127,7 @@ static inline enum domain domain_of(const struct qemu_plugin_tb *block)
 	return qemu_plugin_tb_vaddr(block) >> 63 ? KERNEL : RING0;
 }
 
-// The phase that an instruction begins, or -1.
+// What an instruction marks: a phase, TURN_BEGINS, TURN_BUSY; or -1.
 static inline int marker(const struct qemu_plugin_insn *instruction)
 {
 	uint8_t code[MARKER_BYTES];
@@ -135,7 +137,10 @@ static inline int marker(const struct qemu_plugin_insn *instruction)
 	if (code[0] != 0x0f || code[1] != 0x1f || code[2] != 0x80)
 		return -1;
 	uint32_t tag = (uint32_t)code[3] | (uint32_t)code[4] << 8 | (uint32_t)code[5] << 16 | (uint32_t)code[6] << 24;
-	return tag >> 16 == MARKER_TAG && (tag & 0xffff) < MAX_PHASES ? (int)(tag & 0xffff) : -1;
+	int mark = (int)(tag & 0xffff);
+	if (tag >> 16 != MARKER_TAG)
+		return -1;
+	return mark < MAX_PHASES || mark == TURN_BEGINS || mark == TURN_BUSY ? mark : -1;
 }
 
 // The value of NAME=VALUE among a plugin's arguments. NULL after a complaint when there is none.

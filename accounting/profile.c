@@ -380,7 +380,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translate
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(translated, index);
 		int phase = marker(instruction);
-		if (phase >= 0)
+		if (phase >= 0 && phase < MAX_PHASES)
 			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_marker, QEMU_PLUGIN_CB_NO_REGS,
 							       (void *)(uintptr_t)phase);
 		watch_calls(instruction, block->domain);

@@ -21,17 +21,33 @@ DOMAINS = ("user", "kernel", "ring0")
 class Cpu:
     """A virtual CPU, whose it is, and its instructions of the measured phase by domain.
 
-    polls: it never rests, so that most of them may have done nothing.
+    polls: it never rests, so that most of them may have done nothing. turns: of its loop in that
+    phase, if it marks them (dataplane/base/phase.h); idle: instructions of those that found
+    nothing to do, which are none of the kernel's.
     """
 
     number: int
     machine: str
     polls: bool
     measured: Mapping[str, int]
+    turns: int = 0
+    idle: int = 0
 
     @property
     def total(self) -> int:
         return sum(self.measured.values())
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what it did for requests can be told from what it executed."""
+        return not self.polls or self.turns > 0
+
+    def busy(self, domain: str = "") -> int:
+        """Without what idle turns executed: of all domains, or one."""
+        if not domain:
+            return self.total - self.idle
+        polling = max(("user", "ring0"), key=lambda name: self.measured[name])
+        return self.measured[domain] - (self.idle if domain == polling else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +55,16 @@ class Instructions:
     cpus: tuple[Cpu, ...]
 
     def of(self, machine: str, domain: str = "") -> int:
-        """Instructions of a machine's CPUs, all together or in one domain."""
-        mine = [cpu for cpu in self.cpus if cpu.machine == machine]
-        return sum(cpu.measured[domain] if domain else cpu.total for cpu in mine)
+        """Instructions of a machine's CPUs, idle turns apart, all together or in one domain."""
+        return sum(cpu.busy(domain) for cpu in self.cpus if cpu.machine == machine)
 
     def polls(self, machine: str) -> bool:
         """Whether a machine has CPUs that poll without rest."""
         return any(cpu.polls for cpu in self.cpus if cpu.machine == machine)
+
+    def is_told(self, machine: str) -> bool:
+        """Whether what a machine executed tells what its requests cost."""
+        return all(cpu.is_told for cpu in self.cpus if cpu.machine == machine)
 
 
 def read_instructions(path: Path) -> Instructions:
@@ -57,12 +76,17 @@ def read_instructions(path: Path) -> Instructions:
         measured = cpu.child("phases").counts(MEASURED)
         if set(measured) != set(DOMAINS):
             raise cpu.error("phases", f"{MEASURED} must have {', '.join(DOMAINS)}")
+        turns = {"begun": 0, "idle": 0}
+        if cpu.has("turns"):
+            turns = cpu.child("turns").counts(MEASURED)
         cpus.append(
             Cpu(
                 number=cpu.integer("cpu"),
                 machine=cpu.text("machine"),
                 polls=cpu.has("polls") and cpu.boolean("polls"),
                 measured=measured,
+                turns=turns["begun"],
+                idle=turns["idle"],
             )
         )
     return Instructions(cpus=tuple(cpus))
@@ -74,12 +98,13 @@ def instruction_metrics(
     """Role, metric and value; per request that was answered in the measured phase.
 
     What a polling CPU executes is the length of the phase and says nothing of a request: there is
-    no metric of it. machines: names by role.
+    no metric of it, unless its loop marks which turns had something to do, for these count whole.
+    machines: names by role.
     """
     if not requests:
         return
     server = machines["server"]
-    if not found.polls(server):
+    if found.is_told(server):
         yield "server", "instructions_per_request", found.of(server) / requests
         for domain in DOMAINS:
             value = found.of(server, domain) / requests
@@ -89,7 +114,7 @@ def instruction_metrics(
     yield HOUSE, "house_instructions_per_request", found.of(HOUSE) / requests
     roles = {name: role for role, name in machines.items()}
     for cpu in found.cpus:
-        if cpu.polls:
+        if not cpu.is_told:
             continue
         role = roles.get(cpu.machine, cpu.machine)
-        yield role, f"busy_instructions_cpu{cpu.number}", float(cpu.total)
+        yield role, f"busy_instructions_cpu{cpu.number}", float(cpu.busy())

@@ -21,7 +21,16 @@ from orchestrator.log import step
 
 type BuildType = Literal["release", "debug"]
 
-PROGRAMS = ("rb-echo", "rb-spin", "rb-udp-echo", "rbload", "testpmd-rest.so")
+PROGRAMS = (
+    "dpos",
+    "rb-echo",
+    "rb-http",
+    "rb-kv",
+    "rb-spin",
+    "rb-udp-echo",
+    "rbload",
+    "testpmd-rest.so",
+)
 COMPILE_SECONDS = 900.0
 _SOURCE = Path("/src")
 _BUILD = Path("/build")

@@ -210,6 +210,7 @@ class _Expander:
             return None
         self._check_datagrams(application, workload, loc)
         self._check_nic(variant, application, topology, loc)
+        self._check_generator(application, workload, topology, loc)
         if application.polls:
             threads = int(options.get("threads", 0))
             place = self._option_place(name, "threads", point, loc)
@@ -260,6 +261,29 @@ class _Expander:
                 "delay, loss and rate"
             )
             self._fault((*loc, "stack"), what, "leave them out of its link")
+
+    def _check_generator(
+        self, application: Application, workload: Workload, topology: Topology, loc: Loc
+    ) -> None:
+        """A generator on the dataplane has the client's NIC to itself, one core and one address."""
+        if workload.stack == "linux":
+            return
+        cable = topology.cables[topology.service_port("client").link]
+        limits = (
+            (self._experiment.clock != "virtual", "the wall clock", "clock: virtual"),
+            (application.protocol == "udp-echo", "datagrams", "stack: linux"),
+            (workload.threads > 1, f"{workload.threads} threads", "threads: 1"),
+            (workload.addresses > 1, f"{workload.addresses} addresses", "addresses: 1"),
+            (workload.poll, "poll: it always does", "poll: false"),
+            (
+                bool(cable.delay_ns or cable.loss or cable.rate_bps),
+                "delay, loss or rate of its link, which Linux's netem makes",
+                "leave them out",
+            ),
+        )
+        for refused, what, hint in limits:
+            if refused:
+                self._fault(loc, f"a generator on the stack ix has no {what}", hint, at_key=True)
 
     def _check_pollers(
         self, name: str, threads: int, workload: Workload, topology: Topology, loc: Loc

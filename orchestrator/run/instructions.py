@@ -17,12 +17,14 @@ PHASES = {"warm-up": 1, "measured": 2}
 
 
 def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling: str = "") -> None:
-    """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain.
+    """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain,
+    and the turns of a polling loop that marks them: how many, and what the idle ones executed.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
     StepError when it did not. polling: the machine, if any, whose CPUs never rest.
     """
-    phases = json.loads(counts.read_text(encoding="utf-8"))["phases"]
+    counted = json.loads(counts.read_text(encoding="utf-8"))
+    phases, turns = counted["phases"], counted["turns"]
     if marked and not any(sum(cpu.values()) for cpu in phases[PHASES["measured"]]):
         raise StepError(
             "the guest executed no instruction in the measured phase",
@@ -35,8 +37,9 @@ def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling:
         {
             "cpu": number,
             "machine": owner,
-            "polls": owner == polling,
+            "polls": owner == polling or turns[PHASES["measured"]][number]["begun"] > 0,
             "phases": {name: phases[index][number] for name, index in PHASES.items()},
+            "turns": {name: turns[index][number] for name, index in PHASES.items()},
         }
         for number, owner in sorted(owners.items())
     ]

@@ -196,6 +196,11 @@ class Workload(SpecModel):
         "timeout.",
         examples=["10ms"],
     )
+    stack: Literal["linux", "ix"] = Field(
+        "linux",
+        description="What the generator itself runs on: Linux sockets, or, on the virtual clock, "
+        "ringbed's dataplane, which needs a twelfth of the instructions for a request.",
+    )
     poll: Flag = Field(
         False,
         description="The generator never sleeps: it keeps its schedule best, and takes a whole "

@@ -4,9 +4,12 @@
 from collections.abc import Mapping
 
 from orchestrator.stacks.base import Stack
+from orchestrator.stacks.dpos import IxStack, L2Stack
 from orchestrator.stacks.linux import LinuxStack
 from orchestrator.stacks.testpmd import TestpmdStack
 
-DRIVERS: Mapping[str, Stack] = {driver.name: driver for driver in (LinuxStack(), TestpmdStack())}
+DRIVERS: Mapping[str, Stack] = {
+    driver.name: driver for driver in (LinuxStack(), IxStack(), L2Stack(), TestpmdStack())
+}
 
 __all__ = ["DRIVERS", "Stack"]

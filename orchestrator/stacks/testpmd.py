@@ -10,22 +10,15 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from orchestrator.spec.registry import Application, pollers
+from orchestrator.stacks import device
 from orchestrator.stacks.base import BIN, SERVER_PORT, Endpoint, Options, Served, Site
-from orchestrator.steps.model import Collect, Run, Start, Step, Stop, WaitFor
+from orchestrator.steps.model import Collect, Start, Stop, WaitFor
 
 SERVER = "server"
-HUGE_PAGE_KIB = 2048
 # Of 2 MiB, for packet buffers, rings and what DPDK keeps of its own.
 HUGE_PAGES = 40
 MEMORY_MIB = 64
 PACKETS = 8192
-
-# When a device changes where it is mapped, QEMU frees what described it in a thread of its own, up
-# to a tenth of a second of the host's time later, and takes its turn from the CPU that runs then.
-# That is of no consequence only while no other CPU has anything to do. So after such changes one
-# CPU counts or polls alone for a while: for seconds of the host's time.
-_COUNT = "i=0; while [ $i -lt 8000 ]; do i=$((i + 1)); done"
-_POLL_ALONE_S = "0.02"
 
 # testpmd ends when there is something to read, so it gets a pipe that stays open and empty.
 _EXEC = 'mkfifo "$1" && shift && exec stdbuf -oL dpdk-testpmd "$@" <>"$0"'
@@ -72,11 +65,11 @@ class TestpmdStack:
             address=server.address,
             port=SERVER_PORT,
             up=(
-                _neighbour(site),
-                *_take_nic(server),
+                device.neighbour(site),
+                *device.take(server, HUGE_PAGES),
                 _start(options, server),
                 WaitFor(machine=server.machine, name=SERVER, line="Press enter to exit"),
-                Run(machine=server.machine, argv=("sleep", _POLL_ALONE_S)),
+                device.alone(server),
             ),
             down=(
                 Stop(machine=server.machine, name=SERVER),
@@ -88,20 +81,6 @@ class TestpmdStack:
                 ),
             ),
         )
-
-
-def _take_nic(server: Endpoint) -> tuple[Step, ...]:
-    machine = server.machine
-    pages = f"{HUGE_PAGE_KIB}={HUGE_PAGES}"
-    return (
-        Run(machine=machine, argv=("/usr/lib/ringbed/hugepages", pages), stdout="{out}/pages.json"),
-        Run(
-            machine=machine,
-            argv=("/usr/lib/ringbed/vfio", "--uio", server.device),
-            stdout="{out}/nic.json",
-        ),
-        Run(machine=machine, argv=("sh", "-c", _COUNT)),
-    )
 
 
 def _start(options: TestpmdOptions, server: Endpoint) -> Start:
@@ -122,14 +101,3 @@ def _start(options: TestpmdOptions, server: Endpoint) -> Start:
     # So that an idle poll ends the CPU's turn: dataplane/apps/testpmd_rest.c.
     env = (("LD_PRELOAD", f"{BIN}/testpmd-rest.so"),)
     return Start(machine=server.machine, name=SERVER, argv=argv, env=env)
-
-
-def _neighbour(site: Site) -> Run:
-    client, server = site.client, site.server
-    return Run(
-        machine=client.machine,
-        argv=(
-            *("ip", "neighbour", "replace", server.address, "lladdr", server.mac),
-            *("dev", client.device, "nud", "permanent"),
-        ),
-    )

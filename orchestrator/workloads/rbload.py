@@ -6,10 +6,13 @@ from pathlib import Path
 
 from orchestrator.spec.registry import Generator as Offer
 from orchestrator.spec.workload import Workload
+from orchestrator.stacks import device, dpos
 from orchestrator.stacks.base import BIN, Endpoint, Served
 from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads.base import Load
 
+# Of the generator itself, where it runs on the dataplane.
+_CLIENT = dpos.ServerOptions(connections=65536)
 CONNECT_TIMEOUT_S = 10.0
 FILL_TIMEOUT_S = 60.0
 SECOND_NS = 1_000_000_000
@@ -72,12 +75,22 @@ class Rbload:
         if load.workload.poll:
             argv.append("--poll")
         steps: list[Step] = []
+        if load.workload.stack == "ix":
+            steps += device.take(client, dpos.huge_pages(_CLIENT))
+            argv = [
+                *dpos.start_words("ix", _CLIENT, client, 1, "client-dpos.json"),
+                *dpos.application_words(_CLIENT, client),
+                *argv,
+            ]
         if load.workload.trace is not None:
             steps.append(Put(machine=machine, path="{out}/arrivals.trace", text=load.trace))
         deadline_s = measured_s + overhead_s
         run = Run(machine=machine, argv=tuple(argv), deadline_s=deadline_s, accept=(0, UNANSWERED))
         steps.append(run)
         steps.append(Collect(machine=machine, path="{out}/load.json", into="load.json"))
+        if load.workload.stack == "ix":
+            path = "{out}/client-dpos.json"
+            steps.append(Collect(machine=machine, path=path, into="client-dpos.json"))
         return tuple(steps)
 
     def convert(self, directory: Path) -> None:

@@ -25,8 +25,9 @@ def topology() -> Topology:
     return plan.topologies[0]
 
 
-def counts(tmp_path: Path, measured: int = 100) -> Path:
-    """Phase p, CPU c: 1000 p + c in the kernel, `measured` times the CPU as user in phase 2."""
+def counts(tmp_path: Path, measured: int = 100, idle: int = 0) -> Path:
+    """Phase p, CPU c: 1000 p + c in the kernel, `measured` times the CPU as user in phase 2. idle:
+    of these, in 7 turns of a loop that marks them; 0: there is none."""
     phases = [
         [
             {"user": measured * cpu if phase == 2 else 0, "kernel": 1000 * phase + cpu, "ring0": 0}
@@ -35,7 +36,11 @@ def counts(tmp_path: Path, measured: int = 100) -> Path:
         for phase in range(16)
     ]
     path = tmp_path / "counts.json"
-    path.write_text(json.dumps({"schema": 1, "phases": phases}))
+    turns = [
+        [{"begun": 7 if idle else 0, "idle": idle if phase == 2 else 0} for _ in range(4)]
+        for phase in range(16)
+    ]
+    path.write_text(json.dumps({"schema": 1, "phases": phases, "turns": turns}))
     return path
 
 
@@ -80,6 +85,20 @@ def test_what_a_polling_server_executes_is_of_no_request(
         "busy_instructions_cpu0",
         "busy_instructions_cpu1",
     }
+
+
+def test_idle_turns_of_a_loop_that_marks_them_are_of_no_request(
+    tmp_path: Path, topology: Topology
+) -> None:
+    instructions.keep(counts(tmp_path, idle=50), topology, tmp_path, marked=True, polling="server")
+    found = read_instructions(tmp_path / instructions.FILE)
+    assert found.of("server") == 2000 + 2 + 150 + 2000 + 3 + 250
+    assert found.of("server", "user") == 150 + 250
+    assert found.of("server", "kernel") == 4005
+    rows = {metric: value for _, metric, value in instruction_metrics(found, MACHINES, 5)}
+    assert rows["instructions_per_request"] == 4405 / 5
+    assert rows["instructions_per_request_user"] == 400 / 5
+    assert rows["busy_instructions_cpu3"] == 2253
 
 
 def test_a_guest_that_told_of_no_phase_is_a_failure(tmp_path: Path, topology: Topology) -> None:

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ringbed's own dataplane, `dpos`: what its stacks have in common, and those there are.
+
+It takes the NIC from Linux, polls it, and runs the application on its own TCP/IP; the loop is the
+stack's (dataplane/policy).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import Field
+
+from orchestrator.spec.registry import Application, pollers
+from orchestrator.stacks import device
+from orchestrator.stacks.base import BIN, SERVER_PORT, Endpoint, Options, Served, Site
+from orchestrator.steps.model import Collect, Start, Step, Stop, WaitFor
+
+SERVER = "server"
+COUNTERS = "dpos.json"
+_PAGE_MIB = device.HUGE_PAGE_KIB // 1024
+
+# The device's PCI address is known once it was taken.
+_EXEC = (
+    r"""pci=$(sed -n 's/.*"pci": "\([^"]*\)".*/\1/p' "$0") && """
+    f'exec {BIN}/dpos --device="$pci" "$@"'
+)
+
+
+class DposOptions(Options):
+    """Options of every stack of the dataplane."""
+
+    batch: int = Field(
+        default=64, ge=1, le=64, description="The bound B: packets that one turn takes at most."
+    )
+    memory_mib: int = Field(
+        default=64,
+        ge=48,
+        le=16384,
+        description="Huge pages for the device's rings and buffers, in MiB.",
+    )
+
+
+class L2Options(DposOptions):
+    """Options of the stack without protocols."""
+
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="Cores that poll, each with a queue and a vCPU of its own, of which there must "
+        "be as many; 0 is the smaller number of both.",
+    )
+
+
+class ServerOptions(DposOptions):
+    """Options of the stacks that run an application."""
+
+    threads: int = Field(default=1, ge=1, le=1, description="Cores that poll; one so far.")
+
+    application_mib: int = Field(
+        default=32, ge=8, le=16384, description="Huge pages for the application, in MiB."
+    )
+    connections: int = Field(
+        default=16384, ge=1, le=1 << 20, description="Connections at a time, of each core."
+    )
+
+
+class KvOptions(ServerOptions):
+    """Options of ringbed's own key-value server."""
+
+    memory_limit_mib: int = Field(default=16, ge=1, le=65536, description="Memory for items, MiB.")
+
+
+class IxStack:
+    """Runs each batch of packets to completion."""
+
+    name = "ix"
+    summary = "ringbed's dataplane: run to completion on DPDK, one queue and one core each"
+    apps: Mapping[str, Application] = {
+        "echo": Application(
+            name="echo",
+            protocol="echo",
+            text="returns every message unchanged",
+            options=ServerOptions,
+            takes_nic=True,
+            polls=True,
+        ),
+        "spin": Application(
+            name="spin",
+            protocol="spin",
+            text="works as long as the request asks for, then answers",
+            options=ServerOptions,
+            takes_nic=True,
+            polls=True,
+        ),
+        "memcached": Application(
+            name="memcached",
+            protocol="memcached",
+            text="ringbed's own server of memcached's protocols",
+            options=KvOptions,
+            takes_nic=True,
+            polls=True,
+        ),
+    }
+
+    def serve(self, app: str, options: Options, message_bytes: int, site: Site) -> Served:
+        if not isinstance(options, ServerOptions):
+            raise TypeError(f"options of {app} are of another application: {options!r}")
+        program = "rb-kv" if app == "memcached" else f"rb-{app}"
+        words = (
+            *application_words(options, site.server),
+            f"{BIN}/{program}",
+            f"--address={site.server.address}",
+            f"--port={SERVER_PORT}",
+            f"--threads={options.threads}",
+            f"--connections={options.connections}",
+            "--stats={out}/server.json",
+            *_own_words(app, options, message_bytes),
+        )
+        return _serve(self.name, options, options.threads, huge_pages(options), words, site)
+
+
+class L2Stack:
+    """Returns frames, and has no protocol."""
+
+    name = "l2"
+    summary = "ringbed's dataplane without protocols: every frame goes back, the floor of all"
+    apps: Mapping[str, Application] = {
+        "udp-echo": Application(
+            name="udp-echo",
+            protocol="udp-echo",
+            text="returns every frame, addresses and ports swapped",
+            options=L2Options,
+            takes_nic=True,
+            polls=True,
+        ),
+    }
+
+    def serve(self, app: str, options: Options, message_bytes: int, site: Site) -> Served:
+        if not isinstance(options, L2Options):
+            raise TypeError(f"options of {app} are of another application: {options!r}")
+        threads = pollers(options.threads, site.server.queues, site.server.cpus)
+        pages = options.memory_mib // _PAGE_MIB
+        served = _serve(self.name, options, threads, pages, (), site)
+        return replace(served, up=(device.neighbour(site), *served.up))
+
+
+def start_words(
+    stack: str, options: DposOptions, machine: Endpoint, threads: int, counters: str
+) -> tuple[str, ...]:
+    """The command that runs dpos on a machine's NIC, which was taken; what it runs comes behind."""
+    return (
+        *("sh", "-c", _EXEC, device.nic_file(machine)),
+        f"--stack={stack}",
+        f"--cpus={machine.cpu_list(threads)}",
+        f"--batch={options.batch}",
+        f"--huge-memory={options.memory_mib}m",
+        "--iova=physical",
+        f"--stats={{out}}/{counters}",
+    )
+
+
+def application_words(options: ServerOptions, machine: Endpoint) -> tuple[str, ...]:
+    """What dpos is told when it runs an application, up to its name."""
+    return (
+        f"--address={machine.address}",
+        f"--connections={options.connections}",
+        f"--app-memory={options.application_mib}m",
+        "--",
+    )
+
+
+def huge_pages(options: ServerOptions) -> int:
+    """How many it needs."""
+    return (options.memory_mib + options.application_mib) // _PAGE_MIB
+
+
+def _own_words(app: str, options: ServerOptions, message_bytes: int) -> tuple[str, ...]:
+    if app == "echo":
+        return (f"--message-bytes={message_bytes}",)
+    if isinstance(options, KvOptions):
+        return (f"--memory={options.memory_limit_mib}m",)
+    return ()
+
+
+def _serve(
+    stack: str,
+    options: DposOptions,
+    threads: int,
+    pages: int,
+    words: tuple[str, ...],
+    site: Site,
+) -> Served:
+    server = site.server
+    argv = (*start_words(stack, options, server, threads, COUNTERS), *words)
+    up: tuple[Step, ...] = (
+        *device.take(server, pages),
+        Start(machine=server.machine, name=SERVER, argv=argv),
+        WaitFor(machine=server.machine, name=SERVER, line="ready"),
+        device.alone(server),
+    )
+    collect = tuple(
+        Collect(machine=server.machine, path=f"{{out}}/{name}", into=name, optional=True)
+        for name in ("server.json", COUNTERS, f"{SERVER}.log")
+    )
+    return Served(
+        address=server.address,
+        port=SERVER_PORT,
+        up=up,
+        down=(Stop(machine=server.machine, name=SERVER), *collect),
+    )
