@@ -285,7 +285,7 @@ static void do_command(void)
 	const uint8_t choice = read_byte() % 16;
 	const uint16_t type = choice < TYPES ? types[choice] : choice == 15 ? read_byte() : RB_COMMAND_RECV_DONE;
 	const rb_handle handle = read_handle();
-	struct rb_command *command = pair_command(&pair, (enum rb_command_type)type, handle);
+	struct rb_command *command = pair_command(&pair, type, handle);
 	command->cookie = type == RB_COMMAND_ACCEPT ? ++fuzz.cookies : 0;
 	if (choice == 14)
 		put_raw(command);
@@ -524,6 +524,18 @@ static void mark_dead(void)
 	}
 }
 
+/* All that a refused command must leave as it was: the context, but for the count of its answers, and the instance. */
+static void *snapshot(void)
+{
+	const size_t size = pair.end[0].size;
+	uint8_t *bytes = malloc(sizeof(pair.context) + size);
+	RB_ASSERT(bytes != NULL);
+	memcpy(bytes, &pair.context, sizeof(pair.context));
+	memset(bytes + offsetof(struct core_context, events_count), 0, sizeof(pair.context.events_count));
+	memcpy(bytes + sizeof(pair.context), pair.end[0].memory, size);
+	return bytes;
+}
+
 /* The commands and their answers. */
 static void carry_out(void)
 {
@@ -539,16 +551,13 @@ static void carry_out(void)
 	if (fuzz.count > 0)
 		mark_dead();
 	alone = alone && fuzz.commands[0].type != RB_COMMAND_CONNECT && status_of(0) < 0;
-	struct core_context context = pair.context;
-	void *kept = alone ? malloc(pair.end[0].size) : NULL;
-	if (kept != NULL)
-		memcpy(kept, pair.end[0].memory, pair.end[0].size);
+	void *before = alone ? snapshot() : NULL;
 	pair_turn_commands(&pair);
-	if (kept != NULL) {
-		RB_ASSERT(memcmp(kept, pair.end[0].memory, pair.end[0].size) == 0);
-		context.events_count = 1;
-		RB_ASSERT(memcmp(&context, &pair.context, sizeof(context)) == 0);
-		free(kept);
+	if (before != NULL) {
+		void *after = snapshot();
+		RB_ASSERT(memcmp(before, after, sizeof(pair.context) + pair.end[0].size) == 0);
+		free(before);
+		free(after);
 	}
 	for (uint64_t i = 0; i < fuzz.count; i++)
 		fuzz.possible[i] |= names_something(fuzz.commands[i].handle);

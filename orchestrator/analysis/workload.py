@@ -58,6 +58,7 @@ class Workload:
     depth: int
     rpcs_per_connection: int
     addresses: int | None = None
+    stack: str | None = None
     poll: bool | None = None
     think_time_ns: int | None = None
     reply_timeout_ns: int | None = None
@@ -91,6 +92,8 @@ class Workload:
         yield _unless(1, self.depth, f"depth {self.depth}"), ("depth",)
         rpcs = self.rpcs_per_connection
         yield _unless(0, rpcs, f"{rpcs} per connection"), ("rpcs_per_connection",)
+        if self.stack is not None:
+            yield ("" if self.stack == "linux" else f"client on {self.stack}"), ("stack",)
         if self.poll is not None:
             yield ("polling" if self.poll else ""), ("poll",)
         if self.think_time_ns is not None:
@@ -157,6 +160,7 @@ def read_workload(data: Fields) -> Workload:
         depth=data.integer("depth", 1),
         rpcs_per_connection=data.integer("rpcs_per_connection", 0),
         addresses=data.integer("addresses") if data.has("addresses") else None,
+        stack=data.text("stack") if data.has("stack") else None,
         poll=data.boolean("poll") if data.has("poll") else None,
         think_time_ns=data.integer("think_time_ns") if data.has("think_time_ns") else None,
         reply_timeout_ns=data.integer("reply_timeout_ns") if data.has("reply_timeout_ns") else None,

@@ -111,6 +111,7 @@ def record(trial: Trial) -> dict[str, Any]:
         "depth": workload.depth,
         "rpcs_per_connection": workload.rpcs_per_connection,
         "addresses": workload.addresses,
+        "stack": workload.stack,
         "poll": workload.poll,
     }
     if workload.mode == "closed":

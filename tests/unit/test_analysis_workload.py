@@ -48,6 +48,7 @@ CHANGES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("memcached.get_share", "memcached-text", {}, "90%"),
     ("reply_timeout", "udp-echo", {}, "10ms"),
     ("rundown", "echo", {}, "2s"),
+    ("stack", "echo", {}, "ix"),
     ("poll", "echo", {}, True),
     ("adherence.late_after", "echo", {}, "2ms"),
     ("adherence.min_on_time", "echo", {}, "98%"),

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from orchestrator.stacks import DRIVERS
 from orchestrator.stacks.base import Endpoint, Served, Site
+from orchestrator.stacks.dpos import KvOptions, L2Options
 from orchestrator.stacks.linux import MemcachedOptions, ServerOptions
 from orchestrator.stacks.testpmd import TestpmdOptions
 from orchestrator.steps.model import Collect, Run, Start, Stop, WaitFor
@@ -95,6 +96,30 @@ def test_testpmd_takes_the_nic_before_it_starts_and_tells_the_client_its_address
     assert take.argv == ("/usr/lib/ringbed/vfio", "--uio", "net0")
     assert isinstance(neighbour, Run) and neighbour.machine == "client"
     assert {"10.0.0.1", "02:00:00:00:00:01", "permanent"} <= set(neighbour.argv)
+
+
+def test_ix_runs_its_application_on_one_core_with_the_nic_that_was_taken() -> None:
+    driver = DRIVERS["ix"]
+    served = driver.serve("memcached", KvOptions(memory_limit_mib=8), 64, SITE)
+    pages, take, _, start, ready, _ = served.up
+    assert isinstance(pages, Run) and pages.argv[-1] == str((64 + 32) // 2)
+    assert isinstance(take, Run) and take.stdout == "{out}/server-nic.json"
+    assert isinstance(start, Start) and "{out}/server-nic.json" in start.argv
+    own, application = start.argv[: start.argv.index("--")], start.argv[start.argv.index("--") :]
+    assert {"--stack=ix", "--cpus=0", "--address=10.0.0.1", "--app-memory=32m"} <= set(own)
+    assert application[1].endswith("/rb-kv")
+    assert {"--memory=8m", "--threads=1", "--address=10.0.0.1"} <= set(application)
+    assert isinstance(ready, WaitFor)
+    with pytest.raises(TypeError):
+        driver.serve("echo", TestpmdOptions(), 64, SITE)
+
+
+def test_l2_polls_with_all_vcpus_and_has_no_application() -> None:
+    served = DRIVERS["l2"].serve("udp-echo", L2Options(), 64, SITE)
+    assert isinstance(served.up[0], Run) and "permanent" in served.up[0].argv
+    argv = started(served).argv
+    assert {"--stack=l2", "--cpus=0,1"} <= set(argv)
+    assert "--" not in argv
 
 
 def test_memcached_listens_on_the_link_only() -> None:

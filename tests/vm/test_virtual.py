@@ -88,6 +88,32 @@ def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> 
     assert places.clean_within(), places.leftovers()
 
 
+def test_a_trial_on_the_dataplane_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> None:
+    options = ("--only", "ix", "--set", "workload.stack=ix", "--set", "duration=20ms")
+    matrix = ("--set", "matrix.workload.connections=[32]")
+    words = ("run", "ix-echo", "--json", *options, *matrix, "--verify-deterministic")
+    done = ringbed(*words, seconds=900)
+    assert done.code == 0, done.err
+    run = directory(done.out)
+    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
+    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    (trial,) = run.trials.iterdir()
+    load = json.loads((trial / "load.json").read_text())
+    assert load["valid"], load["reasons"]
+    assert not any(load["errors"].values())
+    # Both dataplanes have seen the same segments, and sent none twice.
+    for counters in ("dpos.json", "client-dpos.json"):
+        (core,) = json.loads((trial / counters).read_text())["cores"]
+        assert core["net"]["tcp_in"] >= load["requests_total"]
+        assert core["net"]["tcp_retransmitted"] == core["net"]["bad_checksums"] == 0
+        assert core["queue"]["tx_full"] == 0
+    # Its loop tells of its turns: a request costs a fraction of what it costs Linux.
+    counted = read_instructions(trial / "instructions.json")
+    assert counted.is_told("server") and counted.is_told("client")
+    assert 0 < counted.of("server") < 2_500 * load["completed"]
+    assert places.clean_within(), places.leftovers()
+
+
 def test_other_places_give_the_same_bytes(
     ringbed: Ringbed, places: Places, tiny: str, tmp_path: Path
 ) -> None:

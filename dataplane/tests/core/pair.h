@@ -123,8 +123,8 @@ void pair_run(struct pair *pair, uint64_t ns);
  * The application.
  */
 
-/* The next command of the next turn, all zeros but for the type. */
-struct rb_command *pair_command(struct pair *pair, enum rb_command_type type, rb_handle handle);
+/* The next command of the next turn, all zeros but for the type, which may be any. */
+struct rb_command *pair_command(struct pair *pair, unsigned type, rb_handle handle);
 
 void pair_connect(struct pair *pair, uint16_t local, uint16_t remote, uint64_t cookie);
 void pair_accept(struct pair *pair, rb_handle handle, uint64_t cookie);

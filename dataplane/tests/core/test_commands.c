@@ -128,6 +128,10 @@ static void set_good(struct rb_command *command, uint64_t value)
 static void set_count(struct rb_command *command, uint64_t value)
 {
 	(void)good_list(command);
+	/* it is nothing but the count that is wrong */
+	for (unsigned i = 0; i < 2 * RB_SENDV_ENTRIES_MAX; i++)
+		pair.memory->lists[i / RB_SENDV_ENTRIES_MAX][i % RB_SENDV_ENTRIES_MAX] =
+			(struct rb_sg){.base = pair.memory->bytes + i, .length = 1};
 	command->sendv.count = (uint32_t)value;
 }
 
@@ -253,8 +257,7 @@ static uint64_t cookie_of(const struct wrong *wrong)
 
 static void put(const struct wrong *wrong)
 {
-	struct rb_command *command = pair_command(&pair, (enum rb_command_type)wrong->type, place.handle[wrong->on]);
-	command->type = wrong->type;
+	struct rb_command *command = pair_command(&pair, wrong->type, place.handle[wrong->on]);
 	command->flags = wrong->flags;
 	command->cookie = 1;
 	if (wrong->set != NULL)
@@ -333,11 +336,10 @@ static void test_handles(void **state)
 	};
 	for (unsigned i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
 		for (unsigned type = RB_COMMAND_ACCEPT; type < RB_COMMAND_TIMER; type++) {
-			for (uint16_t flags = 0; flags < (type == RB_COMMAND_CLOSE ? 3 : 1); flags++) {
-				struct rb_command *command =
-					pair_command(&pair, (enum rb_command_type)type, handles[i]);
+			for (unsigned flags = 0; flags < (type == RB_COMMAND_CLOSE ? 3U : 1U); flags++) {
+				struct rb_command *command = pair_command(&pair, type, handles[i]);
 				command->cookie = 9;
-				command->flags = flags;
+				command->flags = (uint16_t)flags;
 				if (type == RB_COMMAND_SENDV)
 					(void)good_list(command);
 				else if (type == RB_COMMAND_RECV_DONE)
@@ -390,7 +392,7 @@ static void run(const struct wrong *wrong, struct digest *digest)
 	}
 	digest->context = pair.context.counters;
 	digest->events = place.events;
-	expect_peer_has(place.peer[OPEN], 0, 0, 3 * QUEUED);
+	expect_peer_has(place.peer[OPEN], 0, 0, UINT64_C(3) * QUEUED);
 	pair_close(&pair);
 }
 

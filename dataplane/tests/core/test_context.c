@@ -385,6 +385,25 @@ static void test_half_close(void **state)
 	expect_end();
 }
 
+/* The timeout is that of a full close: who still listens waits for as long as TCP does. */
+static void test_half_close_unanswered(void **state)
+{
+	(void)state;
+	unsigned peer;
+	const rb_handle handle = expect_accepted(COOKIE, &peer);
+	pair.end[1].deaf = true;
+	pair_sendv(&pair, handle, 0, 10, 1);
+	pair_shut(&pair, handle, RB_CLOSE_WRITE);
+	pair_run(&pair, 30 * RB_NS_PER_S);
+	expect_nothing();
+	pair.end[1].deaf = false;
+	pair_run(&pair, 30 * RB_NS_PER_S);
+	expect_sent(handle, COOKIE, 10);
+	assert_true(pair.peer[peer].fin);
+	expect_peer_has(peer, 0, 0, 10);
+	expect_end();
+}
+
 static void test_abort(void **state)
 {
 	(void)state;
@@ -644,6 +663,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_connected_and_reset, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_close_orderly, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_half_close, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_half_close_unanswered, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_abort, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_reset_by_peer, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_half_close_answers, expect_setup, expect_teardown),

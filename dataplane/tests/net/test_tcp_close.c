@@ -135,6 +135,29 @@ static void test_peer_never_closes(void **state)
 	peer_expect(&app.peer, "R 2:2(0)");
 }
 
+/* As long as the application says, who has closed both ways; while it listens it does not matter. */
+static void test_peer_never_closes_timed(void **state)
+{
+	(void)state;
+	app_established(&app, "mss 1000");
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, "F. 1:1(0) ack 1");
+	peer_send(&app.peer, ". ack 2");
+	app_set(&app, RB_NET_OPTION_USER_TIMEOUT, 5000000);
+	peer_run(&app.peer, 2 * TIME_WAIT_NS);
+	assert_int_equal(app.closed, 0);
+	app_shut(&app, RB_NET_CLOSE_BOTH);
+	peer_run(&app.peer, 4900 * LINK_NS_PER_MS);
+	assert_int_equal(app.closed, 0);
+	app_set(&app, RB_NET_OPTION_USER_TIMEOUT, 1000000);
+	peer_run(&app.peer, 900 * LINK_NS_PER_MS);
+	assert_int_equal(app.closed, 0);
+	peer_run(&app.peer, 200 * LINK_NS_PER_MS);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ETIMEDOUT);
+	assert_int_equal(app_usage(&app).connections, 0);
+}
+
 static void test_abort(void **state)
 {
 	(void)state;
@@ -262,6 +285,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_half_closed_by_peer, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_lost_fin, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_never_closes, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_peer_never_closes_timed, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_abort, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_lasts, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse, app_setup, app_teardown),

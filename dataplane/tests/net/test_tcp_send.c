@@ -135,6 +135,7 @@ static void test_persist_for_ever(void **state)
 	(void)state;
 	app.peer.window = 0;
 	app_established(&app, "mss 1000");
+	app_set(&app, RB_NET_OPTION_USER_TIMEOUT, 5000000);
 	assert_int_equal(app_send(&app, 1000), 0);
 	app.peer.patience_ns = 61 * LINK_NS_PER_S;
 	for (unsigned i = 0; i < 100; i++) {
@@ -146,6 +147,29 @@ static void test_persist_for_ever(void **state)
 	peer_expect_between(&app.peer, 0, 0, "P. 1:1001(1000) ack 1");
 	peer_send(&app.peer, ". ack 1001");
 	assert_int_equal(app.closed, 0);
+}
+
+/* But who has closed, and said how long it may take, is not held up by it; who has not said so, is. */
+static void test_persist_closed(void **state)
+{
+	(void)state;
+	app.peer.window = 0;
+	app_established(&app, "mss 1000");
+	assert_int_equal(app_send(&app, 1000), 0);
+	app_shut(&app, RB_NET_CLOSE_BOTH);
+	app.peer.patience_ns = 61 * LINK_NS_PER_S;
+	for (unsigned i = 0; i < 20; i++) {
+		peer_expect(&app.peer, ". 0:0(0) ack 1");
+		peer_send(&app.peer, ". ack 1");
+	}
+	assert_int_equal(app.closed, 0);
+	app_set(&app, RB_NET_OPTION_USER_TIMEOUT, 5000000);
+	peer_expect(&app.peer, ". 0:0(0) ack 1");
+	peer_send(&app.peer, ". ack 1");
+	peer_run(&app.peer, 61 * LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ETIMEDOUT);
 }
 
 /* One that does not is, after the user timeout. */
@@ -263,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_small_window_for_ever, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_persist, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_persist_for_ever, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_persist_closed, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_persist_gives_up, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_waits_for_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_shrinks, setup, app_teardown),

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the dataplane needs of an experiment, under the server and under the load generator."""
+
+import pytest
+
+from orchestrator.errors import SpecError
+from orchestrator.run import compose
+from orchestrator.run.compose import Drivers
+from orchestrator.run.plan import Plan, make_plan
+from orchestrator.spec import find_experiment, load_experiment
+from orchestrator.steps.model import Run, Step
+
+ON_IX = "workload.stack=ix"
+
+
+def plan(*overrides: str) -> Plan:
+    return make_plan(load_experiment(find_experiment("ix-echo"), overrides), Drivers(), inputs={})
+
+
+def takes_nic(steps: tuple[Step, ...], machine: str) -> bool:
+    return any(
+        isinstance(step, Run) and step.machine == machine and "--uio" in step.argv for step in steps
+    )
+
+
+@pytest.mark.parametrize("client", ["linux", "ix"])
+def test_each_side_that_is_on_the_dataplane_has_its_nic(client: str) -> None:
+    made = plan(f"workload.stack={client}")
+    assert {trial.stack for trial in made.trials} == {"ix", "linux"}
+    for trial in made.trials:
+        script = compose.script(trial, made.topology(trial.topology))
+        assert takes_nic(script.setup, "server") == (trial.stack == "ix")
+        assert takes_nic(script.measure, "client") == (client == "ix")
+
+
+def test_what_the_generator_runs_on_is_a_part_of_the_workload() -> None:
+    first, second = plan(), plan(ON_IX)
+    assert {trial.hash for trial in first.trials}.isdisjoint(trial.hash for trial in second.trials)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("clock=wall",), "keeps the server's NIC"),
+        (("clock=wall", "variants.ix.stack=linux", ON_IX), "the wall clock"),
+        ((ON_IX, "machines.client.cpus=2", "workload.threads=2"), "2 threads"),
+        ((ON_IX, "workload.addresses=3"), "3 addresses"),
+        ((ON_IX, "workload.poll=true"), "it always does"),
+        ((ON_IX, "links.0.loss=1%"), "netem"),
+        (("variants.ix.options.threads=2",), "above the largest value, 1"),
+        (("variants.ix.options.batch=65",), "above the largest value, 64"),
+    ],
+)
+def test_what_cannot_be_is_refused(overrides: tuple[str, ...], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(*overrides)
+    assert said in f"{caught.value} {caught.value.details}"
