@@ -1,14 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * rb-echo: sends every byte back. A request is --message-bytes consecutive bytes of a connection; the size is
- * used for counting only, so one server serves any message size.
+ * used for counting and for buffers only, so one server serves any message size.
+ *
+ * It stands on the batch API itself: what has come is copied to a ring of the connection's own, given back and sent
+ * from there. A ring that is too small for its client grows. A client that does not read is not read from: its ring is
+ * full, and as large as it gets.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "apps/server.h"
+#include "base/assert.h"
+#include "base/list.h"
 #include "base/log.h"
-#include "user/loop.h"
+
+enum {
+	RING_MIN = 512,
+	RING_MAX = 1 << 18,
+	RING_GROWTH = 8,
+	COMMANDS_PER_CONNECTION = 3, /* RECV_DONE, SENDV, CLOSE */
+	RETRY_NS = 1000000,
+};
 
 struct echo_config {
 	struct app_options server;
@@ -34,78 +48,396 @@ static const struct rb_option_table echo_table = {
 	.count = sizeof(echo_options) / sizeof(echo_options[0]),
 };
 
+/* Received bytes that were not given back. */
+struct part {
+	const uint8_t *data;
+	size_t length;
+};
+
 /* One thread's. */
 struct echo {
-	struct rb_loop *loop;
+	struct rb_context *context;
 	uint64_t message_bytes;
 	uint64_t requests;
+	uint32_t ring_bytes;
+	/* each connection is in one of these */
+	struct rb_list due;	/* with something to send or to close */
+	struct rb_list refused; /* the stack had no room for what they have to send */
+	struct rb_list ended;	/* their memory is the stack's until the next run_io() */
+	struct rb_list others;
 };
 
-struct echo_connection {
+struct connection {
+	struct rb_list node; /* in one of echo's lists */
 	struct echo *echo;
-	uint64_t bytes; /* of the current message */
+	rb_handle handle;
+	uint64_t in, sent, out; /* bytes that were copied to the ring, given to the stack, and released by it */
+	uint64_t base;		/* of these, those before the present ring */
+	uint32_t ring_bytes;	/* a power of two */
+	uint8_t *ring;
+	uint8_t *old_ring; /* the one before, until `base` is out; or NULL */
+	uint64_t message;  /* bytes of the present one */
+	uint32_t last;	   /* bytes of the last SENDV, which may be refused */
+	uint32_t parts_first, parts_count, parts_max;
+	struct part *parts;
+	bool due;
+	bool finished; /* the client sends no more */
+	bool broken;   /* to be aborted */
+	bool closing;  /* CLOSE was given, or is not needed any more */
+	struct rb_sg sg[2];
+	uint8_t first_ring[];
 };
 
-static size_t on_data(struct rb_stream *stream, const uint8_t *data, size_t length)
+/* ---- connections ---- */
+
+static void make_due(struct connection *connection)
 {
-	struct echo_connection *connection = rb_stream_user(stream);
-	size_t space = rb_stream_space(stream);
-	size_t part = length < space ? length : space;
-	if (part == 0 || rb_stream_write(stream, data, part) != 0)
-		return 0; /* offered again when output was sent: a client that does not read is not read from */
-	connection->bytes += part;
-	connection->echo->requests += connection->bytes / connection->echo->message_bytes;
-	connection->bytes %= connection->echo->message_bytes;
-	return part;
+	if (connection->due || connection->closing)
+		return;
+	connection->due = true;
+	rb_list_remove(&connection->node);
+	rb_list_append(&connection->echo->due, &connection->node);
 }
 
-static void on_closed(struct rb_stream *stream, int status)
+static void accept_or_reject(struct echo *echo, rb_handle handle)
 {
-	(void)status; /* the client's affair */
-	free(rb_stream_user(stream));
+	struct connection *connection = calloc(1, sizeof(*connection) + echo->ring_bytes);
+	if (connection == NULL) {
+		rb_context_reject(echo->context, handle);
+		return;
+	}
+	connection->echo = echo;
+	connection->handle = handle;
+	connection->ring = connection->first_ring;
+	connection->ring_bytes = echo->ring_bytes;
+	if (rb_context_accept(echo->context, handle, (uintptr_t)connection) != 0) {
+		free(connection); /* no room for the command: knocked and never accepted, it ends by itself */
+		return;
+	}
+	rb_list_append(&echo->others, &connection->node);
 }
 
-static bool on_accept(struct rb_loop *loop, struct rb_stream *stream, uint64_t cookie)
+static void free_ring(const struct connection *connection, uint8_t *ring)
 {
-	static const struct rb_stream_ops ops = {.data = on_data, .closed = on_closed};
-	(void)loop;
-	struct echo_connection *connection = calloc(1, sizeof(*connection));
-	if (connection == NULL)
+	if (ring != connection->first_ring)
+		free(ring);
+}
+
+static void connection_free(struct connection *connection)
+{
+	free_ring(connection, connection->old_ring);
+	free_ring(connection, connection->ring);
+	free(connection->parts);
+	free(connection);
+}
+
+static void free_all(struct rb_list *list)
+{
+	for (struct rb_list *node = list->next, *next; node != list; node = next) {
+		next = node->next;
+		connection_free(RB_CONTAINER_OF(node, struct connection, node));
+	}
+	rb_list_init(list);
+}
+
+/* The stack needs nothing of it any more once run_io() was called again. */
+static void on_closed(struct connection *connection)
+{
+	connection->closing = true; /* whatever was due */
+	rb_list_remove(&connection->node);
+	rb_list_append(&connection->echo->ended, &connection->node);
+}
+
+/* ---- input ---- */
+
+/* Makes room for one more part at the end. */
+static bool grow(struct connection *connection)
+{
+	if (connection->parts_first > 0) {
+		memmove(connection->parts, connection->parts + connection->parts_first,
+			connection->parts_count * sizeof(*connection->parts));
+		connection->parts_first = 0;
+		return true;
+	}
+	uint32_t most = connection->parts_max == 0 ? 4 : 2 * connection->parts_max;
+	struct part *parts = realloc(connection->parts, most * sizeof(*parts));
+	if (parts == NULL)
 		return false;
-	connection->echo = (struct echo *)(uintptr_t)cookie;
-	rb_stream_attach(stream, &ops, connection);
+	connection->parts = parts;
+	connection->parts_max = most;
 	return true;
 }
 
-static int echo_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+static void on_received(struct connection *connection, const struct rb_event *event)
 {
-	struct rb_loop_config config = {.context = *context, .accept = on_accept};
-	struct echo *echo = calloc(1, sizeof(*echo));
-	if (echo == NULL)
-		return -ENOMEM;
-	echo->message_bytes = ((const struct echo_config *)thread->app->config)->message_bytes;
-	int result = rb_loop_create(&config, &echo->loop);
-	if (result == 0)
-		result = rb_loop_listen(echo->loop, listener, (uintptr_t)echo);
-	if (result != 0) {
-		rb_loop_destroy(echo->loop);
-		free(echo);
-		return result;
+	uint32_t at = connection->parts_first + connection->parts_count;
+	if (connection->closing)
+		return; /* CLOSE gives all back */
+	connection->finished |= (event->flags & RB_RECV_FIN) != 0;
+	make_due(connection);
+	if (event->recv.length == 0)
+		return;
+	if (at == connection->parts_max && !grow(connection)) {
+		connection->broken = true;
+		return;
 	}
-	thread->context = rb_loop_context(echo->loop);
-	thread->state = echo;
-	return 0;
+	at = connection->parts_first + connection->parts_count++;
+	connection->parts[at] = (struct part){event->recv.data, event->recv.length};
+}
+
+/* ---- a turn's commands ---- */
+
+static size_t space(const struct connection *connection)
+{
+	uint64_t from = connection->out > connection->base ? connection->out : connection->base;
+	return connection->ring_bytes - (size_t)(connection->in - from);
+}
+
+/*
+ * A larger ring for what comes from now on. Only when all of the present one was given to the stack, which needs it a
+ * while longer; and when that is not the case of yet another one.
+ */
+static void grow_ring(struct connection *connection)
+{
+	if (connection->old_ring != NULL || connection->sent != connection->in || connection->ring_bytes >= RING_MAX)
+		return;
+	uint8_t *ring = malloc((size_t)connection->ring_bytes * RING_GROWTH);
+	if (ring == NULL)
+		return; /* slower, but as well */
+	connection->old_ring = connection->ring;
+	connection->ring = ring;
+	connection->ring_bytes *= RING_GROWTH;
+	connection->base = connection->in;
+}
+
+static void on_sent(struct connection *connection, uint64_t bytes)
+{
+	connection->out += bytes;
+	if (connection->old_ring != NULL && connection->out >= connection->base) {
+		free_ring(connection, connection->old_ring);
+		connection->old_ring = NULL;
+	}
+	if (connection->parts_count > 0)
+		make_due(connection);
+}
+
+static void copy_to_ring(struct connection *connection, const uint8_t *data, size_t length)
+{
+	size_t size = connection->ring_bytes, at = (connection->in - connection->base) & (size - 1);
+	size_t first = length < size - at ? length : size - at;
+	memcpy(connection->ring + at, data, first);
+	if (length > first)
+		memcpy(connection->ring, data + first, length - first);
+	connection->in += length;
+}
+
+/* Copies what there is room for. Returns how many bytes. */
+static size_t take_input(struct connection *connection)
+{
+	size_t taken = 0;
+	while (connection->parts_count > 0) {
+		struct part *part = &connection->parts[connection->parts_first];
+		if (space(connection) == 0)
+			grow_ring(connection);
+		size_t room = space(connection), length = part->length < room ? part->length : room;
+		copy_to_ring(connection, part->data, length);
+		taken += length;
+		part->data += length;
+		part->length -= length;
+		if (part->length > 0)
+			break;
+		connection->parts_first++;
+		connection->parts_count--;
+	}
+	if (connection->parts_count == 0)
+		connection->parts_first = 0;
+	return taken;
+}
+
+static void count(struct connection *connection, size_t bytes)
+{
+	struct echo *echo = connection->echo;
+	connection->message += bytes;
+	if (connection->message < echo->message_bytes)
+		return;
+	echo->requests += connection->message / echo->message_bytes;
+	connection->message %= echo->message_bytes;
+}
+
+static void send_ring(struct connection *connection)
+{
+	size_t size = connection->ring_bytes, at = (connection->sent - connection->base) & (size - 1);
+	size_t length = (size_t)(connection->in - connection->sent);
+	size_t first = length < size - at ? length : size - at;
+	connection->sg[0] = (struct rb_sg){connection->ring + at, first};
+	connection->sg[1] = (struct rb_sg){connection->ring, length - first};
+	connection->last = (uint32_t)length;
+	connection->sent = connection->in;
+	int result =
+		rb_context_sendv(connection->echo->context, connection->handle, connection->sg, length > first ? 2 : 1);
+	RB_ASSERT_EQ(result, 0); /* serve_due() has looked for room */
+}
+
+/* Gives back, sends and closes what there is to. */
+static void serve(struct connection *connection)
+{
+	struct rb_context *context = connection->echo->context;
+	size_t taken = take_input(connection);
+	int result = 0;
+	if (taken > 0) {
+		count(connection, taken);
+		result = rb_context_recv_done(context, connection->handle, taken);
+	}
+	bool sends = connection->in != connection->sent;
+	if (sends)
+		send_ring(connection);
+	if (connection->broken || (connection->finished && connection->parts_count == 0 && !sends)) {
+		result |= rb_context_close(context, connection->handle,
+					   connection->broken ? RB_CLOSE_ABORT : RB_CLOSE_ORDERLY);
+		connection->closing = true;
+	} else if (connection->finished && connection->parts_count == 0) {
+		make_due(connection); /* in the next turn, when it is known that nothing was refused */
+	}
+	RB_ASSERT_EQ(result, 0);
+}
+
+/* Those that are due by now; one may be due again after it. */
+static void serve_due(struct echo *echo)
+{
+	struct rb_list now, *node;
+	rb_list_init(&now);
+	rb_list_move(&echo->due, &now);
+	while (rb_context_command_space(echo->context) >= COMMANDS_PER_CONNECTION &&
+	       (node = rb_list_pop(&now)) != NULL) {
+		struct connection *connection = RB_CONTAINER_OF(node, struct connection, node);
+		connection->due = false;
+		rb_list_append(&echo->others, node);
+		serve(connection);
+	}
+	while ((node = rb_list_pop(&now)) != NULL)
+		rb_list_append(&echo->due, node);
+}
+
+static void retry(struct echo *echo)
+{
+	struct rb_list *node;
+	while ((node = rb_list_pop(&echo->refused)) != NULL) {
+		rb_list_append(&echo->others, node);
+		make_due(RB_CONTAINER_OF(node, struct connection, node));
+	}
+}
+
+/* ---- events ---- */
+
+/* A send that the stack had no room for is tried again a little later; anything else ends the connection. */
+static void on_error(struct echo *echo, struct connection *connection, const struct rb_event *event)
+{
+	if (connection == NULL) {
+		RB_LOG_RATELIMITED(RB_LOG_ERROR, "the stack: %s", strerror(-event->status));
+		return;
+	}
+	if (event->error.command == RB_COMMAND_ACCEPT) {
+		on_closed(connection); /* gone before it was accepted */
+		return;
+	}
+	if (event->error.command == RB_COMMAND_SENDV && event->status == -ENOBUFS) {
+		connection->sent -= connection->last;
+		connection->due = false;
+		rb_list_remove(&connection->node);
+		rb_list_append(&echo->refused, &connection->node);
+		rb_context_timer(echo->context, rb_context_now(echo->context) + RETRY_NS, 0);
+		return;
+	}
+	if (event->status != -EBADF) { /* else it has ended meanwhile: CLOSED follows */
+		connection->broken = true;
+		make_due(connection);
+	}
+}
+
+static void on_event(struct echo *echo, const struct rb_event *event)
+{
+	struct connection *connection = (struct connection *)(uintptr_t)event->cookie;
+	switch (event->type) {
+	case RB_EVENT_RECV:
+		on_received(connection, event);
+		break;
+	case RB_EVENT_SENT:
+		on_sent(connection, event->sent.bytes);
+		break;
+	case RB_EVENT_KNOCK:
+		accept_or_reject(echo, event->handle);
+		break;
+	case RB_EVENT_CLOSED:
+		if (connection != NULL) /* else it was never accepted */
+			on_closed(connection);
+		break;
+	case RB_EVENT_TIMER:
+		retry(echo);
+		break;
+	case RB_EVENT_ERROR:
+		on_error(echo, connection, event);
+		break;
+	default:
+		break;
+	}
 }
 
 static int echo_turn(struct app_thread *thread)
 {
-	return rb_loop_turn(((const struct echo *)thread->state)->loop, RB_WAIT);
+	struct echo *echo = thread->state;
+	const struct rb_event *events;
+	enum rb_wait wait = rb_list_empty(&echo->due) ? RB_WAIT : RB_POLL;
+	int count = rb_context_run_io(echo->context, wait, &events);
+	free_all(&echo->ended);
+	for (int i = 0; i < count; i++)
+		on_event(echo, &events[i]);
+	serve_due(echo);
+	return count < 0 ? count : 0;
+}
+
+/* ---- threads ---- */
+
+/* A power of two, with room for two messages, so that one can come while the other one goes. */
+static uint32_t ring_bytes(uint64_t message_bytes)
+{
+	uint32_t bytes = RING_MIN;
+	while (bytes < RING_MAX && bytes < 2 * message_bytes)
+		bytes *= 2;
+	return bytes;
+}
+
+static int echo_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+{
+	struct echo *echo = calloc(1, sizeof(*echo));
+	if (echo == NULL)
+		return -ENOMEM;
+	echo->message_bytes = ((const struct echo_config *)thread->app->config)->message_bytes;
+	echo->ring_bytes = ring_bytes(echo->message_bytes);
+	rb_list_init(&echo->due);
+	rb_list_init(&echo->refused);
+	rb_list_init(&echo->ended);
+	rb_list_init(&echo->others);
+	int result = rb_context_create(context, &echo->context);
+	if (result == 0)
+		result = rb_context_listen(echo->context, listener, 0);
+	if (result != 0) {
+		rb_context_destroy(echo->context);
+		free(echo);
+		return result;
+	}
+	thread->context = echo->context;
+	thread->state = echo;
+	return 0;
 }
 
 static void echo_stop(struct app_thread *thread)
 {
 	struct echo *echo = thread->state;
-	rb_loop_destroy(echo->loop);
+	rb_context_destroy(echo->context);
+	free_all(&echo->due);
+	free_all(&echo->refused);
+	free_all(&echo->ended);
+	free_all(&echo->others);
 	free(echo);
 }
 
