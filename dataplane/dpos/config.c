@@ -250,7 +250,7 @@ static bool read_key(struct dpos_config *config)
 	const char *text = config->rss_key;
 	if (strlen(text) != (size_t)2 * RB_NIC_RSS_KEY_BYTES)
 		return false;
-	for (unsigned i = 0; i < RB_NIC_RSS_KEY_BYTES; i++) {
+	for (size_t i = 0; i < RB_NIC_RSS_KEY_BYTES; i++) {
 		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
 		if (high < 0 || low < 0)
 			return false;

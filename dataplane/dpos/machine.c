@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { EAL_WORDS_MAX = 16, EAL_WORD_MAX = 64, EPHEMERAL_FIRST = 49152 };
+enum { EAL_WORDS_MAX = 16, EAL_WORD_MAX = 256, EPHEMERAL_FIRST = 49152 };
 
 /* ---- DPDK ---- */
 
@@ -32,12 +32,26 @@ __attribute__((format(printf, 2, 3))) static void add_word(struct eal *eal, cons
 	eal->argc++;
 }
 
+/*
+ * The main thread, which only waits, is DPDK's main one. Others get numbers of their own when they begin; but not where
+ * another process may attach for a capture: then they take those of threads that DPDK makes for it.
+ */
+static void add_lcores(struct eal *eal, const struct dpos_config *config)
+{
+	add_word(eal, "--lcores=0@%u", config->cpus.cpu[0]);
+	char *word = eal->words[eal->argc - 1];
+	for (unsigned i = 0; config->capture && i < config->cpus.count; i++) {
+		size_t length = strlen(word);
+		snprintf(word + length, EAL_WORD_MAX - length, ",%u@%u", i + 1, config->cpus.cpu[i]);
+	}
+}
+
 static bool is_virtual_device(const char *device)
 {
 	return strncmp(device, "net_", 4) == 0 || strncmp(device, "virtio_user", 11) == 0;
 }
 
-/* Everything of DPDK's that has to be said before it begins. The main thread, which only waits, is its main lcore. */
+/* Everything of DPDK's that has to be said before it begins. */
 static int begin_dpdk(const struct dpos_config *config)
 {
 	static struct eal eal; /* DPDK keeps pointers to it */
@@ -45,7 +59,7 @@ static int begin_dpdk(const struct dpos_config *config)
 	static char device[256];
 	uint64_t memory = config->plain_memory > 0 ? config->plain_memory : config->huge_memory;
 	add_word(&eal, "dpos");
-	add_word(&eal, "--lcores=0@%u", config->cpus.cpu[0]);
+	add_lcores(&eal, config);
 	add_word(&eal, "--no-telemetry");
 	/* of DPDK's own messages those that tell of something wrong */
 	add_word(&eal, "--log-level=warning");
@@ -65,6 +79,8 @@ static int begin_dpdk(const struct dpos_config *config)
 	}
 	eal.argv[eal.argc++] = device;
 	int result = rb_nic_init(eal.argc, eal.argv, why);
+	if (result == 0 && config->capture)
+		result = rb_nic_capture_enable(why);
 	if (result != 0)
 		rb_log(RB_LOG_ERROR, "%s", why);
 	return result;

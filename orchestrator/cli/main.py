@@ -36,6 +36,7 @@ from orchestrator.cli import (
     schema,
     status,
     test,
+    top,
     verify,
     vm,
 )
@@ -96,6 +97,7 @@ doctor.register(app)
 clean.register(app)
 schema.register(app)
 test.register(app)
+top.register(app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(image.app, name="image")
 app.add_typer(vm.app, name="vm")

@@ -106,7 +106,7 @@ def list_(as_json: Json = False) -> None:
     output.show_table("", columns, rows, labels=2)
 
 
-def _find(wanted: str, verb: str) -> "LeasedMachine":
+def find(wanted: str, verb: str) -> "LeasedMachine":
     """NAME when only one set of machines has it, TOKEN/NAME otherwise."""
     from orchestrator.vm import lease as leases
 
@@ -136,7 +136,7 @@ def _find(wanted: str, verb: str) -> "LeasedMachine":
 )
 def ssh(context: typer.Context, machine: Machine) -> None:
     """Open a shell in a machine, or run a command there."""
-    process.replace(_find(machine, "ssh").ssh_argv(*context.args))
+    process.replace(find(machine, "ssh").ssh_argv(*context.args))
 
 
 @app.command(epilog=example("vm console server"))
@@ -145,7 +145,7 @@ def console(machine: Machine) -> None:
     from orchestrator.host.locks import try_lock
     from orchestrator.vm import console as consoles
 
-    found = _find(machine, "console")
+    found = find(machine, "console")
     # QEMU talks to one at a time; a second one would wait without a word.
     held = try_lock(found.console_socket.with_name(f"{found.console_socket.name}.lock"))
     if held is None:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running dpos tells of its cores (dataplane/dpos/stats.c), and what two such tellings say
+of the time between them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.analysis.fields import Fields, RawError
+
+SECOND_NS = 1_000_000_000
+STAGES = ("poll", "timers", "network", "events", "application", "commands", "transmit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """Counters of one core since dpos has begun. cycles: of busy turns, by stage."""
+
+    number: int
+    cpu: int
+    turns: int
+    idle_turns: int
+    batches: int
+    packets_in: int
+    packets_out: int
+    dropped: int
+    retransmitted: int
+    connections: int
+    idle_cycles: int
+    cycles: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    stack: str
+    time_ns: int
+    link: bool
+    missed: int
+    cores: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Of one core over an interval: per second, but for those that say otherwise.
+
+    busy: the share of its cycles in turns that found something to do. batch: packets of a turn that
+    had any. cycles_per_packet: by stage; empty without packets.
+    """
+
+    number: int
+    cpu: int
+    packets_in: float
+    packets_out: float
+    dropped: float
+    retransmitted: float
+    connections: int
+    busy: float
+    batch: float
+    cycles_per_packet: Mapping[str, float]
+
+
+def read_counters(text: str, source: str) -> Counters:
+    """What dpos has written. Raises RawError, which names the source."""
+    try:
+        data: Any = json.loads(text)
+    except ValueError as error:
+        raise RawError(f"{source}: is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise RawError(f"{source}: is no JSON object")
+    fields = Fields(source, data)
+    fields.schema(1)
+    return Counters(
+        stack=fields.text("stack"),
+        time_ns=fields.integer("time_ns"),
+        link=fields.boolean("link"),
+        missed=fields.integer("rx_missed") + fields.integer("rx_no_buffers"),
+        cores=tuple(_core(core) for core in fields.children("cores")),
+    )
+
+
+def _core(fields: Fields) -> Core:
+    loop, queue = fields.child("loop"), fields.child("queue")
+    cycles = loop.child("cycles")
+    # The stack l2 has neither protocols nor connections.
+    net = fields.child("net") if fields.has("net") else None
+    used = fields.child("used") if fields.has("used") else None
+    return Core(
+        number=fields.integer("core"),
+        cpu=fields.integer("cpu"),
+        turns=loop.integer("turns"),
+        idle_turns=loop.integer("idle_turns"),
+        batches=loop.integer("batches"),
+        packets_in=queue.integer("rx_packets"),
+        packets_out=queue.integer("tx_packets"),
+        dropped=queue.integer("tx_full") + queue.integer("rx_too_long"),
+        retransmitted=net.integer("tcp_retransmitted") if net else 0,
+        connections=used.integer("connections") if used else 0,
+        idle_cycles=loop.integer("idle_cycles"),
+        cycles={stage: cycles.integer(stage) for stage in STAGES},
+    )
+
+
+def rates(before: Counters, after: Counters) -> tuple[Rates, ...]:
+    """What each core did between two tellings of one dpos."""
+    seconds = max(after.time_ns - before.time_ns, 1) / SECOND_NS
+    return tuple(
+        _rates(first, second, seconds)
+        for first, second in zip(before.cores, after.cores, strict=True)
+    )
+
+
+def _rates(before: Core, after: Core, seconds: float) -> Rates:
+    packets = after.packets_in - before.packets_in
+    batches = after.batches - before.batches
+    cycles = {stage: after.cycles[stage] - before.cycles[stage] for stage in STAGES}
+    busy = sum(cycles.values())
+    all_cycles = busy + after.idle_cycles - before.idle_cycles
+    return Rates(
+        number=after.number,
+        cpu=after.cpu,
+        packets_in=packets / seconds,
+        packets_out=(after.packets_out - before.packets_out) / seconds,
+        dropped=(after.dropped - before.dropped) / seconds,
+        retransmitted=(after.retransmitted - before.retransmitted) / seconds,
+        connections=after.connections,
+        busy=busy / all_cycles if all_cycles else 0.0,
+        batch=packets / batches if batches else 0.0,
+        cycles_per_packet=(
+            {stage: count / packets for stage, count in cycles.items()} if packets else {}
+        ),
+    )
