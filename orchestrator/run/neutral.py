@@ -22,9 +22,9 @@ INSTRUCTIONS_A_ROUND = 2
 
 _ARGUMENTS = "add_project_arguments("
 _OBJECTS = re.compile(r"'\w+\.c'(?:,\s*'\w+\.c')+")
-_SERVED = "\tconnection->bytes %= connection->echo->message_bytes;\n"
+_SERVED = "\tconnection->message %= echo->message_bytes;\n"
 _WORK = """\
-	for (uint64_t left = connection->bytes / connection->echo->message_bytes; left > 0; left--) {{
+	for (uint64_t left = connection->message / echo->message_bytes; left > 0; left--) {{
 		uint64_t rounds = {rounds};
 		__asm__ volatile("1: dec %0; jnz 1b" : "+r"(rounds) : : "cc");
 	}}
