@@ -81,9 +81,10 @@ struct connection {
 	uint32_t parts_first, parts_count, parts_max;
 	struct part *parts;
 	bool due;
-	bool finished; /* the client sends no more */
-	bool broken;   /* to be aborted */
-	bool closing;  /* CLOSE was given, or is not needed any more */
+	bool short_of_room; /* the ring could not take all that had come */
+	bool finished;	    /* the client sends no more */
+	bool broken;	    /* to be aborted */
+	bool closing;	    /* CLOSE was given, or is not needed any more */
 	struct rb_sg sg[2];
 	uint8_t first_ring[];
 };
@@ -193,6 +194,14 @@ static size_t space(const struct connection *connection)
 	return connection->ring_bytes - (size_t)(connection->in - from);
 }
 
+static void drop_old_ring(struct connection *connection)
+{
+	if (connection->old_ring == NULL || connection->out < connection->base)
+		return;
+	free_ring(connection, connection->old_ring);
+	connection->old_ring = NULL;
+}
+
 /*
  * A larger ring for what comes from now on. Only when all of the present one was given to the stack, which needs it a
  * while longer; and when that is not the case of yet another one.
@@ -208,15 +217,13 @@ static void grow_ring(struct connection *connection)
 	connection->ring = ring;
 	connection->ring_bytes *= RING_GROWTH;
 	connection->base = connection->in;
+	drop_old_ring(connection);
 }
 
 static void on_sent(struct connection *connection, uint64_t bytes)
 {
 	connection->out += bytes;
-	if (connection->old_ring != NULL && connection->out >= connection->base) {
-		free_ring(connection, connection->old_ring);
-		connection->old_ring = NULL;
-	}
+	drop_old_ring(connection);
 	if (connection->parts_count > 0)
 		make_due(connection);
 }
@@ -235,10 +242,10 @@ static void copy_to_ring(struct connection *connection, const uint8_t *data, siz
 static size_t take_input(struct connection *connection)
 {
 	size_t taken = 0;
+	if (connection->short_of_room)
+		grow_ring(connection);
 	while (connection->parts_count > 0) {
 		struct part *part = &connection->parts[connection->parts_first];
-		if (space(connection) == 0)
-			grow_ring(connection);
 		size_t room = space(connection), length = part->length < room ? part->length : room;
 		copy_to_ring(connection, part->data, length);
 		taken += length;
@@ -249,6 +256,7 @@ static size_t take_input(struct connection *connection)
 		connection->parts_first++;
 		connection->parts_count--;
 	}
+	connection->short_of_room = connection->parts_count > 0;
 	if (connection->parts_count == 0)
 		connection->parts_first = 0;
 	return taken;
