@@ -73,10 +73,14 @@ def test_the_moment_of_a_snapshot_does_not_matter(
     late_s = 0.0
 
     async def save_late(socket: Path, memory: Path, cpus: int) -> bool:
+        # How long the hold lasts depends on the host: too late for it, and the next attempt,
+        # of which there are several, comes after half the time.
+        nonlocal late_s
         await asyncio.sleep(late_s)
+        late_s /= 2
         return await save(socket, memory, cpus)
 
     monkeypatch.setattr(sealed, "_save", save_late)
     without = end_of(boot, tmp_path / "cold", cold=True)
-    for late_s in (0.0, 0.15):
+    for late_s in (0.0, 0.2):
         assert end_of(boot, tmp_path / f"{late_s}") == without
