@@ -116,7 +116,7 @@ static void errors(void)
 /* The auxiliary vector, arguments and environment. */
 static void start(void)
 {
-	const Elf64_Phdr *headers = (const Elf64_Phdr *)(uintptr_t)getauxval(AT_PHDR); // NOLINT
+	const Elf64_Phdr *headers = (const Elf64_Phdr *)(uintptr_t)getauxval(AT_PHDR); // NOLINT: an address
 	CHECK(strcmp(arguments[2], "an argument") == 0 && arguments[3][0] == '\0' && arguments[4] == NULL);
 	CHECK(strcmp(getenv("PROBE"), "yes") == 0);
 	CHECK(getenv("HOME") == NULL);
