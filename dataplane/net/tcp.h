@@ -93,6 +93,7 @@ struct tcp {
 	uint32_t syn_ticks;	/* until a first SYN or SYN-ACK is sent again */
 	uint32_t syn_early;	/* ticks: until the wheel's entry for it, see tcp_timer_syn() */
 	uint32_t window_half;	/* bytes: half the receive window */
+	uint32_t window_whole;	/* bytes: the receive window, if its scale cuts nothing off; or 0 */
 	uint64_t start_ns;	/* tick 0 */
 	uint64_t tick;		/* now */
 	uint32_t now_us;	/* now, wraps */

@@ -336,19 +336,11 @@ unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *
 	return count;
 }
 
-/* RFC 9293 3.8.6.2.2: offer more only when it is a full segment or half the window more. */
-static inline bool worth_offering(const struct rb_net *net, const struct tcb *tcb, uint32_t more)
-{
-	uint32_t half = net->config.receive_window / 2;
-	if (!MECHANISM(receiver_sws))
-		return true;
-	return more >= (half < tcb->mss ? half : tcb->mss);
-}
-
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb)
 {
 	uint32_t offered = seq_lt(tcb->rcv_nxt, tcb->rcv_adv) ? tcb->rcv_adv - tcb->rcv_nxt : 0;
-	if (tcb->rcv_space > offered && worth_offering(net, tcb, tcb->rcv_space - offered))
+	if (tcb->rcv_space > offered &&
+	    (tcp_window_worth(net, tcb, tcb->rcv_space - offered) || !MECHANISM(receiver_sws)))
 		return tcp_window_extend(tcb, offered);
 	return offered;
 }

@@ -31,11 +31,11 @@ static inline void make_timestamps(struct making *making, uint32_t tsval, uint32
 	making->options += TCP_TIMESTAMPS;
 }
 
-/* The window that a segment offers: nearly always what is left of the last offer (RFC 9293 3.8.6.2.2). */
+/* The window that a segment offers. */
 static inline uint16_t tcp_window_field(struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - window;
-	if (window > tcb->rcv_space || more >= tcb->mss || more >= net->tcp.window_half || !MECHANISM(receiver_sws))
+	uint32_t window = tcb->rcv_adv - tcb->rcv_nxt;
+	if (window != tcb->rcv_space)
 		window = tcp_window_offer(net, tcb);
 	window >>= tcp_rcv_scale(tcb);
 	return (uint16_t)(window > UINT16_MAX ? UINT16_MAX : window);

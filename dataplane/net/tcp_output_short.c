@@ -37,14 +37,16 @@ static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, con
 	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_timely(net, tcb);
 }
 
-/*
- * tcp_window_offer(), where RCV.WND is not closed: nearly always what is left of the last offer is offered (RFC 9293
- * 3.8.6.2.2).
- */
+/* tcp_window_offer(), where RCV.WND is not closed. Nearly always all was given back, and all is offered. */
 static inline void offer(const struct rb_net *net, struct tcb *tcb)
 {
-	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt, more = tcb->rcv_space - offered;
-	if (__builtin_expect(more >= tcb->mss || more >= net->tcp.window_half, 0))
+	uint32_t space = tcb->rcv_space;
+	if (__builtin_expect(space == net->tcp.window_whole, 1)) {
+		tcb->rcv_adv = tcb->rcv_nxt + space;
+		return;
+	}
+	uint32_t offered = tcb->rcv_adv - tcb->rcv_nxt;
+	if (tcp_window_worth(net, tcb, space - offered))
 		(void)tcp_window_extend(tcb, offered);
 }
 

@@ -234,6 +234,16 @@ static inline void tcp_part_untold(struct tcb *tcb, uint32_t index)
 /* The window to advertise: RCV.WND, which never takes back what was offered (RFC 9293 3.8.6.2.2). Sets rcv_adv. */
 uint32_t tcp_window_offer(struct rb_net *net, struct tcb *tcb);
 
+/*
+ * RFC 9293 3.8.6.2.2: is it worth telling the peer of `more` bytes of window in a segment that goes anyway? When it is a
+ * full segment, or half the window; and as long as half the window is free, which is never a silly one: so the offer
+ * stays as it is while requests come and are given back, and they all look the same to the peer's short way.
+ */
+static inline bool tcp_window_worth(const struct rb_net *net, const struct tcb *tcb, uint32_t more)
+{
+	return tcb->rcv_space >= net->tcp.window_half || more >= tcb->mss || more >= net->tcp.window_half;
+}
+
 /* Offers all that there is; what the scale cuts off is not offered, and what was offered stays. Returns the offer. */
 static inline uint32_t tcp_window_extend(struct tcb *tcb, uint32_t offered)
 {

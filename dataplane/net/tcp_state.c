@@ -76,6 +76,8 @@ void tcp_init(struct rb_net *net)
 	tcp->time_wait = (struct tcp_order){.head = TCP_NONE, .tail = TCP_NONE};
 	tcp->start_ns = net->now_ns;
 	tcp->window_half = config->receive_window / 2;
+	bool is_whole = config->receive_window % (1U << tcp->own_scale) == 0;
+	tcp->window_whole = is_whole ? config->receive_window : 0;
 	tcp->rto_min_ticks = config->rto_min_us / (TCP_TICK_NS / 1000);
 	tcp->syn_ticks = tcp_ticks(config->rto_initial_us);
 	tcp->syn_early = tcp_timer_early(tcp, tcp->syn_ticks);

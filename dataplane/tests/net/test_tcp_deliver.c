@@ -412,6 +412,33 @@ static void test_receiver_silly_window(void **state)
 	peer_expect(&app.peer, ". 1:1(0) ack 10001 win 10000");
 }
 
+/* The same, while half the window is free: it stays as it is when requests come and are read, and follows what is left. */
+static void test_receiver_open_window(void **state)
+{
+	(void)state;
+	app_established(&app, "mss 1000");
+	for (unsigned i = 0; i < 10; i++) {
+		peer_send(&app.peer, "P. %u:%u(100) ack %u", 1 + 100 * i, 101 + 100 * i, 1 + 10 * i);
+		app_read(&app, 100);
+		assert_int_equal(app_send(&app, 10), 0);
+		peer_expect(&app.peer, "P. %u:%u(10) ack %u win 10000", 1 + 10 * i, 11 + 10 * i, 101 + 100 * i);
+	}
+	/* and not when the reader is far behind */
+	peer_send(&app.peer, "P. 1001:1901(900) ack 101");
+	for (unsigned i = 0; i < 5; i++)
+		peer_send(&app.peer, ". %u:%u(1000)", 1901 + 1000 * i, 2901 + 1000 * i);
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
+	assert_int_equal(app_info(&app).rcv_wnd, 4100);
+	app_read(&app, 899);
+	assert_int_equal(app_send(&app, 10), 0);
+	peer_expect(&app.peer, "P. 101:111(10) ack 6901 win 4100");
+	app_read(&app, 1);
+	peer_send(&app.peer, ". 6901:6901(0) ack 111");
+	assert_int_equal(app_send(&app, 10), 0);
+	peer_expect(&app.peer, "P. 111:121(10) ack 6901 win 5000");
+}
+
 /* 3.8.6: what was offered is not taken back. */
 static void test_window_never_shrinks(void **state)
 {
@@ -458,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fin_moves, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_after_close, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_receiver_silly_window, setup_window, app_teardown),
+		cmocka_unit_test_setup_teardown(test_receiver_open_window, setup_window, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_never_shrinks, setup_window, app_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
