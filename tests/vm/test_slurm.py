@@ -78,7 +78,7 @@ def test_a_job_for_each_trial_and_the_same_bytes(
     assert "slurm, 2 jobs at a time" in shown.out
     words = ("run", experiment, "--json", "--repeat", "2", *OPTIONS)
     by_jobs = directory(on_cluster(*words, *SLURM, "--jobs", "2", seconds=500))
-    here = directory(on_cluster(*words, seconds=400))
+    here = directory(on_cluster(*words, "--jobs", "1", seconds=400))
     found = outputs(by_jobs)
     assert found == outputs(here)
     assert len({digest for path, digest in found.items() if path.endswith("load.json")}) == 2
