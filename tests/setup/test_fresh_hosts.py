@@ -61,7 +61,7 @@ def _measure(
     root: where the run is found again; a host tells its path as it sees that itself.
     """
     command = [*ringbed, "run", "quickstart", "--json", "--repeat", "1", "--set", "clock=virtual"]
-    command += ["--only", "linux-echo-single", "--only", "load=2000", "--only", "kind=measure"]
+    command += ["--only", "linux-echo-single", "--only", "load=4000", "--only", "kind=measure"]
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
