@@ -2,19 +2,22 @@
 """`ringbed test` itself: what it checks, and how it ends."""
 
 import os
+import re
 import signal
 import threading
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import typer
 
 from orchestrator import paths
 from orchestrator.cli import main
 from orchestrator.cli import test as checks
-from orchestrator.errors import Interrupted, UsageError
+from orchestrator.errors import ExitCode, Interrupted, UsageError
 
 
 def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +26,41 @@ def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str])
     with pytest.raises(UsageError, match="only one of"):
         checks.test(lint=True, only_vm=True)
     assert capsys.readouterr().out == ""
+
+
+def test_guests_come_after_all_that_is_checked_without_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[str] = []
+
+    def run_all(these: Sequence[checks.Check]) -> list[checks.Verdict]:
+        begun.extend(check.name for check in these)
+        return [
+            checks.Verdict(check=check, passed=check.name != failing, seconds=0, output="")
+            for check in these
+        ]
+
+    monkeypatch.setattr(checks, "_run_all", run_all)
+    failing = ""
+    checks.test()
+    plain, begun = begun, []
+    assert {"mypy", "C unit tests", "fuzz targets"} < set(plain)
+    checks.test(vm=True)
+    assert begun == [*plain, "tests with real guests"]
+    failing, begun = plain[0], []
+    with pytest.raises(typer.Exit) as ended:
+        checks.test(vm=True)
+    assert begun == plain
+    assert ended.value.exit_code == ExitCode.NOT_MET
+
+
+def test_continuous_integration_runs_the_commands_of_the_readme() -> None:
+    """The second of them, which begins with all of the first."""
+    lines = paths.project(".ci/run").read_text(encoding="utf-8").splitlines()
+    readme = paths.project("README.md").read_text(encoding="utf-8")
+    offered = re.findall(r"^(\./ringbed test.*?) +#", readme, re.MULTILINE)
+    assert offered == ["./ringbed test", "./ringbed test --vm"]
+    assert [line for line in lines if line.startswith("./ringbed")] == offered[1:]
 
 
 def test_every_marker_of_pytest_can_be_named() -> None:
