@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of guests: snapshots, failures, leases, and what is left when somebody is killed."""
 
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +19,11 @@ from conftest import single
 from orchestrator import paths
 from orchestrator.errors import MachineError, StepError, UsageError
 from orchestrator.host.owned import new_token
+from orchestrator.host.ports import LOOPBACK, PortLease, lease_port
 from orchestrator.vm import lease, sweep
 from orchestrator.vm.group import Group
 from orchestrator.vm.hypervisor import Hypervisor
-from orchestrator.vm.machine import Machine, MachineState
+from orchestrator.vm.machine import PORT_ATTEMPTS, Machine, MachineState
 from orchestrator.vm.model import Boot
 
 pytestmark = pytest.mark.vm
@@ -190,9 +193,60 @@ def test_a_missing_kernel_is_found_before_the_start(solo: Machine, boot: Boot) -
 def test_a_kernel_that_is_none_is_reported(solo: Machine, boot: Boot, tmp_path: Path) -> None:
     rubbish = own_rubbish(tmp_path)
     solo.config = replace(solo.config, boot=replace(boot, kernel=rubbish))
-    with pytest.raises(MachineError):
+    with pytest.raises(MachineError, match="cannot be started") as caught:
         solo.start()
-        solo.wait_ready(8)
+    assert "Error while loading elf kernel" in caught.value.details
+
+
+@pytest.fixture
+def taken() -> Iterator[Callable[[], PortLease]]:
+    """Leases a port on which somebody listens before passt can."""
+    with ExitStack() as stack:
+
+        def lease_taken() -> PortLease:
+            lease = stack.enter_context(lease_port())
+            thief = stack.enter_context(socket.socket())
+            thief.bind((LOOPBACK, lease.port))
+            thief.listen()
+            return lease
+
+        yield lease_taken
+
+
+def test_a_port_that_was_taken_meanwhile_is_replaced(
+    solo: Machine, taken: Callable[[], PortLease], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    lost: list[int] = []
+
+    def lease() -> PortLease:
+        if len(lost) == PORT_ATTEMPTS - 1:
+            return lease_port()
+        found = taken()
+        lost.append(found.port)
+        return found
+
+    solo._services = replace(solo._services, lease_port=lease)
+    solo.start()
+    solo.check()
+    assert len(lost) == PORT_ATTEMPTS - 1
+    for port in lost:
+        assert f"{solo.name}: port {port} was taken" in caplog.text
+    assert solo.ssh_port not in lost
+    # passt has it now.
+    with pytest.raises(OSError, match="Address already in use"), socket.socket() as probe:
+        probe.bind((LOOPBACK, solo.ssh_port))
+
+
+def test_ports_that_are_always_taken_end_the_attempts(
+    solo: Machine, taken: Callable[[], PortLease]
+) -> None:
+    solo._services = replace(solo._services, lease_port=taken)
+    with pytest.raises(MachineError, match="cannot be started") as caught:
+        solo.start()
+    assert "Failed to bind port" in caught.value.details
+    assert solo.state is MachineState.DEFINED
+    assert subprocess.run(["pgrep", "--full", solo.name], check=False).returncode == 1
 
 
 def own_rubbish(directory: Path) -> Path:
