@@ -63,9 +63,9 @@ class Columns:
 
 
 def summary_columns(results: Results, rows: Sequence[Row]) -> Columns:
-    """All columns that hold a value in at least one row."""
+    """Throughput, and all other columns that hold a value in at least one row."""
     summaries = [row.summary for row in rows]
-    found = [_throughput(summaries)]
+    found: list[Column] = []
     if results.objective is not None and any(one.slo is not None for one in summaries):
         found.append(_max_load(summaries, formats.objective(results.objective)))
     found += (metrics := _metrics(results.metrics, summaries))
@@ -75,7 +75,11 @@ def summary_columns(results: Results, rows: Sequence[Row]) -> Columns:
     ]
     void = [Cell(text=f"{one.invalid}/{one.trials}") for one in summaries]
     return Columns(
-        columns=[*(one for one in found if not one.empty), Column(heading="void", cells=void)],
+        columns=[
+            _throughput(summaries),
+            *(one for one in found if not one.empty),
+            Column(heading="void", cells=void),
+        ],
         notes=_notes(results.metrics, metrics, summaries),
     )
 

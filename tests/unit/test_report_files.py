@@ -29,6 +29,7 @@ from orchestrator.analysis.histogram import from_values
 from orchestrator.analysis.statistics import jain_index, max_min_ratio
 from orchestrator.errors import UsageError
 from orchestrator.report import catalogue, figures, naming, page
+from orchestrator.report.terminal import label_count
 
 
 @pytest.fixture(scope="module")
@@ -375,6 +376,11 @@ def test_a_run_whose_trials_all_failed_has_a_report(
     path = report.write_report(root, found)
     assert "the server died" in path.read_text(encoding="utf-8")
     assert all(summary.max_throughput is None for summary in found.summaries)
+    # The terminal's, too: it knows where the labels of a row end.
+    headers, rows = report.summary_rows(found)
+    labels = label_count(headers)
+    assert rows and {row[labels] for row in rows} == {"–"}
+    assert headers[0] == "variant" and headers[-1] == "void>"
 
 
 @pytest.mark.parametrize("make", [spin, connections])
