@@ -6,15 +6,21 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from leftovers import Places, Ringbed, argv
 
 from orchestrator.analysis.instructions import read_instructions
+from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.host.plugin import ensure_plugin
 from orchestrator.host.trees import ensure_tree
+from orchestrator.run import session
 from orchestrator.run.directory import RunDirectory
+from orchestrator.run.plan import Trial
+from orchestrator.run.sealedbed import TRIAL_S, SealedTestbed
+from orchestrator.steps import sealed
 
 pytestmark = pytest.mark.vm
 
@@ -111,6 +117,43 @@ def test_a_trial_on_the_dataplane_gives_the_same_bytes(ringbed: Ringbed, places:
     counted = read_instructions(trial / "instructions.json")
     assert counted.is_told("server") and counted.is_told("client")
     assert 0 < counted.of("server") < 2_500 * load["completed"]
+    assert places.clean_within(), places.leftovers()
+
+
+def session_of(bed: SealedTestbed, trial: Trial, place: Path, plugins: tuple[str, ...]) -> Path:
+    """The nvdimm with all that a guest leaves of a trial, after a session in that new directory."""
+    place.mkdir()
+    files = replace(bed._files(place, place), plugins=plugins)
+    bed._fill(files, bed._script(trial))
+    bed._machine.run(files, deadline_s=TRIAL_S)
+    return files.output
+
+
+def test_the_plugin_that_counts_changes_nothing(
+    places: Places, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in places.environment().items():
+        if name.startswith("RINGBED_"):
+            monkeypatch.setenv(name, value)
+    selection = session.Selection(overrides=OPTIONS[1::2], repeat=2)
+    ready = session.prepare(tiny, selection, session.Settings(runs_dir=places.runs))
+    counting = f"{ready.supplies.plugin},out={tmp_path}/counts.json"
+    (topology,) = ready.plan.topologies
+    with OwnedDirectory(new_token()) as state:
+        bed = SealedTestbed(topology, ready.supplies, tmp_path, state=state)
+        bed.up()
+        first, second = ready.plan.trials
+        counted = session_of(bed, first, tmp_path / "counted", (counting,))
+        assert json.loads((tmp_path / "counts.json").read_text())
+        alone = session_of(bed, first, tmp_path / "alone", ())
+        assert alone.read_bytes() == counted.read_bytes()
+        console = "console.log"
+        assert alone.with_name(console).read_bytes() == counted.with_name(console).read_bytes()
+        sealed.unpack(bed._script(first), alone, alone.parent)
+        assert json.loads((alone.parent / "load.json").read_text())["completed"] > 0
+        # Another seed, other bytes: the comparison can fail.
+        other = session_of(bed, second, tmp_path / "other", ())
+        assert other.read_bytes() != alone.read_bytes()
     assert places.clean_within(), places.leftovers()
 
 
