@@ -75,7 +75,7 @@
 	X(rtt_timestamps, "7323 4.1", "tcp_rto", "test_timestamps*")               \
 	X(reduce_by_window, "5681 3.2", "tcp_rack", "test_reduced_twice*")         \
 	X(fast_retransmit, "5681 3.2", "tcp_recovery", "test_fast_retransmit*")    \
-	X(limited_transmit, "3042", "tcp_recovery", "test_limited_transmit*")      \
+	X(limited_transmit, "3042 2", "tcp_recovery", "test_limited_transmit*")    \
 	X(newreno_partial, "6582 3.2", "tcp_recovery", "test_partial*")            \
 	X(sack_is_lost, "6675 4", "tcp_sack", "test_holes*")                       \
 	X(sack_reneging, "2018 8", "tcp_sack", "test_reneging*")                   \

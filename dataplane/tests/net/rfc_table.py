@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 NET = Path(__file__).parents[2] / "net"
-ROW = re.compile(r'X\((\w+), "(\S+) ([^"]*)", "(\w+)", "([^"]+)"\)')
+ROW = re.compile(r'X\((\w+), "(\S+)(?: ([^"]*))?", "(\w+)", "([^"]+)"\)')
+NAME = re.compile(r"^\tX\((\w+),", re.MULTILINE)  # of every row, whatever the rest of it looks like
 USE = re.compile(r"MECHANISM\((\w+)\)")
 
 
@@ -25,9 +26,14 @@ def places() -> dict[str, list[str]]:
 
 
 def table() -> str:
-    """Rows in the order of RFC and section."""
+    """Rows in the order of RFC and section; one for each mechanism, or it is an error."""
     where = places()
-    rows = ROW.findall((NET / "mechanism.h").read_text(encoding="utf-8"))
+    text = (NET / "mechanism.h").read_text(encoding="utf-8")
+    rows = ROW.findall(text)
+    names = NAME.findall(text)
+    if [row[0] for row in rows] != names or set(where) != set(names):
+        odd = set(names) ^ ({row[0] for row in rows} & set(where)) | (set(where) - set(names))
+        raise SystemExit(f"mechanism.h: no row, or no place in the code: {', '.join(sorted(odd))}")
     lines = ["| RFC | section | rule | file | test |", "|---|---|---|---|---|"]
     for name, rfc, section, program, tests in sorted(rows, key=lambda row: (int(row[1]), row[2])):
         files = ", ".join(f"`{file}`" for file in where[name])
