@@ -111,7 +111,7 @@ def seeds_command(count: int) -> list[str]:
 
 def tap_command(size: str) -> list[str]:
     """The argv that exchanges so many bytes in each direction with the host's own TCP, through
-    links with faults, and explains every gap."""
+    links with faults, and fails unless every gap is explained."""
     tap = f"{_SOURCE}/tests/net/tap/tap.py"
     return _command(
         "tap",

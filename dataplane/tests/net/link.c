@@ -34,7 +34,8 @@ void link_open(struct link *link, struct timeline *timeline, uint64_t seed, cons
 	       const struct link_config *config)
 {
 	*link = (struct link){.timeline = timeline, .hash = UINT64_C(0xcbf29ce484222325)};
-	const char *directory = getenv(LINK_TRACE_VARIABLE);
+	const char *directory = getenv(LINK_TRACE_VARIABLE), *snap = getenv(LINK_SNAP_VARIABLE);
+	const uint32_t snap_bytes = snap != NULL ? (uint32_t)strtoul(snap, NULL, 10) : UINT16_MAX;
 	for (unsigned end = 0; end < 2; end++) {
 		struct link_direction *way = &link->to[end];
 		way->link = link;
@@ -44,7 +45,7 @@ void link_open(struct link *link, struct timeline *timeline, uint64_t seed, cons
 		if (directory != NULL) {
 			char path[512];
 			snprintf(path, sizeof(path), "%s/%s-%u.pcap", directory, label, end);
-			link->trace[end] = pcap_open(path);
+			link->trace[end] = pcap_open(path, snap_bytes);
 		}
 	}
 }

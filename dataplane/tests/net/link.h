@@ -23,6 +23,8 @@
 
 /* The environment variable that names a directory for traces; LABEL-END.pcap is what the port at END sent and got. */
 #define LINK_TRACE_VARIABLE "RB_NET_TRACE"
+/* Bytes that a trace keeps of each frame; not set: all. */
+#define LINK_SNAP_VARIABLE "RB_NET_TRACE_BYTES"
 
 /* One direction. All zero: at once, without limit, without fault. */
 struct link_config {

@@ -10,7 +10,7 @@
 
 struct pcap;
 
-/* NULL, and a line on standard error, when the file cannot be made. */
-struct pcap *pcap_open(const char *path);
+/* Of each frame at most so many bytes are kept. NULL, and a line on standard error, when the file cannot be made. */
+struct pcap *pcap_open(const char *path, uint32_t snap_bytes);
 void pcap_close(struct pcap *pcap); /* NULL: nothing */
 void pcap_write(struct pcap *pcap, uint64_t time_ns, const uint8_t *frame, size_t length);

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Idle gaps of connections in the two traces of a link, and what explains each.
 
-    gaps.py END0.pcap END1.pcap [RESULT.json]
+    gaps.py END0.pcap END1.pcap [LIBRARY.json LINUX.json]
 
 A sender makes progress when it sends something or when an acknowledgement comes that takes it on. A
-gap is a time without progress, longer than the least retransmission timeout, in which it had
-something under way or had not yet sent its FIN. It is explained by
+gap is a time without progress, longer than the least retransmission timeout (the round trip and
+200 ms), in which it had something under way or had not yet sent its FIN. It is explained by
   data lost         every transmission of the oldest byte under way was lost by the link, or
   old timestamp     it arrived, but overtaken by a later one, and so refused (RFC 7323 5.3, R1), or
   ack lost          it arrived, and every acknowledgement of it was lost, or
   resolution lost   a SYN was not answered, as ARP or neighbour discovery was lost, or
   window            the receiver had offered less than a segment,
 and its length must not exceed the timeout of RFC 6298 with the back-off of section 5.5 for as
-many transmissions as the byte has had, after the probe timeout of RFC 8985; `late` in the result
-of net-tap says when the harness itself did not run in time. Prints a table, and exits with 1 if a
-gap is left.
+many transmissions as the byte has had, after the probe timeout of RFC 8985. `late` in the results
+of both roles of net-tap says when they did not run in time: so much longer a gap may be, and one
+that nothing else explains has the reason `late`. Of frames the headers suffice. Prints a table, and
+exits with 1 if a gap is left.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from bisect import bisect_right
-from collections import defaultdict, deque
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ class Gap:
     connection: str
     begin_s: float
     length_s: float
+    least_s: float  # less is none
     limit_s: float
     transmissions: int
     reason: str
@@ -107,7 +109,7 @@ def _parse(time: float, frame: bytes) -> tuple[Key, Segment] | None:
     options = frame[tcp + 20 : payload]
     shift = _option(options, 3, 1) if flags & _SYN else -1
     stamp = _option(options, 8, 4)
-    segment = Segment(time, seq, ack, flags, window, end - payload, shift, stamp, frame[:end])
+    segment = Segment(time, seq, ack, flags, window, end - payload, shift, stamp, frame)
     return (source, port, target, other), segment
 
 
@@ -135,30 +137,26 @@ def _unwrap(value: int, near: int) -> int:
 Way = list[Segment]  # one direction of a connection: what was sent, with what became of it
 
 
-def _match(sent: list[tuple[Key, Segment]], received: list[tuple[Key, Segment]]) -> None:
+def _match(sent: list[tuple[Key, Segment]], received: dict[bytes, list[float]]) -> None:
     """Notes when each frame has arrived. Twice the same bytes are the same frame, in order."""
-    arrivals: dict[bytes, deque[float]] = defaultdict(deque)
-    for _, segment in received:
-        arrivals[segment.frame].append(segment.time)
     for _, segment in sent:
-        waiting = arrivals.get(segment.frame)
+        waiting = received.get(segment.frame)
         while waiting and waiting[0] < segment.time:
-            waiting.popleft()
+            waiting.pop(0)
         if waiting:
-            segment.arrived = waiting.popleft()
+            segment.arrived = waiting.pop(0)
 
 
 def _ways(end0: Path, end1: Path) -> dict[Key, Way]:
-    traces = []
-    for path in (end0, end1):
-        parsed = (_parse(time, frame) for time, frame in _frames(path))
-        traces.append([one for one in parsed if one is not None])
     ways: dict[Key, Way] = defaultdict(list)
-    for own, other in ((0, 1), (1, 0)):
-        number = own + 1
-        mine = [one for one in traces[own] if one[0][0][-1] == number]
-        theirs = [one for one in traces[other] if one[0][0][-1] == number]
-        _match(mine, theirs)
+    for number, own, other in ((1, end0, end1), (2, end1, end0)):
+        parsed = (_parse(time, frame) for time, frame in _frames(own))
+        mine = [one for one in parsed if one is not None and one[0][0][-1] == number]
+        # of all frames there, its own too, which are none of these
+        arrivals: dict[bytes, list[float]] = defaultdict(list)
+        for time, frame in _frames(other):
+            arrivals[frame].append(time)
+        _match(mine, arrivals)
         for key, segment in mine:
             ways[key].append(segment)
     return ways
@@ -176,6 +174,12 @@ def _absolute(way: Way, back: Way) -> bool:
             near = segment.seq = _unwrap(segment.seq, near)
             far = segment.ack = _unwrap(segment.ack, far)
     return True
+
+
+def _between(way: Way, begin: float, end: float) -> Way:
+    """What was sent in that time, both ends included; a way is in the order of sending."""
+    first = bisect_left(way, begin, key=lambda one: one.time)
+    return way[first : bisect_right(way, end, lo=first, key=lambda one: one.time)]
 
 
 class _Sender:
@@ -213,13 +217,14 @@ class _Sender:
             0 <= one.arrived <= segment.arrived
             and one.seq <= self.una
             and 0 < (one.stamp - segment.stamp) & 0xFFFFFFFF < _HALF
-            for one in self.way
+            for one in _between(self.way, segment.time, segment.arrived)
         )
 
     def reason(self, now: float) -> str:
         if self.una == self.nxt:
             return "window" if self.window < 1500 else "nothing"
-        tries = [one for one in self.way if one.seq <= self.una < one.end and one.time < now]
+        sent = _between(self.way, self.pending[0][1], now)
+        tries = [one for one in sent if one.seq <= self.una < one.end and one.time < now]
         arrived = [one.arrived for one in tries if one.arrived >= 0 and one.arrived < now]
         if not arrived:
             return "data lost"
@@ -227,7 +232,7 @@ class _Sender:
             return "old timestamp"
         answers = [
             one
-            for one in self.back
+            for one in _between(self.back, arrived[0], self.last + RTO_MIN_S)
             if arrived[0] <= one.time < self.last + RTO_MIN_S
             and one.flags & _ACK
             and one.ack > self.una
@@ -241,11 +246,13 @@ class _Sender:
 
     def progress(self, now: float) -> None:
         over = self.fin >= 0 and self.una > self.fin
-        if now - self.last > RTO_MIN_S and not over:
+        least = self.srtt + RTO_MIN_S
+        if now - self.last > least and not over:
             gap = Gap(
                 connection=self.name,
                 begin_s=self.last,
                 length_s=now - self.last,
+                least_s=least,
                 limit_s=self.limit(),
                 transmissions=self.tries,
                 reason=self.reason(now),
@@ -309,22 +316,31 @@ def find(end0: Path, end1: Path) -> tuple[int, list[Gap]]:
     return count, gaps
 
 
-def _lateness(library: Json) -> list[tuple[float, float]]:
-    late = library.get("late", [])
+def _number(result: Json, name: str) -> int:
+    value = result.get(name, 0)
+    assert isinstance(value, int)
+    return value
+
+
+def _lateness(result: Json, start_ns: int) -> list[tuple[float, float]]:
+    late = result.get("late", [])
     assert isinstance(late, list)
-    return [(one["at_ns"] / _NS, one["length_ns"] / _NS) for one in late]
+    return [((one["at_ns"] - start_ns) / _NS, one["length_ns"] / _NS) for one in late]
 
 
-def explain(end0: Path, end1: Path, library: Json) -> Json:
-    """All gaps, as a table; those that the harness's own lateness makes longer may be longer."""
+def explain(end0: Path, end1: Path, library: Json, linux: Json) -> Json:
+    """All gaps, as a table; those that the lateness of a role makes longer may be longer."""
     connections, gaps = find(end0, end1)
-    late = _lateness(library)
+    # the traces have the library's times, the other role has the machine's
+    late = sorted(_lateness(library, 0) + _lateness(linux, _number(library, "start_ns")))
+    late_in_all = _number(library, "late_count") + _number(linux, "late_count")
     starts = [at for at, _ in late]
     rows: list[Json] = []
     for gap in gaps:
         upto = bisect_right(starts, gap.begin_s + gap.length_s)
         extra = sum(length for at, length in late[:upto] if at + length > gap.begin_s)
-        explained = gap.reason != "nothing" and gap.length_s <= gap.limit_s + extra
+        in_time = gap.reason != "nothing" and gap.length_s <= gap.limit_s + extra
+        late_alone = not in_time and extra >= gap.length_s - gap.least_s
         rows.append(
             {
                 "connection": gap.connection,
@@ -332,25 +348,39 @@ def explain(end0: Path, end1: Path, library: Json) -> Json:
                 "length_s": round(gap.length_s, 6),
                 "limit_s": round(gap.limit_s + extra, 6),
                 "transmissions": gap.transmissions,
-                "reason": gap.reason,
-                "explained": explained or extra >= gap.length_s - RTO_MIN_S,
+                "reason": "late" if late_alone else gap.reason,
+                "explained": in_time or late_alone,
             }
         )
-    return {"connections": connections, "gaps": rows}
+    return {"connections": connections, "gaps": rows, "late_not_noted": late_in_all - len(late)}
+
+
+def reasons(table: object) -> Counter[str]:
+    """How many gaps have which reason."""
+    assert isinstance(table, dict)
+    return Counter(row["reason"] for row in table["gaps"])
 
 
 def unexplained(table: object) -> list[str]:
     assert isinstance(table, dict)
-    return [
+    found = [
         f"{row['connection']}: idle for {row['length_s']} s at {row['begin_s']} s: {row['reason']}"
         for row in table["gaps"]
         if not row["explained"]
     ]
+    if found and table["late_not_noted"]:
+        found.append(f"net-tap ran late {table['late_not_noted']} more times than it can note")
+    return found
+
+
+def _read(path: str) -> Json:
+    result: Json = json.loads(Path(path).read_text())
+    return result
 
 
 def main() -> int:
-    result: Json = json.loads(Path(sys.argv[3]).read_text()) if len(sys.argv) > 3 else {}
-    table = explain(Path(sys.argv[1]), Path(sys.argv[2]), result)
+    library, linux = ({}, {}) if len(sys.argv) == 3 else map(_read, sys.argv[3:])
+    table = explain(Path(sys.argv[1]), Path(sys.argv[2]), library, linux)
     json.dump(table, sys.stdout, indent=1)
     print()
     faults = unexplained(table)
@@ -360,7 +390,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
+    if len(sys.argv) not in (3, 5):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     sys.exit(main())

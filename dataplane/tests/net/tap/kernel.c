@@ -32,7 +32,8 @@ struct side {
 	struct stream *streams;
 	struct work *work; /* for the report */
 	unsigned begun, closed;
-	uint64_t moved; /* grows whenever something has happened */
+	uint64_t moved;	  /* grows whenever something has happened */
+	struct late late; /* in times of the machine's clock */
 };
 
 union address {
@@ -217,6 +218,7 @@ static int report(struct side *side)
 	rb_json_init(&json, stdout);
 	rb_json_object_begin(&json, NULL);
 	int status = work_report(&json, side->work, (unsigned)side->config->connections);
+	late_report(&side->late, &json);
 	rb_json_object_end(&json);
 	return rb_json_finish(&json) != 0 ? 1 : status;
 }
@@ -235,8 +237,12 @@ static void turn(struct side *side)
 
 int linux_run(const struct tap_config *config)
 {
-	struct side side = {.config = config, .epoll = epoll_create1(EPOLL_CLOEXEC), .listener = -1};
+	static struct side side;
 	uint64_t moved = UINT64_MAX, since_ns = 0;
+	side.config = config;
+	side.epoll = epoll_create1(EPOLL_CLOEXEC);
+	side.listener = -1;
+	late_open(&side.late);
 	side.streams = calloc(config->connections, sizeof(side.streams[0]));
 	side.work = calloc(config->connections, sizeof(side.work[0]));
 	RB_ASSERT(side.epoll >= 0 && side.streams != NULL && side.work != NULL);
@@ -244,6 +250,7 @@ int linux_run(const struct tap_config *config)
 		return 1;
 	while (!tap_is_stopped() && side.closed < config->connections) {
 		const uint64_t now_ns = rb_clock_now(rb_clock_monotonic());
+		late_look(&side.late, now_ns);
 		if (moved != side.moved) {
 			moved = side.moved;
 			since_ns = now_ns;
@@ -253,6 +260,7 @@ int linux_run(const struct tap_config *config)
 		turn(&side);
 	}
 	const int status = report(&side);
+	late_close(&side.late);
 	free(side.streams);
 	free(side.work);
 	return status;

@@ -11,7 +11,6 @@
 #include "base/json.h"
 
 #define SLEEP_MAX_NS (100 * RB_NS_PER_MS) /* a signal that came just before the sleep is seen then */
-#define LATE_NS	     (20 * RB_NS_PER_MS)
 
 static uint64_t now_of(const struct realtime *realtime)
 {
@@ -86,11 +85,7 @@ static void note_lateness(struct realtime *realtime, uint64_t now_ns)
 	const uint64_t due_ns = realtime->asleep_until_ns;
 	if (due_ns == 0 || now_ns < due_ns + LATE_NS)
 		return;
-	if (realtime->late_count < REALTIME_LATE_MAX) {
-		realtime->late[realtime->late_count].at_ns = due_ns;
-		realtime->late[realtime->late_count].length_ns = now_ns - due_ns;
-	}
-	realtime->late_count++;
+	late_note(&realtime->late, due_ns, now_ns - due_ns);
 }
 
 static void sleep_until(struct realtime *realtime, uint64_t now_ns)
@@ -141,15 +136,8 @@ void realtime_report(struct realtime *realtime, struct rb_json *json)
 	direction_report(&realtime->link.to[1], json, "to_1");
 	rb_json_uint(json, "missed", missed);
 	rb_json_uint(json, "unsent", unsent);
-	rb_json_uint(json, "late_count", realtime->late_count);
-	rb_json_array_begin(json, "late");
-	for (unsigned i = 0; i < realtime->late_count && i < REALTIME_LATE_MAX; i++) {
-		rb_json_object_begin(json, NULL);
-		rb_json_uint(json, "at_ns", realtime->late[i].at_ns);
-		rb_json_uint(json, "length_ns", realtime->late[i].length_ns);
-		rb_json_object_end(json);
-	}
-	rb_json_array_end(json);
+	rb_json_uint(json, "start_ns", realtime->start_ns);
+	late_report(&realtime->late, json);
 }
 
 int bridge_run(const struct tap_config *config)

@@ -4,6 +4,7 @@
 
 #include "base/options.h"
 #include "tests/net/link.h"
+#include "tests/net/tap/late.h"
 #include "tests/net/tap/port.h"
 #include "tests/net/tap/work.h"
 
@@ -33,19 +34,14 @@ bool tap_is_stopped(void);
  * Real time for a timeline and its link: a process that looks at one or two devices, sleeps in between, and notes when
  * it was late, which explains what then happened late.
  */
-enum { REALTIME_LATE_MAX = 256 };
-
 struct realtime {
 	struct timeline timeline;
 	struct link link;
 	struct port ports[2]; /* by end of the link; fd -1: none */
-	uint64_t start_ns;
+	uint64_t start_ns;    /* of the machine's clock, where the timeline is at 0 */
 	uint64_t missed;
 	uint64_t asleep_until_ns; /* what the last sleep should have lasted to */
-	struct {
-		uint64_t at_ns, length_ns;
-	} late[REALTIME_LATE_MAX];
-	unsigned late_count;
+	struct late late;	  /* in times of the timeline */
 };
 
 /* Device names NULL: no port at that end. 0, or -errno after a message. */

@@ -3,26 +3,29 @@
 
     tap.py NET_TAP short               a few MB of every kind; the form of the test suite
     tap.py NET_TAP long [--bytes 10g]  so many bytes in each direction, at losses of 0 to 5 %
-                                       with reordering, duplication, 10 ms +- 5 ms of delay; with
-                                       --traced, every idle gap is explained (gaps.py)
+                                       with reordering, duplication, 10 ms +- 5 ms of delay
     tap.py NET_TAP goodput             CUBIC of the library and of Linux over the same link
 
-NET_TAP is the program net-tap of a build. The result is one JSON object on standard output; the
-exit status is 0, 1 (something was lost, wrong or stuck; in a long traced run also an idle gap
-without an explanation), or 77 (there can be no network namespace here). Root is not needed where
-users may make user namespaces.
+NET_TAP is the program net-tap of a build. The headers of all frames are captured, and every idle
+gap has an explanation (gaps.py). The result is one JSON object on standard output; the exit status
+is 0, 1 (something was lost, wrong or stuck, a gap without an explanation, or a goodput below the
+bar), or 77 (there can be no network namespace here). Root is not needed where users may make user
+namespaces.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +37,11 @@ Json = dict[str, object]
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _ADDRESSES = ("10.0.0.{}/24", "fd00::{}/64")
 _START_S, _STOP_S = 20.0, 30.0
+_HEADERS_MAX = 128  # Ethernet, IPv6, TCP with all options: 114 bytes
+# Of one run of the long form, in each direction: its traces take 200 MB of disk, and analysing them
+# a gigabyte of memory.
+_RUN_BYTES_MAX = 256 << 20
+_ATTEMPTS, _PORT_STRIDE = 3, 5000  # at a case; between their ports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +100,7 @@ def _started(
     environment = dict(os.environ)
     environment.pop("RB_NET_TRACE", None)
     if trace is not None:
-        environment["RB_NET_TRACE"] = str(trace)
+        environment |= {"RB_NET_TRACE": str(trace), "RB_NET_TRACE_BYTES": str(_HEADERS_MAX)}
     here = netns.current()
     try:
         if namespace is not None:
@@ -189,26 +197,65 @@ def _trace_directory(keep: str | None) -> contextlib.AbstractContextManager[str]
     return contextlib.nullcontext(keep)
 
 
-def run_cases(
-    program: str, cases: list[Case], keep: str | None, *, traced: bool, strict: bool
-) -> int:
-    """Runs all, stops at the first fault; with `strict`, an idle gap without explanation is one."""
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is to be said of one run."""
+
+    faults: list[str]  # lost, wrong or stuck
+    unexplained: list[str]  # idle gaps
+    reasons: Counter[str]  # of all idle gaps
+
+
+def _run_traced(program: str, case: Case, directory: Path) -> tuple[Json, Verdict]:
+    result = run_case(program, case, directory)
+    faults = _faults(result)
+    library, linux = result["library"], result["linux"]
+    assert isinstance(library, dict) and isinstance(linux, dict)
+    table = gaps.explain(directory / "tap-0.pcap", directory / "tap-1.pcap", library, linux)
+    result["gaps"] = table
+    if not faults and table["connections"] != case.connections:
+        faults.append(f"the traces have {table['connections']} of {case.connections} connections")
+    left = gaps.unexplained(table)
+    return result, Verdict(faults=faults, unexplained=left, reasons=gaps.reasons(table))
+
+
+Judge = Callable[[Verdict], tuple[list[str], list[str]]]  # faults; what another attempt may mend
+
+
+def judge_short(verdict: Verdict) -> tuple[list[str], list[str]]:
+    """The short form runs beside other tests. How late that makes the two roles is known and
+    allowed for (late.h), but not how late it makes the kernel's own TCP, whose timers and packets
+    wait for the same processors. A gap of the library's making comes back in each attempt."""
+    return verdict.faults, verdict.unexplained
+
+
+def judge_long(verdict: Verdict) -> tuple[list[str], list[str]]:
+    """Losses and back-off explain every gap; a run that was disturbed is no proof and is done
+    again."""
+    late = verdict.reasons["late"]
+    disturbed = [f"net-tap ran late, and that alone explains {late} idle gaps"] if late else []
+    return verdict.faults + verdict.unexplained, disturbed
+
+
+def run_cases(program: str, cases: list[Case], keep: str | None, judge: Judge) -> int:
+    """Runs all, stops at the first fault, or when no attempt at a case was without disturbance. A
+    run's traces are removed when it was judged, unless they are to be kept."""
     _device("tap0", "lib0", 2)
     results: list[Json] = []
     faults: list[str] = []
     for number, case in enumerate(cases):
-        with _trace_directory(None if keep is None else f"{keep}/{number}") as directory:
-            trace = Path(directory) if traced else None
-            result = run_case(program, case, trace)
-            faults = _faults(result)
-            if trace is not None:
-                library = result["library"]
-                assert isinstance(library, dict)
-                result["gaps"] = gaps.explain(trace / "tap-0.pcap", trace / "tap-1.pcap", library)
-                if strict:
-                    faults += gaps.unexplained(result["gaps"])
-        results.append(result)
-        print(f"{number + 1}/{len(cases)} {case}: {faults or 'ok'}", file=sys.stderr)
+        for attempt in range(_ATTEMPTS):
+            again = dataclasses.replace(case, port=case.port + attempt * _PORT_STRIDE)
+            place = None if keep is None else f"{keep}/{number}" + f".{attempt}" * (attempt > 0)
+            with _trace_directory(place) as directory:
+                result, verdict = _run_traced(program, again, Path(directory))
+            results.append(result)
+            faults, disturbed = judge(verdict)
+            said = faults or disturbed or f"ok, idle gaps: {dict(verdict.reasons) or 'none'}"
+            print(f"{number + 1}/{len(cases)} {again}: {said}", file=sys.stderr)
+            if faults or not disturbed:
+                break
+        faults = faults or disturbed
         if faults:
             break
     json.dump({"faults": faults, "runs": results}, sys.stdout, indent=1)
@@ -217,6 +264,7 @@ def run_cases(
 
 
 _SHORT_LINK = Link(loss=0.01, duplicate=0.01, reorder=0.01, delay_us=1000, jitter_us=500)
+_SHORT_HARD = dataclasses.replace(_SHORT_LINK, loss=0.05)
 
 
 def short_cases() -> list[Case]:
@@ -247,7 +295,15 @@ def short_cases() -> list[Case]:
         )
         for ip6 in (False, True)
     ]
-    return quiet + faulty
+    # Short connections, which lose their last segments: timeouts, and so gaps to be explained.
+    hard = [
+        dataclasses.replace(
+            case, connections=16, from_library=20_000, to_library=20_000, link=_SHORT_HARD
+        )
+        for case in faulty
+    ]
+    hard = [dataclasses.replace(case, seed=3, port=case.port + 1000) for case in hard]
+    return quiet + faulty + hard
 
 
 def long_cases(total: int, connections: int, seed: int) -> list[Case]:
@@ -256,18 +312,22 @@ def long_cases(total: int, connections: int, seed: int) -> list[Case]:
     weights = (60.0, 20.0, 8.0, 6.0, 4.0, 2.0)
     cases: list[Case] = []
     for number, (loss, weight) in enumerate(zip(losses, weights, strict=True)):
-        each = int(total * weight / sum(weights) / 2 / connections) + 1
-        for ip6 in (False, True):
+        share = int(total * weight / sum(weights) / 2)
+        runs = -(-share // _RUN_BYTES_MAX)
+        # Without losses only the windows limit what is under way, and many of them more than this
+        # machine keeps up with.
+        count = connections if loss else min(connections, 8)
+        each = share // runs // count + 1
+        link = Link(loss=loss, duplicate=0.01, reorder=0.01, delay_us=10_000, jitter_us=5_000)
+        for ip6 in (False, True) * runs:
             cases.append(
                 Case(
                     ip6=ip6,
                     library_listens=(number % 2 == 0) != ip6,
                     from_library=each,
                     to_library=each,
-                    connections=connections,
-                    link=Link(
-                        loss=loss, duplicate=0.01, reorder=0.01, delay_us=10_000, jitter_us=5_000
-                    ),
+                    connections=count,
+                    link=link,
                     seed=seed + len(cases),
                     port=1000 + len(cases),
                 )
@@ -313,6 +373,49 @@ def _forget_paths(namespace: int | None) -> None:
         os.close(here)
 
 
+# Of the library as a share of Linux's, the median of the seeds. Only less is a failure: more means
+# that the library had less to repair or was quicker to, over the same losses.
+_GOODPUT_LEAST = 0.8
+
+
+def _compare_goodput(
+    program: str, loss: float, total: int, seeds: int, first_port: int, other: int
+) -> tuple[Json, list[str]]:
+    """Medians over the seeds, and what is wrong with them."""
+    rates: dict[str, list[float]] = {"library": [], "linux": []}
+    faults: list[str] = []
+    for seed in range(1, seeds + 1):
+        case = Case(
+            ip6=False,
+            library_listens=False,
+            from_library=total,
+            to_library=0,
+            connections=1,
+            link=Link(loss=loss, delay_us=10_000),
+            seed=seed,
+            port=first_port + seed,
+        )
+        for name, found in rates.items():
+            if name == "library":
+                result = run_case(program, case, None)
+            else:
+                result = _linux_goodput(program, case, other)
+            sink = result["linux"]
+            assert isinstance(sink, dict)
+            if sink["exit"] != 0:
+                faults.append(f"loss {loss}, seed {seed}, {name}: {sink.get('fault')}")
+            found.append(_goodput(sink))
+            rate = f"{found[-1] / 1e6:.2f} Mbit/s"
+            print(f"loss {loss}, seed {seed}, {name}: {rate}", file=sys.stderr)
+    library, linux = (statistics.median(found) for found in rates.values())
+    ratio = library / linux if linux else 0.0
+    verdict = f"loss {loss}: {library / 1e6:.2f} Mbit/s, Linux {linux / 1e6:.2f}, ratio {ratio:.2f}"
+    print(verdict, file=sys.stderr)
+    if ratio < _GOODPUT_LEAST:
+        faults.append(f"{verdict}: less than {_GOODPUT_LEAST}")
+    return {"loss": loss, "library_bps": library, "linux_bps": linux, "ratio": ratio}, faults
+
+
 def run_goodput(program: str, seconds: float, seeds: int) -> int:
     """One connection, 20 ms there and back, no limit but the losses."""
     other = netns.make()
@@ -321,42 +424,17 @@ def run_goodput(program: str, seconds: float, seeds: int) -> int:
     for namespace in (None, other):
         _forget_paths(namespace)
     figures: list[Json] = []
-    status = 0
-    for loss, expected_bps in ((0.001, 20e6), (0.01, 7e6)):
-        sums = {"library": 0.0, "linux": 0.0}
-        for seed in range(1, seeds + 1):
-            case = Case(
-                ip6=False,
-                library_listens=False,
-                from_library=int(expected_bps * seconds / 8),
-                to_library=0,
-                connections=1,
-                link=Link(loss=loss, delay_us=10_000),
-                seed=seed,
-                port=1000 + len(figures) * seeds + seed,
-            )
-            for name in sums:
-                if name == "library":
-                    result = run_case(program, case, None)
-                else:
-                    result = _linux_goodput(program, case, other)
-                sink = result["linux"]
-                assert isinstance(sink, dict)
-                status |= sink["exit"] != 0
-                sums[name] += _goodput(sink) / seeds
-                rate = f"{_goodput(sink) / 1e6:.2f} Mbit/s"
-                print(f"loss {loss}, seed {seed}, {name}: {rate}", file=sys.stderr)
-        figures.append(
-            {
-                "loss": loss,
-                "library_bps": sums["library"],
-                "linux_bps": sums["linux"],
-                "ratio": sums["library"] / sums["linux"],
-            }
-        )
-    json.dump({"round_trip_ms": 20, "seeds": seeds, "goodput": figures}, sys.stdout, indent=1)
+    faults: list[str] = []
+    for number, (loss, expected_bps) in enumerate(((0.001, 20e6), (0.01, 7e6))):
+        total = int(expected_bps * seconds / 8)
+        port = 1000 + number * seeds
+        figure, found = _compare_goodput(program, loss, total, seeds, port, other)
+        figures.append(figure)
+        faults += found
+    results = {"faults": faults, "round_trip_ms": 20, "seeds": seeds, "goodput": figures}
+    json.dump(results, sys.stdout, indent=1)
     print()
-    return status
+    return 1 if faults else 0
 
 
 def _size(text: str) -> int:
@@ -379,27 +457,18 @@ def main() -> int:
     )
     long.add_argument("--connections", type=int, default=64, help="at the same time (default 64)")
     long.add_argument("--seed", type=int, default=1)
-    long.add_argument(
-        "--traced",
-        action="store_true",
-        help="capture everything and explain the idle gaps: some 3 bytes of disk per byte",
-    )
     goodput = forms.add_parser("goodput")
     goodput.add_argument(
         "--seconds", type=float, default=40.0, help="of each run, about (default 40)"
     )
-    goodput.add_argument("--seeds", type=int, default=3, help="runs that are averaged (default 3)")
+    goodput.add_argument("--seeds", type=int, default=5, help="runs of each (default 5)")
     arguments = parser.parse_args()
     netns.enter_or_skip()
     if arguments.form == "short":
-        # on a busy machine a process may get no time for longer than any explanation reaches
-        return run_cases(
-            arguments.program, short_cases(), arguments.keep_traces, traced=True, strict=False
-        )
+        return run_cases(arguments.program, short_cases(), arguments.keep_traces, judge_short)
     if arguments.form == "long":
         cases = long_cases(arguments.bytes, arguments.connections, arguments.seed)
-        keep, traced = arguments.keep_traces, arguments.traced
-        return run_cases(arguments.program, cases, keep, traced=traced, strict=True)
+        return run_cases(arguments.program, cases, arguments.keep_traces, judge_long)
     return run_goodput(arguments.program, arguments.seconds, arguments.seeds)
 
 

@@ -56,7 +56,7 @@ class Trace:
         if not lost:
             self._ends[not linux].append((time + _RTT_S / 2 + late, frame))
 
-    def table(self) -> gaps.Json:
+    def table(self, library: gaps.Json | None = None, linux: gaps.Json | None = None) -> gaps.Json:
         with tempfile.TemporaryDirectory() as directory:
             paths = []
             for number, frames in enumerate(self._ends):
@@ -64,11 +64,12 @@ class Trace:
                 data = struct.pack("<IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)
                 for time, frame in sorted(frames):
                     ns = round(time * 1e9)
-                    size = len(frame)
-                    data += struct.pack("<IIII", ns // 10**9, ns % 10**9, size, size) + frame
+                    kept = frame[:128]  # all headers
+                    data += struct.pack("<IIII", ns // 10**9, ns % 10**9, len(kept), len(frame))
+                    data += kept
                 path.write_bytes(data)
                 paths.append(path)
-            return gaps.explain(paths[0], paths[1], {})
+            return gaps.explain(paths[0], paths[1], library or {}, linux or {})
 
     def reasons(self) -> list[tuple[object, object]]:
         table = self.table()
@@ -137,6 +138,30 @@ class Gaps(unittest.TestCase):
         self.finish(trace, 1.28, 101)
         self.assertIn(("nothing", False), trace.reasons())
         self.assertTrue(gaps.unexplained(trace.table()))
+
+    def test_a_role_was_late(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1)
+        trace.say(1.53, ".", 1, ack=101, linux=True)  # answers half a second late
+        self.finish(trace, 1.54, 101)
+        self.assertIn(("nothing", False), trace.reasons())
+        late: gaps.Json = {"late": [{"at_ns": 1_040_000_000, "length_ns": 490_000_000}]}
+        table = trace.table(library=late)
+        self.assertEqual(gaps.unexplained(table), [])
+        self.assertEqual(set(gaps.reasons(table)), {"late"})
+        # Linux's role has the machine's clock: here 100 s ahead
+        late = {"late": [{"at_ns": 101_040_000_000, "length_ns": 490_000_000}]}
+        self.assertTrue(gaps.unexplained(trace.table(linux=late)))
+        start: gaps.Json = {"start_ns": 100_000_000_000}
+        self.assertEqual(gaps.unexplained(trace.table(library=start, linux=late)), [])
+
+    def test_late_more_often_than_noted(self) -> None:
+        trace = Trace()
+        trace.say(1.03, ".", 1, 100, ack=1)
+        trace.say(1.53, ".", 1, ack=101, linux=True)
+        self.finish(trace, 1.54, 101)
+        faults = gaps.unexplained(trace.table(library={"late": [], "late_count": 3}))
+        self.assertIn("3 more times", faults[-1])
 
 
 if __name__ == "__main__":
