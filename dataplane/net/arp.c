@@ -3,6 +3,7 @@
 
 #include "net/ethernet.h"
 #include "net/ip.h"
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tx.h"
@@ -51,7 +52,7 @@ static bool is_well_formed(const uint8_t *arp, unsigned length)
 void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length)
 {
 	uint32_t own = net->addresses.ip4;
-	if (!is_well_formed(arp, length)) {
+	if (MECHANISM(arp_form) && !is_well_formed(arp, length)) {
 		net->counters.malformed++;
 		return;
 	}
@@ -61,19 +62,20 @@ void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length)
 	if (own == 0 || memcmp(arp + SHA, net->config.mac, 6) == 0)
 		return;
 	if (spa == own) { /* RFC 5227 2.4 (c): goes on using it and says so, once in a while */
-		if (neighbour_conflict(net))
+		if (neighbour_conflict(net) && MECHANISM(arp_defence))
 			arp_send_announcement(net);
 		return;
 	}
 	bool wants_us = op == OP_REQUEST && tpa == own;
+	bool make = MECHANISM(arp_unasked) ? wants_us && MECHANISM(arp_keep) : true;
 	struct rb_ip sender = ip_from4(spa);
 	/* The sender of a probe has no address yet (RFC 5227 2.1.1), and who is not on the link is never asked for. */
 	if (spa != 0 && address_is_unicast(net, &sender) && address_is_on_link(net, &sender)) {
 		bool answers_us = op == OP_REPLY && tpa == own;
 		neighbour_learn(net, &sender, arp + SHA,
 				NEIGHBOUR_OVERRIDE | (answers_us ? NEIGHBOUR_SOLICITED : 0U) |
-					(wants_us ? NEIGHBOUR_MAKE : 0U));
+					(make ? NEIGHBOUR_MAKE : 0U));
 	}
-	if (wants_us && ethernet_is_host(arp + SHA))
+	if (MECHANISM(arp_reply) && wants_us && ethernet_is_host(arp + SHA))
 		send(net, OP_REPLY, spa, arp + SHA, arp + SHA);
 }

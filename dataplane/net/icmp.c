@@ -4,6 +4,7 @@
 #include "net/checksum.h"
 #include "net/ip4.h"
 #include "net/ip6.h"
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tx.h"
@@ -35,7 +36,7 @@ bool icmp_limit_take(struct rb_net *net)
 	limit->since_ns += earned * LIMIT_INTERVAL_NS;
 	limit->tokens =
 		earned >= ICMP_LIMIT_BURST - limit->tokens ? ICMP_LIMIT_BURST : limit->tokens + (uint32_t)earned;
-	if (limit->tokens == 0) {
+	if (MECHANISM(icmp_limit) && limit->tokens == 0) {
 		net->counters.icmp_limited++;
 		return false;
 	}
@@ -109,7 +110,7 @@ bool icmp_error(struct rb_net *net, const struct ip_packet *ip, enum icmp_type t
 		.protocol = IP_PROTOCOL_ICMP,
 		.sum = true,
 		.data = ip->packet->data + ip->l3,
-		.length = (uint16_t)(quoted < QUOTE_MAX ? quoted : QUOTE_MAX),
+		.length = (uint16_t)(quoted < QUOTE_MAX || !MECHANISM(icmp_quote) ? quoted : QUOTE_MAX),
 		.local = &local,
 	};
 	net->counters.icmp_errors_out++;
@@ -181,7 +182,8 @@ static void take_error(struct rb_net *net, const uint8_t *icmp, unsigned length)
 	if (!icmp_quoted_tcp(net, quote + header, left - header, &error))
 		return;
 	judge(icmp, &error);
-	tcp_icmp(net, &error);
+	if (MECHANISM(icmp_to_tcp))
+		tcp_icmp(net, &error);
 }
 
 /* RFC 1122 3.2.2.6; requests to many are not answered, which it permits. */
@@ -216,14 +218,14 @@ bool icmp_input(struct rb_net *net, const struct ip_packet *ip)
 		return false;
 	}
 	bool checked = (ip->packet->checksum & RB_NET_CHECKSUM_L4_GOOD) != 0;
-	if (!checked && checksum_finish(checksum_add(0, icmp, ip->length)) != 0) {
+	if (MECHANISM(icmp_checksum) && !checked && checksum_finish(checksum_add(0, icmp, ip->length)) != 0) {
 		net->counters.bad_checksums++;
 		return false;
 	}
 	net->counters.icmp_in++;
 	switch (icmp[TYPE]) {
 	case ICMP_ECHO_REQUEST:
-		return !ip->group && icmp[CODE] == 0 && answer_echo(net, ip);
+		return MECHANISM(icmp_echo) && !ip->group && icmp[CODE] == 0 && answer_echo(net, ip);
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETER_PROBLEM:

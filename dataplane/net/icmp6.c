@@ -4,6 +4,7 @@
 #include "net/checksum.h"
 #include "net/icmp.h"
 #include "net/ip6.h"
+#include "net/mechanism.h"
 #include "net/nd.h"
 #include "net/route.h"
 #include "net/tcp_upcalls.h"
@@ -17,12 +18,14 @@ enum { QUOTE_MAX = 1280 - IP6_HEADER - ICMP_HEADER };
 
 bool icmp6_error(struct rb_net *net, const struct ip_packet *ip, enum icmp6_type type, uint8_t code, uint32_t value)
 {
-	bool option_to_group = type == ICMP6_PARAMETER_PROBLEM && code == ICMP6_PROBLEM_OPTION;
+	bool option_to_group =
+		MECHANISM(icmp6_option_group) && type == ICMP6_PARAMETER_PROBLEM && code == ICMP6_PROBLEM_OPTION;
 	/*
 	 * 2.4 (e). ICMP itself gets here only behind an extension header, of which our errors have none: no two hosts
 	 * can go on answering each other.
 	 */
-	if ((ip->group && !option_to_group) || !address_is_unicast(net, &ip->src6) || !icmp_limit_take(net))
+	if ((MECHANISM(icmp6_group) && ip->group && !option_to_group) || !address_is_unicast(net, &ip->src6) ||
+	    !icmp_limit_take(net))
 		return false;
 	unsigned quoted = (unsigned)(ip->l4 - ip->l3) + ip->length;
 	struct icmp_message message = {
@@ -30,7 +33,7 @@ bool icmp6_error(struct rb_net *net, const struct ip_packet *ip, enum icmp6_type
 		.protocol = IP_PROTOCOL_ICMP6,
 		.sum = true,
 		.data = ip->packet->data + ip->l3,
-		.length = (uint16_t)(quoted < QUOTE_MAX ? quoted : QUOTE_MAX),
+		.length = (uint16_t)(quoted < QUOTE_MAX || !MECHANISM(icmp6_quote) ? quoted : QUOTE_MAX),
 		.local = ip->group ? NULL : &ip->dst6, /* 2.2 */
 	};
 	store32(message.header + VALUE, value);
@@ -76,7 +79,8 @@ static void take_error(struct rb_net *net, const uint8_t *icmp, unsigned length)
 	    !icmp_quoted_tcp(net, quote + IP6_HEADER, left - IP6_HEADER, &error))
 		return;
 	judge(icmp, &error);
-	tcp_icmp(net, &error);
+	if (MECHANISM(icmp6_to_tcp))
+		tcp_icmp(net, &error);
 }
 
 /* 4.2; requests to many are not answered, so that nobody can be flooded with our help. */
@@ -109,14 +113,14 @@ bool icmp6_input(struct rb_net *net, const struct ip_packet *ip)
 		net->counters.malformed++;
 		return false;
 	}
-	if (!ip_packet_sum_is_good(ip)) {
+	if (MECHANISM(icmp6_checksum) && !ip_packet_sum_is_good(ip)) {
 		net->counters.bad_checksums++;
 		return false;
 	}
 	net->counters.icmp_in++;
 	switch (icmp[TYPE]) {
 	case ICMP6_ECHO_REQUEST:
-		return !ip->group && icmp[CODE] == 0 && answer_echo(net, ip);
+		return MECHANISM(icmp6_echo) && !ip->group && icmp[CODE] == 0 && answer_echo(net, ip);
 	case ICMP6_UNREACHABLE:
 	case ICMP6_TOO_BIG:
 	case ICMP6_TIME_EXCEEDED:

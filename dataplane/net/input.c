@@ -7,6 +7,7 @@
 #include "net/icmp6.h"
 #include "net/ip4.h"
 #include "net/ip6.h"
+#include "net/mechanism.h"
 #include "net/route.h"
 #include "net/tcp_segment.h"
 #include "net/tcp_upcalls.h"
@@ -27,7 +28,7 @@ void input_release_flush(struct rb_net *net)
 
 static bool deliver_tcp(struct rb_net *net, const struct ip_packet *ip)
 {
-	if (ip->group) /* RFC 9293 3.9.2.3, MUST-57 */
+	if (MECHANISM(tcp_group) && ip->group) /* RFC 9293 3.9.2.3, MUST-57 */
 		return false;
 	if (ip->length < TCP_HEADER) {
 		net->counters.malformed++;
@@ -52,8 +53,10 @@ bool input_deliver(struct rb_net *net, const struct ip_packet *ip)
 		return icmp6_input(net, ip);
 	net->counters.no_protocol++;
 	if (ip->is6) /* RFC 8200 section 4 */
-		return icmp6_error(net, ip, ICMP6_PARAMETER_PROBLEM, ICMP6_PROBLEM_NEXT_HEADER, ip->next_field);
-	return icmp_error(net, ip, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PROTOCOL); /* RFC 1122 3.2.2.1 */
+		return MECHANISM(ip6_next_header) &&
+		       icmp6_error(net, ip, ICMP6_PARAMETER_PROBLEM, ICMP6_PROBLEM_NEXT_HEADER, ip->next_field);
+	return MECHANISM(icmp_protocol) &&
+	       icmp_error(net, ip, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PROTOCOL); /* RFC 1122 3.2.2.1 */
 }
 
 static bool input_any(struct rb_net *net, const struct rb_net_packet *packet)

@@ -3,6 +3,7 @@
 
 #include "net/checksum.h"
 #include "net/input.h"
+#include "net/mechanism.h"
 #include "net/route.h"
 
 /* Offsets in the header. */
@@ -22,6 +23,8 @@ static bool parse(const struct rb_net_packet *packet, unsigned l3, struct ip_pac
 	unsigned header_length = (header[VERSION_IHL] & 0x0fU) * 4, total = load16(header + TOTAL_LENGTH);
 	if (header_length < IP4_HEADER || total < header_length || total > left)
 		return false;
+	if (!MECHANISM(ip4_options))
+		header_length = IP4_HEADER;
 	ip4_describe(ip, packet, l3, header_length, (uint16_t)(total - header_length));
 	return true;
 }
@@ -42,7 +45,7 @@ static bool destination_is_ours(const struct rb_net *net, struct ip_packet *ip, 
 		return false;
 	/* RFC 1122 3.3.6: a unicast packet in a broadcast frame is a mistake or an attack. */
 	if (ip->dst4 == own->ip4)
-		return !group;
+		return !(MECHANISM(ip4_group_frame) && group);
 	ip->group = true;
 	return ip->dst4 == UINT32_MAX || ip->dst4 == ALL_HOSTS ||
 	       (own->ip4_broadcast != 0 && ip->dst4 == own->ip4_broadcast);
@@ -55,20 +58,20 @@ bool ip4_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned 
 		net->counters.malformed++;
 		return false;
 	}
-	if (!header_sum_is_good(&ip)) {
+	if (MECHANISM(ip4_checksum) && !header_sum_is_good(&ip)) {
 		net->counters.bad_checksums++;
 		return false;
 	}
-	if (!destination_is_ours(net, &ip, group)) {
+	if (!destination_is_ours(net, &ip, group) && MECHANISM(ip4_destination)) {
 		net->counters.not_ours++;
 		return false;
 	}
 	/* RFC 1122 3.2.1.3: the source is a single host; and nobody else is us. */
-	if (!address_is_peer4(net, ip.src4)) {
+	if (MECHANISM(ip4_source) && !address_is_peer4(net, ip.src4)) {
 		net->counters.malformed++;
 		return false;
 	}
-	if ((load16(packet->data + l3 + FRAGMENT) & FRAGMENT_MASK) != 0) {
+	if (MECHANISM(ip4_fragments) && (load16(packet->data + l3 + FRAGMENT) & FRAGMENT_MASK) != 0) {
 		net->counters.fragments++;
 		return false;
 	}

@@ -3,6 +3,7 @@
 
 #include "net/icmp6.h"
 #include "net/input.h"
+#include "net/mechanism.h"
 #include "net/nd.h"
 #include "net/route.h"
 
@@ -58,7 +59,7 @@ static enum verdict walk_options(struct walk *walk, unsigned bytes)
 		if (i + 1 >= bytes || i + 2 + at[i + 1] > bytes)
 			return MALFORMED;
 		enum verdict verdict = unknown_option(walk, type, base + i);
-		if (verdict != DELIVER)
+		if (MECHANISM(ip6_options) && verdict != DELIVER)
 			return verdict;
 		i += 2U + at[i + 1];
 	}
@@ -69,7 +70,7 @@ static enum verdict walk_options(struct walk *walk, unsigned bytes)
 static enum verdict walk_routing(struct walk *walk)
 {
 	unsigned base = (unsigned)(walk->ip->l4 - walk->ip->l3);
-	if (ip_packet_l4(walk->ip)[3] == 0) /* segments left */
+	if (!MECHANISM(ip6_routing) || ip_packet_l4(walk->ip)[3] == 0) /* segments left */
 		return DELIVER;
 	return problem(walk, ICMP6_PROBLEM_FIELD, base + 2);
 }
@@ -77,9 +78,9 @@ static enum verdict walk_routing(struct walk *walk)
 /* The fragment header (4.5): a packet that is whole may have one (RFC 6946). */
 static enum verdict walk_fragment(struct rb_net *net, const struct walk *walk)
 {
-	bool whole = (load16(ip_packet_l4(walk->ip) + 2) & 0xfff9) == 0; /* offset, and M */
+	bool whole = MECHANISM(ip6_atomic) && (load16(ip_packet_l4(walk->ip) + 2) & 0xfff9) == 0; /* offset, and M */
 	net->counters.fragments += !whole;
-	return whole ? DELIVER : DROP;
+	return whole || !MECHANISM(ip6_fragments) ? DELIVER : DROP;
 }
 
 /* One extension header, at l4; steps over it. */
@@ -116,17 +117,17 @@ static bool is_extension(unsigned protocol)
 static enum verdict walk_all(struct rb_net *net, struct walk *walk)
 {
 	struct ip_packet *ip = walk->ip;
-	for (unsigned i = 0; is_extension(ip->protocol); i++) {
+	for (unsigned i = 0; MECHANISM(ip6_extensions) && is_extension(ip->protocol); i++) {
 		if (i == EXTENSIONS_MAX)
 			return MALFORMED;
 		/* 4.3: hop-by-hop options only come first */
-		if (i > 0 && ip->protocol == HOP_BY_HOP)
+		if (MECHANISM(ip6_hop_by_hop) && i > 0 && ip->protocol == HOP_BY_HOP)
 			return problem(walk, ICMP6_PROBLEM_NEXT_HEADER, ip->next_field);
 		enum verdict verdict = walk_one(net, walk);
 		if (verdict != DELIVER)
 			return verdict;
 	}
-	return ip->protocol == NO_NEXT_HEADER ? DROP : DELIVER; /* 4.7 */
+	return MECHANISM(ip6_no_next_header) && ip->protocol == NO_NEXT_HEADER ? DROP : DELIVER; /* 4.7 */
 }
 
 /* Is the packet for us? Sets ip->group when it is for others too. */
@@ -187,14 +188,14 @@ bool ip6_input(struct rb_net *net, const struct rb_net_packet *packet, unsigned 
 		net->counters.malformed++;
 		return false;
 	}
-	if (!destination_is_ours(net, &ip, group)) {
+	if (!destination_is_ours(net, &ip, group) && MECHANISM(ip6_destination)) {
 		net->counters.not_ours++;
 		return false;
 	}
 	enum verdict verdict = walk_all(net, &walk);
 	if (verdict == DROP)
 		return false;
-	if (verdict == MALFORMED || !source_is_good(net, &ip)) {
+	if (verdict == MALFORMED || (MECHANISM(ip6_source) && !source_is_good(net, &ip))) {
 		net->counters.malformed++;
 		return false;
 	}

@@ -64,6 +64,75 @@
 	X(time_wait, "9293 3.6.1", "tcp_close", "test_active")                                \
 	X(time_wait_gives_way, "9293 3.6.1", "tcp_close", "test_time_wait_gives_way")
 
+/* What is below TCP, and UDP. */
+#define NET_MECHANISMS_BELOW(X)                                                           \
+	X(arp_form, "826 Packet Reception", "ethernet", "test_arp_that_is_not_answered")  \
+	X(arp_keep, "826 Packet Reception", "ethernet", "test_a_request_is_answered")     \
+	X(arp_unasked, "826 Packet Reception", "ethernet", "test_who_makes_an_entry")     \
+	X(arp_reply, "826 Packet Reception", "ethernet", "test_a_request_is_answered")    \
+	X(arp_announce, "5227 2.3", "neighbour", "test_the_own_addresses*")               \
+	X(arp_defence, "5227 2.4", "ethernet", "test_the_address_is_defended")            \
+	X(defend_interval, "5227 2.4", "ethernet", "test_the_address_is_defended")        \
+	X(pending_queue, "1122 2.3.2.2", "neighbour", "test_packets_wait*")               \
+	X(pending_oldest, "4861 7.2.2", "neighbour", "test_the_oldest*")                  \
+	X(solicit_again, "4861 7.2.2", "neighbour", "test_no_answer")                     \
+	X(solicit_limit, "4861 7.2.2", "neighbour", "test_no_answer")                     \
+	X(group_mac4, "1112 6.4", "neighbour", "test_groups*")                            \
+	X(group_mac6, "2464 7", "neighbour", "test_groups*")                              \
+	X(reachable_time, "4861 7.3.3", "neighbour", "test_what_becomes*")                \
+	X(probe_stale, "4861 7.3.3", "neighbour", "test_what_becomes*")                   \
+	X(upper_confirms, "4861 7.3.1", "neighbour", "test_what_becomes*")                \
+	X(duplicate_probe, "4862 5.4.2", "neighbour", "test_the_own_addresses*")          \
+	X(duplicate_told, "4862 5.4.3", "discovery", "test_a_duplicate_is_told")          \
+	X(nd_announce, "4861 7.2.6", "neighbour", "test_the_own_addresses*")              \
+	X(nd_hop_limit, "4861 7.1", "discovery", "test_messages_that_are_refused")        \
+	X(nd_options, "4861 7.1", "discovery", "test_messages_that_are_refused")          \
+	X(nd_keep, "4861 7.2.3", "discovery", "test_a_solicitation_is_answered")          \
+	X(nd_answer, "4861 7.2.4", "discovery", "test_a_solicitation_is_answered")        \
+	X(nd_unasked, "4861 7.2.5", "discovery", "test_resolution")                       \
+	X(override, "4861 7.2.5", "discovery", "test_what_advertisements_change")         \
+	X(solicited, "4861 7.2.5", "discovery", "test_what_advertisements_change")        \
+	X(ip4_options, "791 3.1", "ip", "test_ip4_that_is_taken")                         \
+	X(ip4_checksum, "791 3.1", "ip", "test_ip4_packets*")                             \
+	X(ip4_fragments, "791 3.2", "ip", "test_ip4_packets*")                            \
+	X(ip4_destination, "1122 3.2.1.3", "ip", "test_ip4_packets*")                     \
+	X(ip4_source, "1122 3.2.1.3", "ip", "test_ip4_packets*")                          \
+	X(ip4_group_frame, "1122 3.3.6", "ip", "test_ip4_packets*")                       \
+	X(gateway4, "1122 3.3.1.1", "ip", "test_routes")                                  \
+	X(ip6_destination, "8200 3", "ip", "test_ip6_packets*")                           \
+	X(ip6_source, "4291 2.7", "ip", "test_ip6_packets*")                              \
+	X(ip6_extensions, "8200 4", "ip", "test_ip6_extension*")                          \
+	X(ip6_next_header, "8200 4", "ip", "test_ip6_extension*")                         \
+	X(ip6_hop_by_hop, "8200 4.1", "ip", "test_ip6_extension*")                        \
+	X(ip6_options, "8200 4.2", "ip", "test_ip6_extension*")                           \
+	X(ip6_routing, "8200 4.4", "ip", "test_ip6_extension*")                           \
+	X(ip6_fragments, "8200 4.5", "ip", "test_ip6_extension*")                         \
+	X(ip6_atomic, "6946 4", "ip", "test_ip6_extension*")                              \
+	X(ip6_no_next_header, "8200 4.7", "ip", "test_ip6_extension*")                    \
+	X(gateway6, "4861 5.2", "ip", "test_routes")                                      \
+	X(source_scope, "6724 5", "ip", "test_routes")                                    \
+	X(source_prefix, "6724 5", "ip", "test_routes")                                   \
+	X(tcp_group, "9293 3.9.2.3", "ip", "test_ip4_that_is_taken")                      \
+	X(icmp_checksum, "792 Checksum", "icmp", "test_broken_messages")                  \
+	X(icmp_echo, "792 Echo", "icmp", "test_echoes")                                   \
+	X(icmp_port, "1122 4.1.3.1", "icmp", "test_errors_we_send")                       \
+	X(icmp_protocol, "792 Destination Unreachable", "icmp", "test_errors_we_send")    \
+	X(icmp_quote, "1812 4.3.2.3", "icmp", "test_errors_we_send")                      \
+	X(icmp_to_tcp, "1122 4.2.3.9", "icmp", "test_errors_for_tcp")                     \
+	X(icmp_limit, "1812 4.3.2.8", "icmp", "test_errors_are_limited")                  \
+	X(icmp6_checksum, "4443 2.3", "icmp", "test_broken_messages")                     \
+	X(icmp6_quote, "4443 2.4 c", "icmp", "test_errors_we_send")                       \
+	X(icmp6_to_tcp, "4443 2.4 d", "icmp", "test_errors_for_tcp")                      \
+	X(icmp6_group, "4443 2.4 e", "ip", "test_ip6_to_groups")                          \
+	X(icmp6_option_group, "4443 2.4 e", "ip", "test_ip6_to_groups")                   \
+	X(icmp6_port, "4443 3.1", "icmp", "test_errors_we_send")                          \
+	X(icmp6_echo, "4443 4.2", "icmp", "test_echoes")                                  \
+	X(udp_checksum, "768 Checksum", "udp", "test_datagrams_that_are_refused")         \
+	X(udp_without_checksum, "768 Checksum", "udp", "test_datagrams_that_are_refused") \
+	X(udp_ones, "768 Checksum", "udp", "test_no_checksum_is_sent_as_zero")            \
+	X(udp_length, "768 Length", "udp", "test_datagrams_that_are_refused")             \
+	X(udp6_checksum, "8200 8.1", "udp", "test_datagrams_that_are_refused")
+
 /* Loss recovery and congestion control. */
 #define NET_MECHANISMS_CREDIT(X)                                                   \
 	X(rto_variation, "6298 2.3", "tcp_rto", "test_variation*")                 \
@@ -88,6 +157,10 @@
 	X(byte_counting, "3465 2.2", "tcp_congestion", "test_slow_start*")         \
 	X(cwnd_limited, "7661 4.1", "tcp_congestion", "test_validation*")          \
 	X(idle_restart, "5681 4.1", "tcp_congestion", "test_idle*")                \
+	X(cubic_growth, "9438 4.2", "tcp_cubic", "test_curve")                     \
+	X(cubic_idle, "9438 5.8", "tcp_cubic", "test_idle")                        \
+	X(cubic_decrease, "9438 4.6", "tcp_cubic", "test_curve")                   \
+	X(cubic_timeout, "9438 4.8", "tcp_cubic", "test_timeout")                  \
 	X(cubic_convergence, "9438 4.7", "tcp_cubic", "test_convergence*")         \
 	X(cubic_friendly, "9438 4.3", "tcp_cubic", "test_friendly*")               \
 	X(dctcp_alpha, "8257 3.3", "tcp_ecn", "test_dctcp*")                       \
@@ -97,6 +170,7 @@
 	X(ecn_echo, "3168 6.1.3", "tcp_ecn", "test_echo*")
 
 #define NET_MECHANISMS(X)            \
+	NET_MECHANISMS_BELOW(X)      \
 	NET_MECHANISMS_CONNECTION(X) \
 	NET_MECHANISMS_CREDIT(X)
 

@@ -4,6 +4,7 @@
 #include "net/checksum.h"
 #include "net/ethernet.h"
 #include "net/ip6.h"
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tx.h"
@@ -112,7 +113,7 @@ static bool find_option(const uint8_t *icmp, unsigned length, unsigned type, con
 		unsigned left = length - at;
 		unsigned bytes = left >= 2 ? icmp[at + 1] * OPTION_UNIT : 0U;
 		if (bytes == 0 || bytes > left)
-			return false;
+			return !MECHANISM(nd_options);
 		if (icmp[at] == type && bytes == OPTION_UNIT && *mac == NULL)
 			*mac = icmp + at + 2;
 		at += bytes;
@@ -146,17 +147,18 @@ static bool take_solicitation(struct rb_net *net, const struct ip_packet *ip, co
 		if (!address_is_ours(net, target))
 			return true;
 		net->counters.address_conflicts++;
-		answer(net, ip, target, NULL);
+		if (MECHANISM(duplicate_told))
+			answer(net, ip, target, NULL);
 		return true;
 	}
 	if (!address_is_ours(net, target))
 		return true;
-	if (mac != NULL && address_is_on_link(net, &ip->src6))
+	if (MECHANISM(nd_keep) && mac != NULL && address_is_on_link(net, &ip->src6))
 		neighbour_learn(net, &ip->src6, mac, NEIGHBOUR_OVERRIDE | NEIGHBOUR_MAKE);
 	/* Without the option, which only multicast solicitations must have (4.3), the frame says where it came from. */
 	if (mac == NULL)
 		mac = ip->packet->data + 6;
-	if (ethernet_is_host(mac))
+	if (MECHANISM(nd_answer) && ethernet_is_host(mac))
 		answer(net, ip, target, mac);
 	return true;
 }
@@ -174,14 +176,15 @@ static bool take_advertisement(struct rb_net *net, const struct ip_packet *ip, c
 		return true;
 	}
 	neighbour_learn(net, target, mac,
-			(solicited ? NEIGHBOUR_SOLICITED : 0U) | (override ? NEIGHBOUR_OVERRIDE : 0U));
+			(solicited ? NEIGHBOUR_SOLICITED : 0U) | (override ? NEIGHBOUR_OVERRIDE : 0U) |
+				(MECHANISM(nd_unasked) ? 0U : NEIGHBOUR_MAKE));
 	return true;
 }
 
 void nd_input(struct rb_net *net, const struct ip_packet *ip)
 {
 	const uint8_t *icmp = ip_packet_l4(ip);
-	bool good = ip->ttl == HOP_LIMIT && icmp[CODE] == 0; /* 6.1, 7.1, 8.1 */
+	bool good = (!MECHANISM(nd_hop_limit) || ip->ttl == HOP_LIMIT) && icmp[CODE] == 0; /* 6.1, 7.1, 8.1 */
 	unsigned type = icmp[TYPE];
 	net->counters.nd_in++;
 	if (type == ND_ROUTER_ADVERTISEMENT && good)

@@ -5,6 +5,7 @@
 #include "net/arp.h"
 #include "net/ethernet.h"
 #include "net/ip.h"
+#include "net/mechanism.h"
 #include "net/nd.h"
 #include "net/pending.h"
 #include "net/route.h"
@@ -115,7 +116,8 @@ static void set_state(struct rb_net *net, uint16_t index, enum neighbour_state s
 /* The state as of now. */
 static enum neighbour_state state_of(const struct rb_net *net, const struct neighbour *entry)
 {
-	bool expired = entry->state == NEIGHBOUR_REACHABLE && net->now_ns >= entry->fresh_until_ns;
+	bool expired = MECHANISM(reachable_time) && entry->state == NEIGHBOUR_REACHABLE &&
+		       net->now_ns >= entry->fresh_until_ns;
 	return expired ? NEIGHBOUR_STALE : (enum neighbour_state)entry->state;
 }
 
@@ -185,9 +187,9 @@ static bool computed_mac(const struct rb_net *net, const struct rb_ip *ip, uint8
 	uint32_t ip4 = ip_to4(ip);
 	if (!ip_is4(ip)) {
 		ethernet_group6(ip, mac);
-		return ip6_is_group(ip);
+		return MECHANISM(group_mac6) && ip6_is_group(ip);
 	}
-	if (ip4_is_group(ip4)) {
+	if (MECHANISM(group_mac4) && ip4_is_group(ip4)) {
 		memcpy(mac, (uint8_t[]){0x01, 0x00, 0x5e, (ip4 >> 16) & 0x7f, (ip4 >> 8) & 0xff, ip4 & 0xff}, 6);
 		return true;
 	}
@@ -262,7 +264,8 @@ void neighbour_confirm_slow(struct rb_net *net, uint16_t index)
 	case NEIGHBOUR_STALE:
 	case NEIGHBOUR_DELAY:
 	case NEIGHBOUR_PROBE:
-		set_state(net, index, NEIGHBOUR_REACHABLE);
+		if (MECHANISM(upper_confirms))
+			set_state(net, index, NEIGHBOUR_REACHABLE);
 		break;
 	default: /* no address, or one that needs no confirmation */
 		break;
@@ -282,7 +285,8 @@ void tx_commit_slow(struct rb_net *net, struct rb_net_frame *frame, uint16_t ind
 		pending_add(net, entry, frame);
 		return;
 	case NEIGHBOUR_STALE:
-		set_state(net, index, NEIGHBOUR_DELAY); /* RFC 4861 7.3.3 */
+		if (MECHANISM(probe_stale))
+			set_state(net, index, NEIGHBOUR_DELAY); /* RFC 4861 7.3.3 */
 		break;
 	default:
 		break;
@@ -308,7 +312,7 @@ static void learn_again(struct rb_net *net, uint16_t index, const uint8_t *mac, 
 {
 	struct neighbour *entry = &net->neighbours.entries[index];
 	bool other = mac != NULL && memcmp(entry->ethernet, mac, 6) != 0;
-	if (other && !override) {
+	if (MECHANISM(override) && other && !override) {
 		if (state_of(net, entry) == NEIGHBOUR_REACHABLE)
 			set_state(net, index, NEIGHBOUR_STALE);
 		return;
@@ -333,7 +337,7 @@ void neighbour_learn(struct rb_net *net, const struct rb_ip *ip, const uint8_t *
 	enum neighbour_state state = state_of(net, &net->neighbours.entries[index]);
 	/* An answer that nobody waits for confirms nothing. */
 	bool asked = state == NEIGHBOUR_INCOMPLETE || state == NEIGHBOUR_PROBE;
-	bool answer = asked && (news & NEIGHBOUR_SOLICITED) != 0;
+	bool answer = asked && (!MECHANISM(solicited) || (news & NEIGHBOUR_SOLICITED) != 0);
 	switch (state) {
 	case NEIGHBOUR_STATIC:
 		break;
@@ -351,7 +355,7 @@ void neighbour_learn(struct rb_net *net, const struct rb_ip *ip, const uint8_t *
 bool neighbour_conflict(struct rb_net *net)
 {
 	net->counters.address_conflicts++;
-	if (net->now_ns < net->neighbours.defend_ns)
+	if (MECHANISM(defend_interval) && net->now_ns < net->neighbours.defend_ns)
 		return false;
 	net->neighbours.defend_ns = net->now_ns + DEFEND_INTERVAL_NS;
 	return true;
@@ -374,12 +378,12 @@ void neighbour_start(struct rb_net *net)
 static void announce(struct rb_net *net)
 {
 	struct neighbour_table *table = &net->neighbours;
-	if (net->addresses.ip4 != 0)
+	if (MECHANISM(arp_announce) && net->addresses.ip4 != 0)
 		arp_send_announcement(net);
 	for (uint32_t i = 0; i < net->addresses.ip6_count; i++) {
-		if (table->announced == 0)
+		if (table->announced == 0 && MECHANISM(duplicate_probe))
 			nd_send_duplicate_probe(net, &net->addresses.ip6[i]);
-		else
+		else if (MECHANISM(nd_announce))
 			nd_send_announcement(net, &net->addresses.ip6[i]);
 	}
 	table->announced++;
@@ -406,7 +410,7 @@ static void retransmit_due(struct rb_net *net, uint16_t index)
 {
 	struct neighbour_table *table = &net->neighbours;
 	struct neighbour *entry = &table->entries[index];
-	if (entry->probes >= NEIGHBOUR_PROBES) {
+	if (!MECHANISM(solicit_again) || (MECHANISM(solicit_limit) && entry->probes >= NEIGHBOUR_PROBES)) {
 		give_up(net, index);
 		return;
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/pending.h"
 
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 #include "net/tx.h"
 
@@ -67,14 +68,14 @@ static uint32_t get(struct rb_net *net, struct neighbour *neighbour)
 		return index;
 	}
 	net->counters.pending_dropped++;
-	return neighbour->pending_count > 0 ? pop(pool, neighbour) : PENDING_NONE;
+	return MECHANISM(pending_oldest) && neighbour->pending_count > 0 ? pop(pool, neighbour) : PENDING_NONE;
 }
 
 void pending_add(struct rb_net *net, struct neighbour *neighbour, const struct rb_net_frame *frame)
 {
 	struct pending_pool *pool = &net->neighbours.pending;
 	RB_DEBUG_ASSERT_LE(frame->length, pool->stride);
-	uint32_t index = get(net, neighbour);
+	uint32_t index = MECHANISM(pending_queue) ? get(net, neighbour) : PENDING_NONE;
 	if (index == PENDING_NONE)
 		return;
 	struct pending *packet = &pool->packets[index];

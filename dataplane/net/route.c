@@ -2,6 +2,7 @@
 #include "net/route.h"
 
 #include "net/ip.h"
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 
 #include <errno.h>
@@ -108,11 +109,11 @@ static unsigned scope_of(const struct rb_ip *ip)
 static bool is_better_source(const struct rb_ip *a, const struct rb_ip *b, const struct rb_ip *remote)
 {
 	unsigned scope_a = scope_of(a), scope_b = scope_of(b), scope = scope_of(remote);
-	if (scope_a < scope_b)
+	if (MECHANISM(source_scope) && scope_a < scope_b)
 		return scope_a >= scope;
-	if (scope_b < scope_a)
+	if (MECHANISM(source_scope) && scope_b < scope_a)
 		return scope_b < scope;
-	return common_prefix(a, remote) > common_prefix(b, remote);
+	return MECHANISM(source_prefix) && common_prefix(a, remote) > common_prefix(b, remote);
 }
 
 bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct rb_ip *source)
@@ -133,7 +134,7 @@ bool route_source6(const struct rb_net *net, const struct rb_ip *remote, struct 
 /* The neighbour to which packets for an address go. False: there is no way. */
 static bool next_hop4(const struct addresses *own, uint32_t remote, uint32_t *hop)
 {
-	*hop = route_on_link4(own, remote) ? remote : own->ip4_gateway;
+	*hop = !MECHANISM(gateway4) || route_on_link4(own, remote) ? remote : own->ip4_gateway;
 	return own->ip4 != 0 && remote != 0 && remote != own->ip4 && remote >> 24 != 127 && *hop != 0;
 }
 
@@ -172,7 +173,7 @@ static int choose_source6(const struct rb_net *net, const struct rb_ip *remote, 
 static int find6(struct rb_net *net, const struct rb_ip *remote, const struct rb_ip *local, struct route *route)
 {
 	const struct addresses *own = &net->addresses;
-	const struct rb_ip *hop = on_link6(net, remote) ? remote : &net->config.ip6_gateway;
+	const struct rb_ip *hop = !MECHANISM(gateway6) || on_link6(net, remote) ? remote : &net->config.ip6_gateway;
 
 	if (own->ip6_count == 0 || rb_ip_is_any(remote) || is_loopback6(remote) || have6(own, remote) ||
 	    rb_ip_is_any(hop) || !on_link6(net, hop))

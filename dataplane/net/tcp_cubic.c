@@ -99,7 +99,7 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 		return;
 	if (cubic->epoch_ms == 0)
 		epoch_begin(cubic, tcb, now);
-	else if (now - cubic->last_ms > (tcb_srtt_us(tcb) + tcb->rttvar4_us) / 1000 + 1)
+	else if (MECHANISM(cubic_idle) && now - cubic->last_ms > (tcb_srtt_us(tcb) + tcb->rttvar4_us) / 1000 + 1)
 		cubic->epoch_ms += now - cubic->last_ms; /* 4.2, 5.8: time without data to send does not count */
 	cubic->last_ms = now;
 
@@ -114,7 +114,7 @@ static void acked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold, ui
 	uint32_t target = w_cubic(cubic, tcb, t + tcb_srtt_us(tcb) / 1000), most = tcb->cwnd + tcb->cwnd / 2;
 	if (target > most)
 		target = most;
-	if (target <= tcb->cwnd)
+	if (target <= tcb->cwnd || !MECHANISM(cubic_growth))
 		return;
 	uint64_t grown = (uint64_t)(target - tcb->cwnd) * bytes + cold->bytes_acked;
 	cold->bytes_acked = (uint32_t)(grown % tcb->cwnd); /* what is left over, for the next one */
@@ -126,7 +126,8 @@ static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 		       enum tcp_congestion_event event)
 {
 	struct cubic *cubic = cubic_of(cold);
-	uint32_t w_max = cubic->w_max, least = 2U * tcb->mss, ssthresh = (uint32_t)((uint64_t)flight * 7 / 10);
+	uint32_t w_max = cubic->w_max, least = 2U * tcb->mss;
+	uint32_t ssthresh = (uint32_t)((uint64_t)flight * (MECHANISM(cubic_decrease) ? 7 : 5) / 10);
 	(void)net;
 	cubic->epoch_ms = 0;
 	cubic->cwnd_prior = tcb->cwnd;
@@ -135,7 +136,7 @@ static uint32_t reduce(struct rb_net *net, struct tcb *tcb, struct tcb_cold *col
 	if (MECHANISM(cubic_convergence) && tcb->cwnd < w_max)
 		cubic->w_max = (uint32_t)((uint64_t)tcb->cwnd * 17 / 20);
 	/* 4.8: after a timeout W_max is where slow start ends, and K is 0 */
-	if (event == TCP_CONGESTION_TIMEOUT)
+	if (MECHANISM(cubic_timeout) && event == TCP_CONGESTION_TIMEOUT)
 		cubic->w_max = 0;
 	return ssthresh > least ? ssthresh : least;
 }

@@ -3,6 +3,7 @@
 
 #include "net/checksum.h"
 #include "net/input.h"
+#include "net/mechanism.h"
 #include "net/pending.h"
 
 /* Header buffers to ask for at once: a common batch, and few enough for their cache lines to be used again soon. */
@@ -105,7 +106,7 @@ void tx_checksum(struct rb_net_frame *frame, unsigned l4, unsigned field, bool u
 	for (unsigned i = 0; i < frame->pieces_count; i++)
 		sum = checksum_add(sum, frame->pieces[i].base, frame->pieces[i].length);
 	uint16_t checksum = checksum_finish(sum);
-	if (udp && checksum == 0)
+	if (MECHANISM(udp_ones) && udp && checksum == 0)
 		checksum = UINT16_MAX;
 	memcpy(frame->header + field, &checksum, sizeof(checksum));
 }

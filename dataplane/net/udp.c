@@ -9,6 +9,7 @@
 #include "net/input.h"
 #include "net/ip4.h"
 #include "net/ip6.h"
+#include "net/mechanism.h"
 #include "net/neighbour.h"
 #include "net/route.h"
 #include "net/tx.h"
@@ -163,15 +164,17 @@ void udp_drop(struct rb_net *net)
 static bool sum_is_good(const struct ip_packet *ip, uint16_t length)
 {
 	const uint8_t *udp = ip_packet_l4(ip);
-	if (load16(udp + CHECKSUM) == 0)
-		return !ip->is6;
-	return (ip->packet->checksum & RB_NET_CHECKSUM_L4_GOOD) != 0 ||
+	if (MECHANISM(udp_without_checksum) && load16(udp + CHECKSUM) == 0)
+		return !(MECHANISM(udp6_checksum) && ip->is6);
+	return !MECHANISM(udp_checksum) || (ip->packet->checksum & RB_NET_CHECKSUM_L4_GOOD) != 0 ||
 	       checksum_finish(checksum_add(ip_packet_pseudo(ip, length), udp, length)) == 0;
 }
 
 static bool no_socket(struct rb_net *net, const struct ip_packet *ip)
 {
 	net->counters.udp_no_socket++;
+	if (!(ip->is6 ? MECHANISM(icmp6_port) : MECHANISM(icmp_port)))
+		return false;
 	return ip->is6 ? icmp6_error(net, ip, ICMP6_UNREACHABLE, ICMP6_UNREACHABLE_PORT, 0)
 		       : icmp_error(net, ip, ICMP_UNREACHABLE, ICMP_UNREACHABLE_PORT); /* RFC 1122 4.1.3.1 */
 }
@@ -181,7 +184,7 @@ bool udp_input(struct rb_net *net, const struct ip_packet *ip)
 	struct udp *udp = &net->udp;
 	const uint8_t *header = ip_packet_l4(ip);
 	uint16_t length = ip->length >= UDP_HEADER ? load16(header + LENGTH) : 0;
-	if (length < UDP_HEADER || length > ip->length) {
+	if (length < UDP_HEADER || (MECHANISM(udp_length) && length > ip->length)) {
 		net->counters.malformed++;
 		return false;
 	}
