@@ -176,7 +176,7 @@ static void work_on(struct side *side, struct stream *stream)
 static void accept_all(struct side *side)
 {
 	while (side->begun < side->config->connections) {
-		union address from;
+		union address from = {0};
 		socklen_t length = sizeof(from);
 		const int fd = accept4(side->listener, &from.generic, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
