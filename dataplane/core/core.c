@@ -16,14 +16,29 @@ void core_begin(struct core *core)
 	core->now_ns = core_clock_ns(core->clock, core->tsc);
 }
 
+/* To hand packets over is work, too. */
+static __attribute__((noinline)) unsigned receive_spread(struct core *core)
+{
+	const struct rb_nic_counters *counters = rb_nic_counters(core->queue);
+	uint64_t before = counters->handed_over;
+	unsigned count = rb_nic_receive_spread(core->queue, core->packets, core->batch_max);
+	core->busy = count > 0 || counters->handed_over != before;
+	return count;
+}
+
 void core_poll(struct core *core)
 {
+	unsigned count;
 	rb_turn_begins();
-	unsigned count = rb_nic_receive(core->queue, core->packets, core->batch_max);
+	if (core->spread) {
+		count = receive_spread(core);
+	} else {
+		count = rb_nic_receive(core->queue, core->packets, core->batch_max);
+		core->busy = count > 0;
+	}
 	core->packets_count = count;
-	core->busy = count > 0;
-	if (count > 0) {
-		core->counters.batches++;
+	if (core->busy) {
+		core->counters.batches += count > 0;
 		core->counters.packets += count;
 		stage_end(core, CORE_STAGE_poll);
 	}

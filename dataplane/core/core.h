@@ -3,7 +3,8 @@
  * A core: who runs. One queue pair of the device, one TCP/IP instance, one
  * clock, and the stages of which a policy makes its loop. Nothing in it is
  * written by two threads but what others ask of it, which it looks at once per
- * turn.
+ * turn. Packets may come from other cores: core_poll() brings them with the
+ * device's (nic/spread.c).
  *
  * A turn of a loop that runs to completion
  *     core_poll()       at most B packets from the queue
@@ -69,8 +70,9 @@ struct core {
 	uint64_t now_ns; /* of this turn */
 	uint32_t batch_max;
 	unsigned packets_count;
-	bool busy;  /* this turn has found something to do */
-	bool polls; /* the application wants to come back at once */
+	bool busy;   /* this turn has found something to do */
+	bool spread; /* the queue is not the only one: some of its packets come from others, or are theirs */
+	bool polls;  /* the application wants to come back at once */
 	uint64_t commands_count;
 	struct core_counters counters;
 	struct core_context context;

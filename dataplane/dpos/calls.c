@@ -160,6 +160,19 @@ static int64_t attach_listener(struct dpos *dpos, uint64_t number, uint64_t list
 
 /* ---- running ---- */
 
+/* What the hash gives to a core without a context is taken by nobody. */
+static void warn_of_idle(const struct dpos *dpos)
+{
+	unsigned used = 0;
+	for (unsigned i = 0; i < dpos->config->cpus.count; i++)
+		used += dpos->cores[i].net != NULL;
+	if (used < dpos->config->cpus.count)
+		RB_LOG_ONCE(RB_LOG_WARNING,
+			    "the application begins with %u of %u cores, and connections that fall to the others have "
+			    "no answer: it may have an option --threads, or dpos needs fewer --cpus",
+			    used, dpos->config->cpus.count);
+}
+
 static int64_t bind_core(struct dpos *dpos, struct rb_app_thread *thread, uint64_t number, struct core **core)
 {
 	int64_t result = -EBADF;
@@ -167,8 +180,10 @@ static int64_t bind_core(struct dpos *dpos, struct rb_app_thread *thread, uint64
 	*core = core_of(dpos, number);
 	if (*core != NULL)
 		result = (*core)->thread != NULL ? -EPERM : 0;
-	if (result == 0)
+	if (result == 0) {
 		(*core)->thread = thread;
+		warn_of_idle(dpos);
+	}
 	pthread_mutex_unlock(&dpos->lock);
 	return result;
 }

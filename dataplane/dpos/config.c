@@ -24,7 +24,7 @@ static const struct rb_option options[] = {
 	{.name = "cpus",
 	 .type = RB_OPTION_CPUS,
 	 AT(cpus),
-	 .help = "CPUs of the cores, each with a queue pair of the device."},
+	 .help = "CPUs of the cores, each with a queue pair of the device and a thread of the application."},
 	{.name = "address", .type = RB_OPTION_ADDRESS, AT(address), .help = "The own address."},
 	{.name = "prefix",
 	 .type = RB_OPTION_UINT,

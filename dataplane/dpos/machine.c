@@ -106,6 +106,8 @@ static int open_device(struct dpos *dpos)
 	int result = rb_nic_open(&nic, &dpos->nic, why);
 	if (result != 0)
 		rb_log(RB_LOG_ERROR, "%s", why);
+	else if (nic.queues > 1 && !rb_nic_has_rss(dpos->nic))
+		rb_log(RB_LOG_INFO, "%s does not spread packets over queues as it is told: the cores do", name);
 	return result;
 }
 
@@ -127,6 +129,7 @@ int dpos_open(struct dpos *dpos, const struct dpos_config *config)
 	for (unsigned i = 0; i < config->cpus.count; i++) {
 		dpos->cores[i].index = i;
 		dpos->cores[i].queue = rb_nic_queue(dpos->nic, i);
+		dpos->cores[i].spread = config->cpus.count > 1;
 		dpos->cores[i].clock = &dpos->clock;
 		dpos->cores[i].batch_max = (uint32_t)config->batch;
 		dpos->cores[i].gate = (struct core_gate){.call = dpos_call, .user = dpos};

@@ -87,6 +87,7 @@ void dpos_stats_write(struct rb_json *json, void *user)
 	rb_json_uint(json, "tsc_hz", rb_nic_tsc_hz());
 	rb_json_uint(json, "time_ns", core_clock_ns(&dpos->clock, core_tsc()));
 	rb_json_bool(json, "link", rb_nic_link_up(dpos->nic));
+	rb_json_bool(json, "rss", rb_nic_has_rss(dpos->nic));
 	rb_json_uint(json, "rx_missed", missed);
 	rb_json_uint(json, "rx_no_buffers", no_buffers);
 	rb_json_array_begin(json, "cores");

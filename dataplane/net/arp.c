@@ -49,7 +49,7 @@ static bool is_well_formed(const uint8_t *arp, unsigned length)
 	       arp[HLN] == 6 && arp[PLN] == 4;
 }
 
-void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length)
+void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length, bool overheard)
 {
 	uint32_t own = net->addresses.ip4;
 	if (MECHANISM(arp_form) && !is_well_formed(arp, length)) {
@@ -62,7 +62,7 @@ void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length)
 	if (own == 0 || memcmp(arp + SHA, net->config.mac, 6) == 0)
 		return;
 	if (spa == own) { /* RFC 5227 2.4 (c): goes on using it and says so, once in a while */
-		if (neighbour_conflict(net) && MECHANISM(arp_defence))
+		if (neighbour_conflict(net) && MECHANISM(arp_defence) && !overheard)
 			arp_send_announcement(net);
 		return;
 	}
@@ -76,6 +76,6 @@ void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length)
 				NEIGHBOUR_OVERRIDE | (answers_us ? NEIGHBOUR_SOLICITED : 0U) |
 					(make ? NEIGHBOUR_MAKE : 0U));
 	}
-	if (MECHANISM(arp_reply) && wants_us && ethernet_is_host(arp + SHA))
+	if (MECHANISM(arp_reply) && wants_us && !overheard && ethernet_is_host(arp + SHA))
 		send(net, OP_REPLY, spa, arp + SHA, arp + SHA);
 }

@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* Takes an ARP packet of `length` bytes. Keeps nothing of it. */
-void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length);
+/* Takes an ARP packet of `length` bytes, and answers it unless it was overheard (input.h). Keeps nothing of it. */
+void arp_input(struct rb_net *net, const uint8_t *arp, unsigned length, bool overheard);
 
 /* Asks who has `target` (host byte order): everybody, or only who had it, at `mac`. */
 void arp_send_request(struct rb_net *net, uint32_t target, const uint8_t *mac);

@@ -2,6 +2,7 @@
 #include "net/icmp.h"
 
 #include "net/checksum.h"
+#include "net/input.h"
 #include "net/ip4.h"
 #include "net/ip6.h"
 #include "net/mechanism.h"
@@ -229,6 +230,7 @@ bool icmp_input(struct rb_net *net, const struct ip_packet *ip)
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETER_PROBLEM:
+		input_share(net, ip->packet); /* whose connection it is about is not known here */
 		take_error(net, icmp, ip->length);
 		return false;
 	default: /* RFC 1122 3.2.2: unknown types are discarded silently; redirects and quenches too (RFC 6633) */

@@ -3,6 +3,7 @@
 
 #include "net/checksum.h"
 #include "net/icmp.h"
+#include "net/input.h"
 #include "net/ip6.h"
 #include "net/mechanism.h"
 #include "net/nd.h"
@@ -125,6 +126,7 @@ bool icmp6_input(struct rb_net *net, const struct ip_packet *ip)
 	case ICMP6_TOO_BIG:
 	case ICMP6_TIME_EXCEEDED:
 	case ICMP6_PARAMETER_PROBLEM:
+		input_share(net, ip->packet); /* whose connection it is about is not known here */
 		take_error(net, icmp, ip->length);
 		return false;
 	case ND_ROUTER_SOLICITATION:

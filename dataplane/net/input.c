@@ -70,7 +70,8 @@ static bool input_any(struct rb_net *net, const struct rb_net_packet *packet)
 	case ETHERNET_TYPE_IP6:
 		return ip6_input(net, packet, frame.l3, frame.group);
 	default:
-		arp_input(net, packet->data + frame.l3, packet->length - frame.l3);
+		input_share(net, packet);
+		arp_input(net, packet->data + frame.l3, packet->length - frame.l3, input_is_overheard(packet));
 		return false;
 	}
 }

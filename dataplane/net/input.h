@@ -28,3 +28,16 @@ void input_shape(struct rb_net *net);
 
 /* Gives a packet whose IP header was good to its protocol. True: the buffer was kept. */
 bool input_deliver(struct rb_net *net, const struct ip_packet *ip);
+
+/* Whether another instance of this host has received the packet, and answers it if anybody does. */
+static inline bool input_is_overheard(const struct rb_net_packet *packet)
+{
+	return (packet->checksum & RB_NET_OVERHEARD) != 0;
+}
+
+/* The other instances of this host shall have what this packet says, too. */
+static inline void input_share(const struct rb_net *net, const struct rb_net_packet *packet)
+{
+	if (net->ops->share != NULL && !input_is_overheard(packet))
+		net->ops->share(net->context, packet);
+}

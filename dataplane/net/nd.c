@@ -3,6 +3,7 @@
 
 #include "net/checksum.h"
 #include "net/ethernet.h"
+#include "net/input.h"
 #include "net/ip6.h"
 #include "net/mechanism.h"
 #include "net/neighbour.h"
@@ -125,6 +126,8 @@ static bool find_option(const uint8_t *icmp, unsigned length, unsigned type, con
 static void answer(struct rb_net *net, const struct ip_packet *ip, const struct rb_ip *target, const uint8_t *mac)
 {
 	bool to_somebody = !ip_equal(&ip->src6, &unspecified);
+	if (input_is_overheard(ip->packet))
+		return;
 	send(net, &(struct message){.type = ND_NEIGHBOUR_ADVERTISEMENT,
 				    .source = target,
 				    .destination = to_somebody ? &ip->src6 : &all_nodes,
@@ -171,7 +174,7 @@ static bool take_advertisement(struct rb_net *net, const struct ip_packet *ip, c
 	if (!find_option(icmp, ip->length, OPTION_TARGET, &mac) || (ip6_is_group(&ip->dst6) && solicited))
 		return false;
 	if (address_is_ours(net, target)) { /* as RFC 5227 2.4 (c) for ARP */
-		if (neighbour_conflict(net))
+		if (neighbour_conflict(net) && !input_is_overheard(ip->packet))
 			nd_send_announcement(net, target);
 		return true;
 	}
@@ -193,6 +196,8 @@ void nd_input(struct rb_net *net, const struct ip_packet *ip)
 		good = good && ip->length >= OPTIONS;
 		struct rb_ip target = good ? ip_load6(icmp + TARGET) : unspecified;
 		good = good && !ip6_is_group(&target);
+		if (good)
+			input_share(net, ip->packet);
 		if (good && type == ND_NEIGHBOUR_SOLICITATION)
 			good = take_solicitation(net, ip, &target);
 		else if (good)

@@ -5,7 +5,8 @@
  * It knows no device, clock, allocator or thread. Its memory is one block that the caller gives
  * (rb_net_size(), rb_net_init()); time comes with rb_net_advance(), random numbers, the memory of frame headers and
  * the way out through struct rb_net_ops. The same calls in the same order with the same answers of the ops leave
- * the same bytes and send the same frames. One thread at a time; several instances share nothing.
+ * the same bytes and send the same frames. One thread at a time; several instances share nothing, also where they are one
+ * host together (struct rb_net_ops).
  *
  * One turn of a caller's loop
  *     rb_net_advance(net, now_ns)               timers that are due
@@ -73,6 +74,7 @@ enum rb_net_checksum {
 	RB_NET_CHECKSUM_IP4_FILL = 8,  /* to send: fill in the IPv4 header's */
 	RB_NET_CHECKSUM_TCP_FILL = 16, /* to send: the field holds the sum of the pseudo-header, without complement */
 	RB_NET_CHECKSUM_UDP_FILL = 32,
+	RB_NET_OVERHEARD = 64, /* received: by another instance of this host, which answers; here to be learned from */
 };
 
 /* A received Ethernet frame, without its frame check sequence. */
@@ -116,6 +118,15 @@ struct rb_net_ops {
 	void (*release)(void *context, const uint64_t *buffers, unsigned count);
 	/* 64 bits that nobody can foretell. */
 	uint64_t (*random)(void *context);
+	/*
+	 * Where several instances are one host, with a part of its connections each; NULL: there is one.
+	 *
+	 * A packet that concerns all of them: ARP, neighbour discovery, ICMP errors. The others are to be given its
+	 * bytes, with RB_NET_OVERHEARD. It stays the instance's.
+	 */
+	void (*share)(void *context, const struct rb_net_packet *packet);
+	/* Whether this instance gets what comes from `remote` to `local`: connections are opened from such ports. */
+	bool (*is_own)(void *context, const struct rb_endpoint *local, const struct rb_endpoint *remote);
 };
 
 /*
@@ -263,7 +274,8 @@ int rb_net_reject(struct rb_net *net, rb_net_handle handle);
 
 /*
  * Opens a connection; CONNECTED tells the outcome. `local`: any address, and port 0, are chosen (RFC 6056); NULL: both.
- * Returns 0 and the handle, or -EADDRINUSE, -EADDRNOTAVAIL, -ENETUNREACH, -ENOBUFS, -EINVAL.
+ * Returns 0 and the handle, or -EADDRINUSE, -EADDRNOTAVAIL (also of a port whose answers another instance would get),
+ * -ENETUNREACH, -ENOBUFS, -EINVAL.
  */
 int rb_net_connect(struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote,
 		   uint64_t cookie, rb_net_handle *handle);

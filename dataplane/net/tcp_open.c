@@ -193,6 +193,12 @@ void tcp_endpoints(const struct tcb *tcb, const struct tcb_cold *cold, struct rb
 	remote->port = tcp_remote_port(tcb);
 }
 
+/* Of several instances of this host the one that opens a connection has to be the one that gets the answers. */
+static bool is_own(const struct rb_net *net, const struct rb_endpoint *local, const struct rb_endpoint *remote)
+{
+	return net->ops->is_own == NULL || net->ops->is_own(net->context, local, remote);
+}
+
 /* RFC 6056 3.3.3, algorithm 3: ports follow each other per peer, from a start that only we know. */
 static int choose_port(struct rb_net *net, struct rb_endpoint *local, const struct rb_endpoint *remote)
 {
@@ -201,7 +207,7 @@ static int choose_port(struct rb_net *net, struct rb_endpoint *local, const stru
 		offset = (uint32_t)keyed_hash(net->tcp.port_key, &local->ip, &remote->ip, remote->port);
 	for (uint32_t i = 0; i < PORTS; i++) {
 		local->port = (uint16_t)(PORT_FIRST + (offset + net->tcp.port_next++) % PORTS);
-		if (tcp_find(net, local, remote) == TCP_NONE &&
+		if (is_own(net, local, remote) && tcp_find(net, local, remote) == TCP_NONE &&
 		    tcp_listener_find(net, &local->ip, local->port) == TCP_NONE)
 			return 0;
 	}
@@ -232,6 +238,8 @@ static int choose_local(struct rb_net *net, const struct rb_endpoint *asked, con
 	*local = (struct rb_endpoint){.ip = route.local, .port = asked == NULL ? 0 : asked->port};
 	if (local->port == 0)
 		return choose_port(net, local, remote);
+	if (!is_own(net, local, remote))
+		return -EADDRNOTAVAIL;
 	uint32_t index = tcp_find(net, local, remote);
 	return index == TCP_NONE ? 0 : reuse_time_wait(net, index, before);
 }

@@ -5,13 +5,15 @@
  *   init.c      DPDK's beginning and end, threads, capture
  *   explain.c   what is missing and what mends it, as sentences
  *   port.c      opening, starting and closing a port; what it can do
- *   rss.c       the spreading of packets over queues
+ *   rss.c       the hash that spreads packets over queues, and the device's use of it
+ *   spread.c    packets that go from queue to queue
  *   pool.c      the memory of packets
  *   memory.c    memory of others that frames may refer to
  *   receive.c, transmit.c   the packet path
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +40,10 @@ enum {
 	NIC_RANDOM_WORDS = 32,	    /* random numbers that one system call brings */
 	NIC_PAGE = 2 * 1024 * 1024, /* what receive buffers are laid out by */
 	NIC_ETHERNET_MAX = 14 + 4,  /* bytes of the Ethernet header, with a VLAN tag */
+	NIC_FLOW_GROUPS = 128,	    /* entries of the table where queues spread packets themselves */
+	NIC_INBOX = 256,	    /* packets on their way from one queue to another; a power of two */
+	NIC_SHARED_MAX = 32,	    /* of these, copies; and all, where the device spreads packets */
+	NIC_HASHED_MAX = 36,	    /* bytes that are hashed: IPv6 addresses and ports */
 	NIC_HELD = 0,		    /* pkt_len of a header buffer that headers() has given away */
 	NIC_NOT_HELD = 1,	    /* any other */
 };
@@ -53,12 +59,29 @@ struct nic_region {
 };
 
 struct nic_rss {
-	bool active;
-	uint16_t buckets;		 /* entries of `table` */
+	bool active;			 /* the device spreads packets */
+	bool spreads;			 /* the queues do */
+	uint16_t buckets;		 /* entries of `table`; 0: one queue */
 	uint8_t key_bytes;		 /* of the device's key */
 	uint64_t types;			 /* RTE_ETH_RSS_*: what is hashed */
 	uint32_t key[NIC_RSS_KEY_WORDS]; /* in network byte order */
 	uint8_t table[NIC_RETA_MAX];	 /* queue of a bucket */
+	/* What a byte at a place adds to the hash: the exclusive or of these is the hash. */
+	uint32_t parts[NIC_HASHED_MAX][256];
+};
+
+/*
+ * Packets from one queue to another. One thread fills it, one empties it. The packets stay the sender's: the receiver
+ * copies them, and the sender takes back what is behind the tail. Positions count on for ever.
+ */
+struct nic_inbox {
+	/* the sender's own */
+	uint64_t filled, taken_back;
+	/* up to where packets are there: written by the sender, read by the receiver */
+	_Alignas(64) _Atomic uint64_t head;
+	/* up to where they were copied: written by the receiver, read by the sender */
+	_Alignas(64) _Atomic uint64_t tail;
+	_Alignas(64) struct rb_net_packet packets[NIC_INBOX];
 };
 
 /* What the packet path writes belongs to the queue's thread. */
@@ -73,8 +96,15 @@ struct rb_nic_queue {
 	uint16_t segments_max; /* parts of a frame that the device takes; 1: only whole ones */
 	const struct rte_memzone *rx_memory;
 
+	/* written by other queues' threads: differs from what it was whenever they have put something into an inbox */
+	_Alignas(64) _Atomic uint64_t bell;
+
 	/* the thread's */
 	_Alignas(64) struct rb_nic_counters counters;
+	uint64_t bell_heard;
+	unsigned lent;	      /* packets in inboxes of others, to be taken back */
+	uint16_t inbox_first; /* whose inbox is looked at first */
+	bool inbox_odd;
 	unsigned tx_count;
 	struct rte_mbuf *tx[RB_NET_BURST]; /* made, and not yet given to the device */
 	unsigned random_left;
@@ -92,7 +122,8 @@ struct rb_nic {
 	uint64_t owner;
 	struct rte_device *device;
 	struct nic_rss rss;
-	unsigned regions_count; /* grows when the new one is complete */
+	struct nic_inbox *inboxes; /* from each queue to each, queues_count squared; NULL: there is one queue */
+	unsigned regions_count;	   /* grows when the new one is complete */
 	struct nic_region regions[NIC_REGIONS_MAX];
 	struct rb_nic_queue queues[];
 };
@@ -108,12 +139,27 @@ int nic_explain_missing(const char *sys, const char *device, char why[RB_NIC_ERR
 bool nic_pci_address(const char *device, char address[32]);
 
 /* rss.c: before rte_eth_dev_configure(), and after the start. */
-int nic_rss_plan(struct rb_nic *nic, const struct rte_eth_dev_info *info, const uint8_t *key,
-		 char why[RB_NIC_ERROR_MAX]);
+void nic_rss_plan(struct rb_nic *nic, const struct rte_eth_dev_info *info, const uint8_t *key);
 void nic_rss_configure(struct rb_nic *nic, struct rte_eth_conf *conf);
 int nic_rss_apply(struct rb_nic *nic, char why[RB_NIC_ERROR_MAX]);
 uint32_t nic_rss_hash(const struct nic_rss *rss, uint32_t source, uint16_t source_port, uint32_t destination,
 		      uint16_t destination_port);
+
+/* The hash of so many bytes of addresses (source first) and of 4 bytes of ports, as they are in a packet. */
+static inline uint32_t nic_rss_hash_bytes(const struct nic_rss *rss, const uint8_t *addresses, unsigned length,
+					  const uint8_t *ports)
+{
+	uint32_t hash = 0;
+	for (unsigned i = 0; i < length; i++)
+		hash ^= rss->parts[i][addresses[i]];
+	for (unsigned i = 0; i < 4; i++)
+		hash ^= rss->parts[length + i][ports[i]];
+	return hash;
+}
+
+/* spread.c. Inboxes for all queues; and how many buffers of a queue may be in those of others. */
+int nic_inboxes_create(struct rb_nic *nic, char why[RB_NIC_ERROR_MAX]);
+unsigned nic_lent_max(const struct rb_nic *nic);
 
 /* pool.c */
 int nic_pools_create(struct rb_nic_queue *queue, const struct rb_nic_config *config, char why[RB_NIC_ERROR_MAX]);

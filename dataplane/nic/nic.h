@@ -2,9 +2,9 @@
 /*
  * Network devices: the only folder that knows DPDK's ports, queues and packet buffers.
  *
- * A device has one queue pair per core. A queue, with its buffers and counters, belongs to one thread at a time and
- * shares nothing that it writes with another queue: no lock, no atomic instruction between a poll and a transmission.
- * Its functions speak net/net.h's language: rb_nic_receive() fills rb_net_packets, and rb_nic_ops() is the ops table of
+ * A device has one queue pair per core. A queue, with its buffers and counters, belongs to one thread at a time: no lock,
+ * no atomic instruction between a poll and a transmission. What one queue has received for another goes over by an inbox
+ * that one thread fills and one empties (spread.c). A queue's functions speak net/net.h's language: rb_nic_receive() fills rb_net_packets, and rb_nic_ops() is the ops table of
  * a TCP/IP instance whose context is the queue.
  *
  * Received payloads are in buffers apart from DPDK's descriptors of them (pinned external buffers), so that the former
@@ -25,7 +25,7 @@ enum { RB_NIC_QUEUES_MAX = 16, RB_NIC_ERROR_MAX = 512, RB_NIC_RSS_KEY_BYTES = 40
 
 struct rb_nic_config {
 	const char *device; /* DPDK's name of it: a PCI address, or a virtual device's ("net_tap0") */
-	uint16_t queues;    /* 1 .. RB_NIC_QUEUES_MAX; more than 1 only where the device spreads packets itself */
+	uint16_t queues;    /* 1 .. RB_NIC_QUEUES_MAX, and what the device has */
 	uint16_t rx_descriptors, tx_descriptors; /* per queue; cut to what the device permits, and rounded */
 	uint32_t rx_buffers; /* per queue, beyond the descriptors: what connections may hold unread */
 	uint32_t tx_buffers; /* per queue, beyond the descriptors */
@@ -68,9 +68,9 @@ void rb_nic_mac(const struct rb_nic *nic, uint8_t mac[6]);
 /* enum rb_net_checksum: the _FILL bits that the device does. */
 uint16_t rb_nic_offloads(const struct rb_nic *nic);
 bool rb_nic_link_up(const struct rb_nic *nic);
-/* Whether the device spreads packets over its queues itself; not asked to with one queue. */
+/* Whether the device spreads packets over its queues itself; not asked to with one queue. If not, the queues do it. */
 bool rb_nic_has_rss(const struct rb_nic *nic);
-/* The queue at which the device delivers TCP packets of that source and destination. IPv4, host byte order */
+/* The queue whose thread gets the TCP packets of that source and destination. IPv4, host byte order */
 unsigned rb_nic_queue_of(const struct rb_nic *nic, uint32_t source, uint16_t source_port, uint32_t destination,
 			 uint16_t destination_port);
 
@@ -100,7 +100,13 @@ void rb_nic_thread_end(void);
  */
 unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packets, unsigned max);
 
-/* headers, output, release, random; the context is the queue. Frames made by output() go out with the flush. */
+/*
+ * The same for a queue that is not the only one: packets that others have received for it are among them, and those that
+ * it has received for others have gone to these. In the order in which the device has delivered them to each queue.
+ */
+unsigned rb_nic_receive_spread(struct rb_nic_queue *queue, struct rb_net_packet *packets, unsigned max);
+
+/* All of rb_net_ops; the context is the queue. Frames made by output() go out with the flush. */
 extern const struct rb_net_ops rb_nic_ops;
 
 /*
@@ -119,9 +125,14 @@ void rb_nic_flush(struct rb_nic_queue *queue);
 
 /* One table, as net's: X(name, text). */
 #define RB_NIC_COUNTERS(X)                                                \
-	X(rx_packets, "packets received")                                 \
+	X(rx_packets, "packets received from the device")                 \
 	X(rx_bytes, "bytes received")                                     \
 	X(rx_too_long, "packets dropped: longer than the MTU allows")     \
+	X(handed_over, "packets given to other queues' inboxes")          \
+	X(shared, "of these: copies, because they concern all")           \
+	X(taken_over, "packets got from other queues")                    \
+	X(inbox_full, "packets dropped: no room in another's inbox")      \
+	X(inbox_lost, "packets dropped: no buffer for what others gave")  \
 	X(tx_packets, "packets handed to the device")                     \
 	X(tx_bytes, "bytes handed to the device")                         \
 	X(tx_full, "packets dropped: no room in the transmit queue")      \

@@ -130,10 +130,11 @@ static int set_up(struct rb_nic *nic, const struct rb_nic_config *config, const 
 		  char why[RB_NIC_ERROR_MAX])
 {
 	int error = own(nic, config->device, why);
-	if (error == 0)
-		error = nic_rss_plan(nic, info, config->rss_key, why);
+	nic_rss_plan(nic, info, config->rss_key);
 	if (error == 0)
 		error = configure(nic, config, info, why);
+	if (error == 0)
+		error = nic_inboxes_create(nic, why);
 	for (unsigned i = 0; i < nic->queues_count && error == 0; i++)
 		error = set_up_queue(nic, &nic->queues[i], config, why);
 	return error;
@@ -233,6 +234,7 @@ void rb_nic_close(struct rb_nic *nic)
 		(void)rte_eth_dev_close(nic->port);
 	for (unsigned i = 0; i < nic->queues_count; i++)
 		nic_pools_destroy(&nic->queues[i]);
+	rte_free(nic->inboxes);
 	rte_free(nic);
 }
 

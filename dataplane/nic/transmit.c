@@ -339,4 +339,6 @@ const struct rb_net_ops rb_nic_ops = {
 	.output = nic_output,
 	.release = nic_release,
 	.random = nic_random,
+	.share = nic_share,
+	.is_own = nic_is_own,
 };
