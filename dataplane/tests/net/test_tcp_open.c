@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "net/defs.h"
 #include "net/tcb.h"
 #include "tests/net/app.h"
 
@@ -313,6 +314,38 @@ static void test_ports(void **state)
 	peer_forget(&app.peer);
 }
 
+static bool is_own(void *context, const struct rb_endpoint *local, const struct rb_endpoint *remote)
+{
+	(void)context;
+	return ((uint32_t)local->port ^ remote->port) % 4 == 1;
+}
+
+/* One of several instances opens connections only where it gets the answers. */
+static void test_ports_of_an_instance(void **state)
+{
+	static struct rb_net_ops ops;
+	const struct rb_net_ops *usual = app_net(&app)->ops;
+	uint16_t last = 0;
+	(void)state;
+	ops = *usual;
+	ops.is_own = is_own;
+	app_net(&app)->ops = &ops;
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(app_connect(&app, 0), 0);
+		const uint16_t port = app_info(&app).local.port;
+		assert_int_equal((port ^ app.peer.port) % 4, 1);
+		assert_int_not_equal(port, last);
+		last = port;
+		peer_forget(&app.peer);
+	}
+	for (uint16_t port = 40000; port < 40004; port++) {
+		const bool gets = (port ^ app.peer.port) % 4 == 1;
+		assert_int_equal(app_connect(&app, port), gets ? 0 : -EADDRNOTAVAIL);
+	}
+	peer_forget(&app.peer);
+	app_net(&app)->ops = usual;
+}
+
 static void test_port_in_use(void **state)
 {
 	(void)state;
@@ -515,6 +548,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_iss_grows, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_iss_differs, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_ports, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_ports_of_an_instance, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_port_in_use, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_listeners, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_listeners_full, app_setup, app_teardown),
