@@ -8,7 +8,7 @@
  */
 #include "policy/policy.h"
 
-static void run(struct core *core)
+static void run_ix(struct core *core)
 {
 	core_begin(core);
 	core_commands(core); /* of the call that brought the thread here */
@@ -31,5 +31,5 @@ const struct core_policy policy_ix = {
 	.summary = "run to completion: each core takes its packets through "
 		   "protocols and application, and out",
 	.application = true,
-	.run = run,
+	.run = run_ix,
 };

@@ -40,7 +40,7 @@ static void turn_round(uint8_t *frame, unsigned length)
 		swap(frame + PORTS_AT, frame + PORTS_AT + 2, 2);
 }
 
-static void run(struct core *core)
+static void run_l2(struct core *core)
 {
 	core_begin(core);
 	while (!core_is_asked(core, CORE_REQUEST_END)) {
@@ -58,5 +58,5 @@ const struct core_policy policy_l2 = {
 	.summary = "sends every packet back: the cost of receiving and sending, "
 		   "with nothing above",
 	.application = false,
-	.run = run,
+	.run = run_l2,
 };

@@ -233,19 +233,19 @@ def test_refusals(program: str, echo: str) -> None:
             assert said in one.errors.read_text(), (words, one.errors.read_text())
 
 
-def main() -> int:
-    program, echo = sys.argv[1:]
+def run(names: dict[str, Any], *programs: str) -> int:
+    """Runs the tests among the names on a cable of their own. The exit status."""
     netns.enter_or_skip()
     netns.add_veth("here0", "dpos0")
     netns.set_up("here0")
     netns.set_up("dpos0")
     netns.add_address("here0", f"{HERE}/24")
-    tests = [test for name, test in sorted(globals().items()) if name.startswith("test_")]
+    tests = [test for name, test in sorted(names.items()) if name.startswith("test_")]
     failed = 0
     for test in tests:
         begin = time.monotonic()
         try:
-            test(program, echo)
+            test(*programs)
         except (AssertionError, LookupError, OSError, subprocess.TimeoutExpired) as error:
             failed += 1
             print(f"FAILED {test.__name__}: {type(error).__name__}: {error}")
@@ -256,4 +256,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(globals(), *sys.argv[1:]))

@@ -7,6 +7,7 @@ the devices in them. Works as root, and where an ordinary user may make user nam
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -26,7 +27,7 @@ _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
 _IFA_LOCAL_AND_ADDRESS = (2, 1)
 _IFA_F_NODAD = 0x02
 _IFF_UP = 1
-_RTM_NEWNEIGH, _NUD_PERMANENT, _NDA_DST, _NDA_LLADDR = 28, 0x80, 1, 2
+_RTM_NEWNEIGH, _RTM_DELNEIGH, _NUD_PERMANENT, _NDA_DST, _NDA_LLADDR = 28, 29, 0x80, 1, 2
 _SIOCETHTOOL = 0x8946
 # checksums, scatter/gather, TCP segmentation, generic segmentation and receive offload: frames
 # shall leave as a wire has them
@@ -147,3 +148,11 @@ def add_neighbour(name: str, address: str, mac: bytes) -> None:
     body = struct.pack("BxxxiHBB", family, socket.if_nametoindex(name), _NUD_PERMANENT, 0, 0)
     body += _attribute(_NDA_DST, socket.inet_pton(family, address))
     _netlink(_RTM_NEWNEIGH, _NLM_CREATE_EXCL, body + _attribute(_NDA_LLADDR, mac))
+
+
+def forget_neighbour(name: str, address: str) -> None:
+    """It will be asked for again."""
+    family = socket.AF_INET if "." in address else socket.AF_INET6
+    body = struct.pack("BxxxiHBB", family, socket.if_nametoindex(name), 0, 0, 0)
+    with contextlib.suppress(FileNotFoundError):
+        _netlink(_RTM_DELNEIGH, 0, body + _attribute(_NDA_DST, socket.inet_pton(family, address)))
