@@ -12,18 +12,26 @@ from orchestrator.analysis.fields import Fields, RawError
 SECOND_NS = 1_000_000_000
 STAGES = ("poll", "timers", "network", "events", "application", "commands", "transmit")
 
+DROPPED = ("tx_full", "rx_too_long", "inbox_full", "inbox_lost")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """Counters of one core since dpos has begun. cycles: of busy turns, by stage."""
+    """Counters of one core since dpos has begun.
+
+    packets: that it has taken through its loop. packets_in: that the device has given it, of which
+    it has handed some over to other cores. cycles: of busy turns, by stage.
+    """
 
     number: int
     cpu: int
     turns: int
     idle_turns: int
     batches: int
+    packets: int
     packets_in: int
     packets_out: int
+    handed_over: int
     dropped: int
     retransmitted: int
     connections: int
@@ -52,6 +60,7 @@ class Rates:
     cpu: int
     packets_in: float
     packets_out: float
+    handed_over: float
     dropped: float
     retransmitted: float
     connections: int
@@ -91,9 +100,11 @@ def _core(fields: Fields) -> Core:
         turns=loop.integer("turns"),
         idle_turns=loop.integer("idle_turns"),
         batches=loop.integer("batches"),
+        packets=loop.integer("packets"),
         packets_in=queue.integer("rx_packets"),
         packets_out=queue.integer("tx_packets"),
-        dropped=queue.integer("tx_full") + queue.integer("rx_too_long"),
+        handed_over=queue.integer("handed_over"),
+        dropped=sum(queue.integer(name) for name in DROPPED),
         retransmitted=net.integer("tcp_retransmitted") if net else 0,
         connections=used.integer("connections") if used else 0,
         idle_cycles=loop.integer("idle_cycles"),
@@ -111,7 +122,7 @@ def rates(before: Counters, after: Counters) -> tuple[Rates, ...]:
 
 
 def _rates(before: Core, after: Core, seconds: float) -> Rates:
-    packets = after.packets_in - before.packets_in
+    packets = after.packets - before.packets
     batches = after.batches - before.batches
     cycles = {stage: after.cycles[stage] - before.cycles[stage] for stage in STAGES}
     busy = sum(cycles.values())
@@ -119,8 +130,9 @@ def _rates(before: Core, after: Core, seconds: float) -> Rates:
     return Rates(
         number=after.number,
         cpu=after.cpu,
-        packets_in=packets / seconds,
+        packets_in=(after.packets_in - before.packets_in) / seconds,
         packets_out=(after.packets_out - before.packets_out) / seconds,
+        handed_over=(after.handed_over - before.handed_over) / seconds,
         dropped=(after.dropped - before.dropped) / seconds,
         retransmitted=(after.retransmitted - before.retransmitted) / seconds,
         connections=after.connections,

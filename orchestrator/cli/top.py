@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 HINT = "it is what dpos was told as --control, and is there as long as dpos runs"
 COLUMNS = [
-    *("core", "CPU", "busy>", "packets in/s>", "batch>", "packets out/s>", "dropped/s>"),
-    *("connections>", "sent again/s>"),
+    *("core", "CPU", "busy>", "packets in/s>", "batch>", "packets out/s>"),
+    *("to other cores/s>", "dropped/s>", "connections>", "sent again/s>"),
 ]
 # In a guest there is nothing of ringbed's own, but there is Python.
 _READ = """\
@@ -118,8 +118,8 @@ def _row(one: "Rates") -> list[str]:
     stages = one.cycles_per_packet
     return [
         *(str(one.number), str(one.cpu), f"{one.busy:.0%}", f"{one.packets_in:,.0f}"),
-        *(f"{one.batch:.1f}", f"{one.packets_out:,.0f}", f"{one.dropped:,.0f}"),
-        *(f"{one.connections:,}", f"{one.retransmitted:,.0f}"),
+        *(f"{one.batch:.1f}", f"{one.packets_out:,.0f}", f"{one.handed_over:,.0f}"),
+        *(f"{one.dropped:,.0f}", f"{one.connections:,}", f"{one.retransmitted:,.0f}"),
         *(f"{stages[stage]:,.0f}" if stages else "–" for stage in STAGES),
     ]
 

@@ -214,7 +214,8 @@ class _Expander:
         if application.polls:
             threads = int(options.get("threads", 0))
             place = self._option_place(name, "threads", point, loc)
-            self._check_pollers(name, threads, workload, topology, place)
+            self._check_pollers(topology, threads, place)
+            self._check_spread(name, application, threads, workload, topology)
         point = dict(point)
         offered = self._offered(workload, point, loc)
         rank = self._rank(name, variant, offered)
@@ -265,14 +266,19 @@ class _Expander:
     def _check_generator(
         self, application: Application, workload: Workload, topology: Topology, loc: Loc
     ) -> None:
-        """A generator on the dataplane has the client's NIC to itself, one core and one address."""
+        """A generator on the dataplane has the client's NIC to itself, and one address."""
         if workload.stack == "linux":
             return
+        most = min(topology.node("client").cpus, topology.service_port("client").queues)
         cable = topology.cables[topology.service_port("client").link]
         limits = (
             (self._experiment.clock != "virtual", "the wall clock", "clock: virtual"),
             (application.protocol == "udp-echo", "datagrams", "stack: linux"),
-            (workload.threads > 1, f"{workload.threads} threads", "threads: 1"),
+            (
+                workload.threads > most,
+                f"{workload.threads} threads on a client with {most} vCPUs and queues",
+                f"threads: {most}, or more cpus for the client",
+            ),
             (workload.addresses > 1, f"{workload.addresses} addresses", "addresses: 1"),
             (workload.poll, "poll: it always does", "poll: false"),
             (
@@ -285,20 +291,31 @@ class _Expander:
             if refused:
                 self._fault(loc, f"a generator on the stack ix has no {what}", hint, at_key=True)
 
-    def _check_pollers(
-        self, name: str, threads: int, workload: Workload, topology: Topology, loc: Loc
-    ) -> None:
-        """Threads that poll share neither a CPU nor the datagrams of one address."""
-        cpus = topology.node("server").cpus
+    def _check_pollers(self, topology: Topology, threads: int, loc: Loc) -> None:
+        """Threads that poll share neither a CPU nor a queue."""
+        cpus, queues = topology.node("server").cpus, topology.service_port("server").queues
         if threads > cpus:
             what = (
                 f"{threads} threads that poll need a vCPU each, and the server has {cpus}: those "
                 "on one vCPU would take its time from each other, working or not"
             )
             self._fault(loc, what, f"at most {cpus}, or more cpus for the server")
-            return
-        count = pollers(threads, topology.service_port("server").queues, cpus)
-        if workload.addresses >= count:
+        elif threads > queues:
+            what = f"{threads} threads that poll need a queue each, and the server's link has "
+            self._fault(loc, f"{what}{queues}", f"at most {queues}, or more queues of its link")
+
+    def _check_spread(
+        self,
+        name: str,
+        application: Application,
+        threads: int,
+        workload: Workload,
+        topology: Topology,
+    ) -> None:
+        """Connections are spread by ports, datagrams are not."""
+        cpus, queues = topology.node("server").cpus, topology.service_port("server").queues
+        count = pollers(threads, queues, cpus)
+        if application.protocol != "udp-echo" or threads > cpus or workload.addresses >= count:
             return
         warning = (
             f"{name}: datagrams are spread over its {count} threads by addresses, not by ports, "

@@ -36,7 +36,7 @@ class DposOptions(Options):
         default=64,
         ge=48,
         le=16384,
-        description="Huge pages for the device's rings and buffers, in MiB.",
+        description="Huge pages for the device's rings and buffers, in MiB, of each core.",
     )
 
 
@@ -55,10 +55,18 @@ class L2Options(DposOptions):
 class ServerOptions(DposOptions):
     """Options of the stacks that run an application."""
 
-    threads: int = Field(default=1, ge=1, le=1, description="Cores that poll; one so far.")
+    threads: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Cores that poll, each with a queue, a vCPU and a thread of the application.",
+    )
 
     application_mib: int = Field(
-        default=32, ge=8, le=16384, description="Huge pages for the application, in MiB."
+        default=32,
+        ge=8,
+        le=16384,
+        description="Huge pages for the application, in MiB, for each of its threads.",
     )
     connections: int = Field(
         default=16384, ge=1, le=1 << 20, description="Connections at a time, of each core."
@@ -108,7 +116,7 @@ class IxStack:
             raise TypeError(f"options of {app} are of another application: {options!r}")
         program = "rb-kv" if app == "memcached" else f"rb-{app}"
         words = (
-            *application_words(options, site.server),
+            *application_words(options, site.server, options.threads),
             f"{BIN}/{program}",
             f"--address={site.server.address}",
             f"--port={SERVER_PORT}",
@@ -117,7 +125,8 @@ class IxStack:
             "--stats={out}/server.json",
             *_own_words(app, options, message_bytes),
         )
-        return _serve(self.name, options, options.threads, huge_pages(options), words, site)
+        pages = huge_pages(options, options.threads)
+        return _serve(self.name, options, options.threads, pages, words, site)
 
 
 class L2Stack:
@@ -140,7 +149,7 @@ class L2Stack:
         if not isinstance(options, L2Options):
             raise TypeError(f"options of {app} are of another application: {options!r}")
         threads = pollers(options.threads, site.server.queues, site.server.cpus)
-        pages = options.memory_mib // _PAGE_MIB
+        pages = options.memory_mib * threads // _PAGE_MIB
         served = _serve(self.name, options, threads, pages, (), site)
         return replace(served, up=(device.neighbour(site), *served.up))
 
@@ -154,25 +163,25 @@ def start_words(
         f"--stack={stack}",
         f"--cpus={machine.cpu_list(threads)}",
         f"--batch={options.batch}",
-        f"--huge-memory={options.memory_mib}m",
+        f"--huge-memory={options.memory_mib * threads}m",
         "--iova=physical",
         f"--stats={{out}}/{counters}",
     )
 
 
-def application_words(options: ServerOptions, machine: Endpoint) -> tuple[str, ...]:
+def application_words(options: ServerOptions, machine: Endpoint, threads: int) -> tuple[str, ...]:
     """What dpos is told when it runs an application, up to its name."""
     return (
         f"--address={machine.address}",
         f"--connections={options.connections}",
-        f"--app-memory={options.application_mib}m",
+        f"--app-memory={options.application_mib * threads}m",
         "--",
     )
 
 
-def huge_pages(options: ServerOptions) -> int:
-    """How many it needs."""
-    return (options.memory_mib + options.application_mib) // _PAGE_MIB
+def huge_pages(options: ServerOptions, threads: int) -> int:
+    """How many it needs with so many cores."""
+    return (options.memory_mib + options.application_mib) * threads // _PAGE_MIB
 
 
 def _own_words(app: str, options: ServerOptions, message_bytes: int) -> tuple[str, ...]:

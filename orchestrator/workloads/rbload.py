@@ -76,10 +76,11 @@ class Rbload:
             argv.append("--poll")
         steps: list[Step] = []
         if load.workload.stack == "ix":
-            steps += device.take(client, dpos.huge_pages(_CLIENT))
+            threads = load.workload.threads
+            steps += device.take(client, dpos.huge_pages(_CLIENT, threads))
             argv = [
-                *dpos.start_words("ix", _CLIENT, client, 1, "client-dpos.json"),
-                *dpos.application_words(_CLIENT, client),
+                *dpos.start_words("ix", _CLIENT, client, threads, "client-dpos.json"),
+                *dpos.application_words(_CLIENT, client, threads),
                 *argv,
             ]
         if load.workload.trace is not None:

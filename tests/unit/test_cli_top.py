@@ -16,7 +16,8 @@ from orchestrator.cli.main import app
 
 
 def told(number: int) -> dict[str, Any]:
-    """The counters after so many seconds of the same work."""
+    """The counters after so many seconds of the same work, of which 100 packets in 900 came to the
+    core and were another one's."""
     loop = {
         "turns": 1000 * number,
         "idle_turns": 900 * number,
@@ -25,7 +26,8 @@ def told(number: int) -> dict[str, Any]:
         "idle_cycles": 3000 * number,
         "cycles": {stage: 1600 * number for stage in STAGES},
     }
-    queue = {"rx_packets": 800 * number, "tx_packets": 750 * number, "tx_full": 3 * number}
+    queue = {"rx_packets": 900 * number, "tx_packets": 750 * number, "tx_full": 3 * number}
+    queue |= {"handed_over": 100 * number, "inbox_full": 2 * number, "inbox_lost": number}
     core = {
         "core": 0,
         "cpu": 2,
@@ -60,7 +62,8 @@ def dpos(path: Path, *answers: str) -> Iterator[None]:
 def test_rates_are_of_the_time_between() -> None:
     before, after = (read_counters(json.dumps(told(number)), "s") for number in (1, 3))
     (core,) = rates(before, after)
-    assert (core.packets_in, core.packets_out, core.dropped) == (800, 750, 3)
+    assert (core.packets_in, core.packets_out, core.handed_over) == (900, 750, 100)
+    assert core.dropped == 6
     assert (core.retransmitted, core.connections, core.batch) == (5, 32, 8)
     assert core.busy == pytest.approx(11200 / 14200)
     assert core.cycles_per_packet == dict.fromkeys(STAGES, 2)
@@ -102,7 +105,7 @@ def test_json(tmp_path: Path) -> None:
         words = ["top", str(path), "--interval", "0.1", "-n", "1", "--json"]
         done = CliRunner().invoke(app, words)
     (core,) = json.loads(done.output)
-    assert core["packets_in"] == 800
+    assert core["packets_in"] == 900
     assert core["cycles_per_packet"]["network"] == 2
 
 

@@ -8,9 +8,11 @@ from orchestrator.run import compose
 from orchestrator.run.compose import Drivers
 from orchestrator.run.plan import Plan, make_plan
 from orchestrator.spec import find_experiment, load_experiment
-from orchestrator.steps.model import Run, Step
+from orchestrator.steps.model import Run, Start, Step
 
 ON_IX = "workload.stack=ix"
+MANY = "matrix.workload.connections=[32]"
+TWO = ("machines.server.cpus=2", "variants.linux.options.threads=2")
 
 
 def plan(*overrides: str) -> Plan:
@@ -43,11 +45,16 @@ def test_what_the_generator_runs_on_is_a_part_of_the_workload() -> None:
     [
         (("clock=wall",), "keeps the server's NIC"),
         (("clock=wall", "variants.ix.stack=linux", ON_IX), "the wall clock"),
-        ((ON_IX, "machines.client.cpus=2", "workload.threads=2"), "2 threads"),
+        ((ON_IX, "workload.threads=2", MANY), "2 threads on a client with 1 vCPUs"),
         ((ON_IX, "workload.addresses=3"), "3 addresses"),
         ((ON_IX, "workload.poll=true"), "it always does"),
         ((ON_IX, "links.0.loss=1%"), "netem"),
-        (("variants.ix.options.threads=2",), "above the largest value, 1"),
+        (("variants.ix.options.threads=2",), "2 threads that poll need a vCPU each"),
+        (("variants.ix.options.threads=9",), "above the largest value, 8"),
+        (
+            (*TWO, "links.0.ends.1.queues=1", "variants.ix.options.threads=2"),
+            "need a queue each, and the server's link has 1",
+        ),
         (("variants.ix.options.batch=65",), "above the largest value, 64"),
     ],
 )
@@ -55,3 +62,29 @@ def test_what_cannot_be_is_refused(overrides: tuple[str, ...], said: str) -> Non
     with pytest.raises(SpecError) as caught:
         plan(*overrides)
     assert said in f"{caught.value} {caught.value.details}"
+
+
+def words(steps: tuple[Step, ...], machine: str) -> set[str]:
+    """Of the dpos that is started on a machine."""
+    return next(
+        set(step.argv)
+        for step in steps
+        if isinstance(step, Run | Start) and step.machine == machine and "--stack=ix" in step.argv
+    )
+
+
+def test_a_core_is_a_cpu_and_a_thread() -> None:
+    made = plan(*TWO, "variants.ix.options.threads=2", "machines.client.cpus=2")
+    assert not made.warnings
+    trial = next(trial for trial in made.trials if trial.stack == "ix")
+    script = compose.script(trial, made.topology(trial.topology))
+    wanted = {"--cpus=3,4", "--threads=2", "--huge-memory=128m", "--app-memory=64m"}
+    assert wanted <= words(script.setup, "server")
+
+
+def test_the_generator_may_have_several_cores() -> None:
+    made = plan(ON_IX, "machines.client.cpus=2", "workload.threads=2", MANY)
+    trial = made.trials[0]
+    script = compose.script(trial, made.topology(trial.topology))
+    wanted = {"--cpus=1,2", "--threads=2", "--huge-memory=128m", "--app-memory=64m"}
+    assert wanted <= words(script.measure, "client")

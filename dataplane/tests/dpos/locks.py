@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 SKIP = 77
 
 # Where a core begins: the loops, and what TCP/IP calls by pointer.
-ROOTS = ("run_ix", "run_l2", "nic_headers", "nic_output", "nic_release", "nic_random", "nic_share", "nic_is_own")
+OPS = ("headers", "output", "release", "random", "share", "is_own")
+ROOTS = ("run_ix", "run_l2", *(f"nic_{name}" for name in OPS))
 # What is reached only when something has happened that no packet makes happen, or once in a while.
 APART = {
     "take_requests": "somebody has asked something of the core",
