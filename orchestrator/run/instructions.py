@@ -21,7 +21,8 @@ def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling:
     and the turns of a polling loop that marks them: how many, and what the idle ones executed.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
-    StepError when it did not. polling: the machine, if any, whose CPUs never rest.
+    StepError when it did not. polling: the machine, if any, whose CPUs never rest; where loops mark
+    their turns, those with a loop.
     """
     counted = json.loads(counts.read_text(encoding="utf-8"))
     phases, turns = counted["phases"], counted["turns"]
@@ -33,11 +34,13 @@ def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling:
     owners = {0: placement.HOUSE}
     for node in topology.nodes:
         owners |= dict.fromkeys(placement.cpus(topology, node, "virtual"), node.name)
+    begun = {number: turns[PHASES["measured"]][number]["begun"] for number in owners}
+    marking = {owners[number] for number, count in begun.items() if count}
     cpus: list[dict[str, Any]] = [
         {
             "cpu": number,
             "machine": owner,
-            "polls": owner == polling or turns[PHASES["measured"]][number]["begun"] > 0,
+            "polls": begun[number] > 0 if owner in marking else owner == polling,
             "phases": {name: phases[index][number] for name, index in PHASES.items()},
             "turns": {name: turns[index][number] for name, index in PHASES.items()},
         }

@@ -101,6 +101,21 @@ def test_idle_turns_of_a_loop_that_marks_them_are_of_no_request(
     assert rows["busy_instructions_cpu3"] == 2253
 
 
+def test_a_cpu_without_a_loop_beside_one_with_a_loop_rests(
+    tmp_path: Path, topology: Topology
+) -> None:
+    path = counts(tmp_path, idle=50)
+    told = json.loads(path.read_text())
+    for phase in told["turns"]:
+        phase[3] = {"begun": 0, "idle": 0}
+    path.write_text(json.dumps(told))
+    instructions.keep(path, topology, tmp_path, marked=True, polling="server")
+    found = read_instructions(tmp_path / instructions.FILE)
+    assert [cpu.polls for cpu in found.cpus if cpu.machine == "server"] == [True, False]
+    rows = {metric: value for _, metric, value in instruction_metrics(found, MACHINES, 5)}
+    assert rows["instructions_per_request"] == (2000 + 2 + 150 + 2000 + 3 + 300) / 5
+
+
 def test_a_guest_that_told_of_no_phase_is_a_failure(tmp_path: Path, topology: Topology) -> None:
     path = counts(tmp_path)
     told = json.loads(path.read_text())

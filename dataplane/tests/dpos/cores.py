@@ -18,10 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import serve
-from serve import ANSWER_S, DPOS, HERE, PORT, STOP_S, Dpos, Json, connected, dpos, exactly, netns
+from serve import ANSWER_S, DPOS, HERE, PORT, STOP_S, Dpos, Json, connected, dpos, exactly
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "net" / "tap"))
+import netns  # noqa: E402  it lies beside other tests
 
 CORES = 2
 DEVICE = "--device=net_af_packet0,iface=dpos0,qpairs=2"
@@ -77,16 +81,15 @@ def exchange(streams: list[socket.socket], data: bytes) -> None:
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             stream.setblocking(False)
-            selector.register(stream, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            selector.register(stream, selectors.EVENT_READ | selectors.EVENT_WRITE, stream)
         while any(len(text) < len(data) for text in got.values()):
             assert time.monotonic() < end, [len(text) for text in got.values()]
             for key, events in selector.select(1.0):
-                stream = key.fileobj
-                assert isinstance(stream, socket.socket)
+                stream = key.data
                 if events & selectors.EVENT_WRITE:
                     sent[stream] += stream.send(data[sent[stream] : sent[stream] + 16384])
                     if sent[stream] == len(data):
-                        selector.modify(stream, selectors.EVENT_READ)
+                        selector.modify(stream, selectors.EVENT_READ, stream)
                 if events & selectors.EVENT_READ:
                     part = stream.recv(65536)
                     assert part, "the connection ended"
