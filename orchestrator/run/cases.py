@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.run import placement
 from orchestrator.spec import points
 from orchestrator.spec.axes import Values, axis_values
 from orchestrator.spec.checks import Draft, check_topology
 from orchestrator.spec.faults import Fault, did_you_mean, raise_faults
 from orchestrator.spec.fields import Scalar
-from orchestrator.spec.model import Experiment, Variant
+from orchestrator.spec.model import Clock, Experiment, Role, Variant
 from orchestrator.spec.points import Point
 from orchestrator.spec.reading import dotted
 from orchestrator.spec.registry import Application, Generator, Registry, pollers
@@ -245,16 +246,15 @@ class _Expander:
     def _check_nic(
         self, variant: Variant, application: Application, topology: Topology, loc: Loc
     ) -> None:
-        """A stack that takes the NIC away from Linux leaves nothing for the next trial's stack,
-        and nothing that could make a link worse than it is."""
+        """A stack that takes the NIC away from Linux leaves nothing that could make a link worse
+        than it is, and must be able to drive it."""
         if not application.takes_nic:
             return
-        if self._experiment.clock != "virtual":
-            what = (
-                f"the stack {variant.stack} keeps the server's NIC: on the wall clock the guest "
-                "serves other trials after it"
+        unfit = _unfit(topology, "server", self._experiment.clock)
+        if unfit:
+            self._fault(
+                (*loc, "stack"), f"the stack {variant.stack} cannot have {unfit[0]}", unfit[1]
             )
-            self._fault((*loc, "stack"), what, "clock: virtual")
         cable = topology.cables[topology.service_port("server").link]
         if cable.delay_ns or cable.loss or cable.rate_bps:
             what = (
@@ -271,8 +271,12 @@ class _Expander:
             return
         most = min(topology.node("client").cpus, topology.service_port("client").queues)
         cable = topology.cables[topology.service_port("client").link]
+        unfit = _unfit(topology, "client", self._experiment.clock)
+        if unfit:
+            self._fault(
+                loc, f"a generator on the stack ix cannot have {unfit[0]}", unfit[1], at_key=True
+            )
         limits = (
-            (self._experiment.clock != "virtual", "the wall clock", "clock: virtual"),
             (application.protocol == "udp-echo", "datagrams", "stack: linux"),
             (
                 workload.threads > most,
@@ -400,6 +404,18 @@ class _Expander:
         source = self._experiment.source
         mark = source.key_mark(loc) if at_key else source.value_mark(loc)
         self.faults.append(Fault(mark=mark, key=dotted(loc), message=message, hint=hint))
+
+
+def _unfit(topology: Topology, role: Role, clock: Clock) -> tuple[str, str] | None:
+    """Why a program cannot drive the NIC of a role's machine itself, and what to do."""
+    port, node = topology.service_port(role), topology.node(role)
+    if port.nic != "igb-vf" or placement.has_iommu(topology, node, clock):
+        return None
+    what = (
+        f"the virtual function of {node.name}: without an IOMMU only uio could give it to a "
+        "program, and uio needs an interrupt line, which functions have not"
+    )
+    return what, f"machines.{node.name}.viommu: true"
 
 
 def can_drive(generator: Generator, case: Case) -> bool:

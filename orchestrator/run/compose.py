@@ -167,13 +167,16 @@ def _site(trial: Trial, topology: Topology) -> Site:
 
 def _endpoint(trial: Trial, topology: Topology, role: Role, addresses: int) -> Endpoint:
     port = topology.service_port(role)
+    node = topology.node(role)
     return Endpoint(
         machine=port.machine,
-        cpu_ids=placement.cpus(topology, topology.node(role), trial.clock),
+        cpu_ids=placement.cpus(topology, node, trial.clock),
         device=placement.device(topology, port, trial.clock),
         queues=port.queues,
         mac=port.mac,
         addresses=tuple(port.address(number) for number in range(addresses)),
+        viommu=placement.has_iommu(topology, node, trial.clock),
+        lasting=trial.clock == "wall",
     )
 
 

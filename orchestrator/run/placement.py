@@ -35,6 +35,13 @@ def cpus(topology: Topology, node: Node, clock: Clock) -> tuple[int, ...]:
     return tuple(range(first, first + node.cpus))
 
 
+def has_iommu(topology: Topology, node: Node, clock: Clock) -> bool:
+    """Whether the guest that a machine is in has an IOMMU: on the virtual clock that of all."""
+    if clock == "wall":
+        return node.viommu
+    return any(other.viommu for other in topology.nodes)
+
+
 def device(topology: Topology, port: Port, clock: Clock) -> str:
     """The name of an interface in its machine; unique in a kernel."""
     if clock == "wall":

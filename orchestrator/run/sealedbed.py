@@ -17,10 +17,11 @@ from orchestrator.run.cases import OWN_GENERATOR
 from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec.topology import Node, Topology
+from orchestrator.spec.topology import Port as PortSpec
 from orchestrator.steps import sealed
 from orchestrator.steps.model import Script
 from orchestrator.vm import guest
-from orchestrator.vm.model import MIB, Boot, Link
+from orchestrator.vm.model import MIB, Boot, Link, NicModel, derived_mac
 from orchestrator.vm.sealed import NO_FAST_STRINGS, Files, Port, SealedConfig, SealedMachine, argv
 from orchestrator.vm.snapshots import SnapshotCache
 
@@ -216,9 +217,18 @@ def sealed_config(topology: Topology, supplies: Supplies | Outlook) -> SealedCon
         kernel_args=tuple(topology.kernel_args.split()),
         cpu_flags=() if topology.fast_strings else NO_FAST_STRINGS,
         ports=tuple(
-            Port(mac=port.mac, hub=cable.index) for cable in topology.cables for port in cable.ports
+            Port(mac=_device_mac(port), hub=cable.index, model=NicModel(port.nic))
+            for cable in topology.cables
+            for port in cable.ports
         ),
+        viommu=any(node.viommu for node in topology.nodes),
     )
+
+
+def _device_mac(port: PortSpec) -> str:
+    """Of the device that QEMU has: a virtual function's port has an address of its own."""
+    own = derived_mac(port.machine, port.ifname, "pf")
+    return own if port.nic == "igb-vf" else port.mac
 
 
 def session_machines(topology: Topology) -> list[sealed.Machine]:
@@ -240,6 +250,7 @@ def _session_machine(topology: Topology, node: Node) -> sealed.Machine:
                 address=port.cidr(),
                 queues=port.queues,
                 cpus=cpus,
+                port_mac=_device_mac(port) if port.nic == "igb-vf" else "",
                 commands=(guest.netem(device, link),) if link.impaired else (),
             )
         )

@@ -19,6 +19,7 @@ from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec import topology as spec
 from orchestrator.spec.model import NIC_MAX_QUEUES
+from orchestrator.stacks import device
 from orchestrator.stacks.base import BIN
 from orchestrator.steps.ssh import Guest, SshExecutor
 from orchestrator.vm import model as vm
@@ -30,7 +31,7 @@ from orchestrator.vm.machine import Machine
 logger = logging.getLogger(__name__)
 
 UP_DEADLINE_S = 180.0
-PROBE_DEADLINE_S = 10.0
+PROBE_DEADLINE_S = 30.0
 PLAYBOOK_DEADLINE_S = 120.0
 
 
@@ -147,11 +148,12 @@ class Testbed:
         return found
 
     def renew(self) -> None:
-        """After a failed trial: start the guests anew unless all of them are well."""
+        """After a failed trial, which may have left NICs with other drivers than Linux's: start the
+        guests anew unless all of them are well."""
         try:
             for machine in self.machines.values():
                 machine.check()
-                machine.run(["true"], deadline_s=PROBE_DEADLINE_S)
+                machine.run(list(device.BACK), deadline_s=PROBE_DEADLINE_S)
         except (MachineError, StepError) as error:
             logger.warning("starting the guests anew: %s", error.message)
             self.down()

@@ -5,7 +5,7 @@ A check that needs sections which are themselves broken is left out, so that one
 not cause a second, misleading message.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.spec import claims, points
@@ -13,7 +13,7 @@ from orchestrator.spec.axes import AxisValue, axis_values
 from orchestrator.spec.faults import Fault, did_you_mean
 from orchestrator.spec.fields import Load, Scalar
 from orchestrator.spec.metrics import FAMILIES, LATENCY_METRICS, METRICS, SYNONYMS
-from orchestrator.spec.model import CLOCK_NICS, NIC_MAX_QUEUES, Experiment, Nic, Role
+from orchestrator.spec.model import NIC_MAX_QUEUES, Experiment, Role
 from orchestrator.spec.reading import dotted
 from orchestrator.spec.source import Loc, Source
 from orchestrator.spec.topology import MAX_LINKS
@@ -68,20 +68,12 @@ def check_topology(draft: Draft) -> Iterator[Fault]:
                 )
                 continue
             yield from _check_queues(draft, loc, index, number)
-            yield from _check_nic(draft, loc, end.nic)
         if all(known) and link.ends[0].machine == link.ends[1].machine:
             yield draft.fault(("links", index, "ends"), f"both ends are at {link.ends[0].machine}")
     linked = {end.machine for link in experiment.links for end in link.ends}
     for name in experiment.machines:
         if name not in linked:
             yield draft.warning(("machines", name), "no link leads to this machine")
-        if experiment.clock == "virtual" and experiment.machines[name].viommu:
-            yield draft.fault(
-                ("machines", name, "viommu"),
-                "on the virtual clock one guest holds all machines, and has no IOMMU",
-                "leave viommu out, or set clock: wall",
-            )
-
     if experiment.clock == "virtual" and "idle=poll" in experiment.guest.kernel_args.split():
         yield draft.fault(
             ("guest", "kernel_args"),
@@ -91,32 +83,17 @@ def check_topology(draft: Draft) -> Iterator[Fault]:
         )
 
 
-# Why a NIC is not in CLOCK_NICS of the virtual clock.
-_WHY_NOT: Mapping[Nic, str] = {
-    "virtio": "part of its work is done when the host gets to it",
-    "igb-vf": "QEMU does not save virtual functions, and every trial starts from a saved guest",
-}
-
-
-def _check_nic(draft: Draft, loc: Loc, nic: Nic) -> Iterator[Fault]:
-    clock = draft.experiment.clock
-    if "clock" not in draft.broken and nic not in CLOCK_NICS[clock]:
-        yield draft.fault(
-            (*loc, "nic"),
-            f"{nic} cannot be measured on the {clock} clock: {_WHY_NOT[nic]}",
-            f"nic: {CLOCK_NICS[clock][0]}, or clock: wall",
-        )
-
-
 def _check_queues(draft: Draft, loc: Loc, link: int, number: int) -> Iterator[Fault]:
     end = draft.experiment.links[link].ends[number]
     if end.queues is None:
         return
-    most = NIC_MAX_QUEUES[end.nic]
+    most = draft.experiment.max_queues(end)
     cpus = draft.experiment.machines[end.machine].cpus
     if end.queues > most:
         wider = " (igb has up to 8)" if end.nic == "igb-vf" else ""
         have = "1 queue" if most == 1 else f"{most} queues"
+        if most < NIC_MAX_QUEUES[end.nic]:
+            have += " on the virtual clock, where a hub in QEMU is its link"
         yield draft.fault((*loc, "queues"), f"{end.nic} has {have}, not {end.queues}{wider}")
     elif end.queues > cpus:
         yield draft.fault(

@@ -36,11 +36,8 @@ type Clock = Literal["wall", "virtual"]
 type ClockChoice = Literal["auto", "wall", "virtual"]
 # What Linux's drivers use: igb at most 8 queue pairs of the 82576's 16, igbvf one of a VF's two.
 NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 1, "virtio": 64}
-# What can be emulated without QEMU's main loop, whose pace is the host's.
-CLOCK_NICS: Mapping[Clock, tuple[Nic, ...]] = {
-    "wall": ("igb", "igb-vf", "virtio"),
-    "virtual": ("igb",),
-}
+# A hub, which joins NICs inside one QEMU, has one queue; igb spreads over its own behind that.
+_HUB_QUEUES: Mapping[Nic, int] = {"virtio": 1}
 _NAMED_ROLES: Mapping[str, Role] = {"client": "client", "server": "server"}
 
 
@@ -62,7 +59,8 @@ class Machine(SpecModel):
     )
     viommu: Flag = Field(
         False,
-        description="Give the machine an emulated Intel IOMMU, for isolated user-level drivers.",
+        description="Give the machine an emulated Intel IOMMU, for isolated user-level drivers. On "
+        "the virtual clock all machines are in one guest, which has it if one of them does.",
     )
 
 
@@ -91,7 +89,8 @@ class End(SpecModel):
     nic: Nic = Field(
         "igb",
         description="NIC model: `igb` has up to 8 queues with RSS, `igb-vf` (a virtual "
-        "function of an igb) has one under Linux's driver, `virtio` has up to 64.",
+        "function of an igb) has one under Linux's driver, `virtio` has up to 64, and one on the "
+        "virtual clock.",
     )
     queues: Count | None = Field(
         None,
@@ -290,7 +289,12 @@ class Experiment(SpecModel):
 
     def queues(self, end: End) -> int:
         """Queue pairs of an end, derived where the file leaves them out."""
-        return end.queues or min(self.machines[end.machine].cpus, NIC_MAX_QUEUES[end.nic])
+        return end.queues or min(self.machines[end.machine].cpus, self.max_queues(end))
+
+    def max_queues(self, end: End) -> int:
+        """Queue pairs that Linux can use of the NIC of an end."""
+        most = NIC_MAX_QUEUES[end.nic]
+        return min(most, _HUB_QUEUES.get(end.nic, most)) if self.clock == "virtual" else most
 
     def metric_definition(self, name: str) -> Metric | None:
         """A metric by name: one of ringbed's own, or one that the file defines."""

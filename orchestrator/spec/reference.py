@@ -143,8 +143,11 @@ guest, of all its CPUs together, and every run gives the same bytes. A request t
 guest executes for it, so saturation comes at other loads, and a tenth of a second is enough: what
 differs goes into `virtual`, under keys as for `--set`. What the command line sets comes last.
 
-What cannot be emulated without the host's pace is refused on the virtual clock: NICs other than
-`igb`, and `viommu`; so is the kernel argument `idle=poll`, for the CPUs share one clock.
+What cannot be emulated without the host's pace is refused on the virtual clock: more than one queue
+of `virtio`; so is the kernel argument `idle=poll`, for the CPUs share one clock.
+
+On either clock a stack that drives the NIC itself (`ix`, `l2`, `testpmd`) has any model of it. With
+`viommu` it does so through vfio-pci, isolated; without through uio, which cannot drive an `igb-vf`.
 """
 
 _MATRIX = """\

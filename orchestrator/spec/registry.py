@@ -27,7 +27,7 @@ class Application:
     that model in JSON form by alias, which the driver validates again into the model.
     counted: whether the driver counts what the application asks of its stack
     (`Served.count_begin`); only then has a variant an accounting trial.
-    takes_nic: it takes the server's NIC away from Linux and does not give it back.
+    takes_nic: it takes the server's NIC away from Linux while it runs.
     polls: its CPUs never rest, so that what they execute is not what a request costs. Its option
     `threads` is as `pollers` reads it.
     """

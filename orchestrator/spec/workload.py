@@ -198,8 +198,8 @@ class Workload(SpecModel):
     )
     stack: Literal["linux", "ix"] = Field(
         "linux",
-        description="What the generator itself runs on: Linux sockets, or, on the virtual clock, "
-        "ringbed's dataplane, which needs a twelfth of the instructions for a request.",
+        description="What the generator itself runs on: Linux sockets, or ringbed's dataplane, "
+        "which needs a twelfth of the instructions for a request.",
     )
     poll: Flag = Field(
         False,

@@ -31,7 +31,10 @@ class Options(BaseModel):
 class Endpoint:
     """One role's machine as drivers see it. cpu_ids: its CPUs, as the kernel numbers them.
     addresses: of the data interface, without prefix;
-    a client may have several. queues, mac: of the data interface."""
+    a client may have several. queues, mac: of the data interface. viommu: the guest that it is in
+    has an IOMMU. lasting: that guest takes other trials after this one, which must find it as it
+    was.
+    """
 
     machine: str
     cpu_ids: tuple[int, ...]
@@ -39,6 +42,8 @@ class Endpoint:
     queues: int
     mac: str
     addresses: tuple[str, ...]
+    viommu: bool = False
+    lasting: bool = False
 
     @property
     def cpus(self) -> int:

@@ -151,7 +151,11 @@ class L2Stack:
         threads = pollers(options.threads, site.server.queues, site.server.cpus)
         pages = options.memory_mib * threads // _PAGE_MIB
         served = _serve(self.name, options, threads, pages, (), site)
-        return replace(served, up=(device.neighbour(site), *served.up))
+        return replace(
+            served,
+            up=(device.neighbour(site), *served.up),
+            down=(*served.down, *device.forget_neighbour(site)),
+        )
 
 
 def start_words(
@@ -164,7 +168,7 @@ def start_words(
         f"--cpus={machine.cpu_list(threads)}",
         f"--batch={options.batch}",
         f"--huge-memory={options.memory_mib * threads}m",
-        "--iova=physical",
+        f"--iova={'virtual' if machine.viommu else 'physical'}",
         f"--stats={{out}}/{counters}",
     )
 
@@ -205,8 +209,8 @@ def _serve(
     up: tuple[Step, ...] = (
         *device.take(server, pages),
         Start(machine=server.machine, name=SERVER, argv=argv),
-        WaitFor(machine=server.machine, name=SERVER, line="ready"),
-        device.alone(server),
+        WaitFor(machine=server.machine, name=SERVER, line="ready", deadline_s=device.START_S),
+        *device.alone(server),
     )
     collect = tuple(
         Collect(machine=server.machine, path=f"{{out}}/{name}", into=name, optional=True)
@@ -216,5 +220,10 @@ def _serve(
         address=server.address,
         port=SERVER_PORT,
         up=up,
-        down=(Stop(machine=server.machine, name=SERVER), *collect),
+        down=(
+            Stop(machine=server.machine, name=SERVER, grace_s=device.GRACE_S),
+            *device.give_back(server),
+            *collect,
+            *device.collect(server),
+        ),
     )

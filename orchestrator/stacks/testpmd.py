@@ -68,17 +68,25 @@ class TestpmdStack:
                 device.neighbour(site),
                 *device.take(server, HUGE_PAGES),
                 _start(options, server),
-                WaitFor(machine=server.machine, name=SERVER, line="Press enter to exit"),
-                device.alone(server),
+                WaitFor(
+                    machine=server.machine,
+                    name=SERVER,
+                    line="Press enter to exit",
+                    deadline_s=device.START_S,
+                ),
+                *device.alone(server),
             ),
             down=(
-                Stop(machine=server.machine, name=SERVER),
+                Stop(machine=server.machine, name=SERVER, grace_s=device.GRACE_S),
+                *device.give_back(server),
                 Collect(
                     machine=server.machine,
                     path=f"{{out}}/{SERVER}.log",
                     into=f"{SERVER}.log",
                     optional=True,
                 ),
+                *device.collect(server),
+                *device.forget_neighbour(site),
             ),
         )
 
@@ -88,10 +96,12 @@ def _start(options: TestpmdOptions, server: Endpoint) -> Start:
     # The first thread only waits for the end: it shares its CPU with one that polls.
     lcores = [f"0@{server.cpu_ids[0]}"]
     lcores += [f"{n + 1}@{server.cpu_ids[n]}" for n in range(threads)]
+    # Addresses that the NIC is given: virtual ones need an IOMMU.
+    mode = "va" if server.viommu else "pa"
     argv = (
         *("sh", "-c", _EXEC, "{out}/stdin", "{out}/stdin"),
         f"--lcores={','.join(lcores)}",
-        *("--in-memory", "--iova-mode=pa", "--no-telemetry", "-m", str(MEMORY_MIB)),
+        *("--in-memory", f"--iova-mode={mode}", "--no-telemetry", "-m", str(MEMORY_MIB)),
         "--",
         *("--forward-mode=5tswap", f"--nb-cores={threads}", f"--burst={options.burst}"),
         *(f"--rxq={threads}", f"--txq={threads}", "--rss-ip", f"--total-num-mbufs={PACKETS}"),

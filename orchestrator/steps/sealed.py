@@ -25,7 +25,8 @@ _OUT = "/run/ringbed/trial"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
     """A NIC that the session hands to a machine. cpus: where the interrupts of its queues go, one
-    after the other. commands: further settings, run beside the NIC in its machine."""
+    after the other. commands: further settings, run beside the NIC in its machine. port_mac: of the
+    igb port whose first virtual function the NIC is; empty for a device of its own."""
 
     mac: str
     device: str
@@ -33,6 +34,7 @@ class Nic:
     queues: int
     cpus: tuple[int, ...]
     commands: tuple[tuple[str, ...], ...] = ()
+    port_mac: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ def pack(
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         _add(archive, "session", session(machines, main, down, then).encode(), mode=0o755)
+        for machine, nic in _functions(machines):
+            _add(archive, f"function.{nic.device}", function(machine, nic).encode())
         for name, text in (*_scripts(main, "main"), *_scripts(down, "down")):
             _add(archive, name, text.encode())
         for name, path in sorted(programs.items()):
@@ -61,12 +65,33 @@ def pack(
 
 
 def site(machines: Sequence[Machine]) -> str:
-    """The script that makes the machines and their network."""
+    """The script that makes the machines and their network, but for virtual functions, which no
+    snapshot can hold."""
     parts = [_SITE]
     parts += [_namespace(machine) for machine in machines]
+    parts += [_port(nic) for _, nic in _functions(machines)]
     for machine in machines:
-        parts += [f"carrier {machine.name} {nic.device}\n" for nic in machine.nics]
+        own = (nic for nic in machine.nics if not nic.port_mac)
+        parts += [f"carrier {machine.name} {nic.device}\n" for nic in own]
     return "".join(parts)
+
+
+def function(machine: Machine, nic: Nic) -> str:
+    """The script that makes a virtual function and hands it to its machine, to be run on the first
+    of its CPUs. Port and function interrupt that CPU, too: the two speak with each other, and no
+    second CPU may have anything to do while QEMU tidies up behind a device that was moved."""
+    cpu, port = nic.cpus[0], _port_name(nic)
+    lines = [
+        f"echo {1 << cpu:x} >/proc/irq/default_smp_affinity",
+        f"/usr/lib/ringbed/sriov {port},{nic.mac},-,-",
+        f"made=$(readlink /sys/class/net/{port}/device/virtfn0)",
+        "settle",
+        'echo "${made##*/}" >/sys/bus/pci/drivers/igbvf/bind',
+        *_interface(machine.name, nic),
+        f"carrier {machine.name} {nic.device}",
+        "settle",
+    ]
+    return _SITE + _SETTLE + "".join(f"{line}\n" for line in lines)
 
 
 def session(
@@ -76,6 +101,8 @@ def session(
     them what else is to be done."""
     parts = [_SESSION]
     cpus = {machine.name: ",".join(map(str, machine.cpus)) for machine in machines}
+    for _, nic in _functions(machines):
+        parts.append(f"taskset -c {nic.cpus[0]} sh ./function.{nic.device}\n")
     parts += ["broken=0\n"]
     for number, (name, _) in enumerate(outcome.groups(main)):
         parts.append(f'[ "$broken" = 1 ] || run main.{number:03} {name} {cpus[name]} || broken=1\n')
@@ -160,24 +187,28 @@ trial={_OUT}
 ip() {{ /usr/bin/ip "$@"; }}
 fail() {{ echo "$*" >&2; exit 1; }}
 
-# nic MAC: sets `found` to the interface with that address.
+# nic MAC: sets `found` to the interface with that address, and `bus` to what it is on its bus.
 nic() {{
     for entry in /sys/class/net/*; do
         read -r own <"$entry/address"
         found=${{entry##*/}}
-        [ "$own" != "$1" ] || return 0
+        [ "$own" = "$1" ] || continue
+        bus=$(readlink "$entry/device")
+        bus=${{bus##*/}}
+        return 0
     done
     fail "no NIC has the address $1"
 }}
 inside() {{ name=$1; shift; nsenter --net="/run/netns/$name" -- "$@"; }}
 # place DEVICE CPU...: queue i interrupts the i-th CPU. Both directions of a queue share an
-# interrupt or have one each, as igb sees fit.
+# interrupt or have one each, as igb sees fit; those of virtio are named by the bus.
 place() {{
     device=$1 queue=0
     shift
     for cpu; do
         placed=0
-        for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device"-[rt]x-"$queue"; do
+        for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device"-[rt]x-"$queue" \
+            /proc/irq/*/"$bus-input.$queue" /proc/irq/*/"$bus-output.$queue"; do
             [ -d "$entry" ] || continue
             echo "$cpu" >"${{entry%/*}}/smp_affinity_list"
             placed=1
@@ -185,18 +216,29 @@ place() {{
         [ "$placed" = 1 ] || fail "$device has no interrupt for queue $queue"
         queue=$((queue + 1))
     done
-    for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device-rx-$queue"; do
+    for entry in /proc/irq/*/"$device-TxRx-$queue" /proc/irq/*/"$device-rx-$queue" \
+        /proc/irq/*/"$bus-input.$queue"; do
         [ ! -d "$entry" ] || fail "$device has more queues than $queue"
     done
 }}
-carrier() {{
+up() {{
     tries=400
-    until inside "$1" ip -o link show dev "$2" | grep -q LOWER_UP; do
+    until "$@" ip -o link show dev "$device" | grep -q LOWER_UP; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || fail "$2 of $1 has no link after 20 s"
+        [ "$tries" -gt 0 ] || fail "$device has no link after 20 s"
         sleep 0.05
     done
 }}
+carrier() {{ device=$2; up inside "$1"; }}
+"""
+
+# QEMU frees what described a device in a thread of its own, some time after the device has changed
+# (stacks/device.py): let nothing else happen until then.
+_SETTLE = """\
+settle() {
+    turn=0
+    while [ "$turn" -lt 8000 ]; do turn=$((turn + 1)); done
+}
 """
 
 _SESSION = f"""\
@@ -221,16 +263,46 @@ def _namespace(machine: Machine) -> str:
         f"ip -n {name} link set lo up",
     ]
     for nic in machine.nics:
-        device = nic.device
-        lines += [
-            f"nic {nic.mac}",
-            f'ip link set "$found" name {device} netns {name}',
-            f"inside {name} ethtool -L {device} combined {nic.queues} || :",
-            f"ip -n {name} address add {nic.address} dev {device}",
-            f"ip -n {name} link set {device} up",
-            f"place {device} {' '.join(map(str, _spread(nic)))}",
-        ]
-        lines += [f"inside {name} {shlex.join(command)}" for command in nic.commands]
+        lines += [] if nic.port_mac else _interface(name, nic)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _interface(machine: str, nic: Nic) -> list[str]:
+    """Commands that hand a NIC that there is to its machine."""
+    device = nic.device
+    return [
+        f"nic {nic.mac}",
+        f'ip link set "$found" name {device} netns {machine}',
+        f"inside {machine} ethtool -L {device} combined {nic.queues} || :",
+        f"ip -n {machine} address add {nic.address} dev {device}",
+        f"ip -n {machine} link set {device} up",
+        f"place {device} {' '.join(map(str, _spread(nic)))}",
+        *(f"inside {machine} {shlex.join(command)}" for command in nic.commands),
+    ]
+
+
+def _functions(machines: Iterable[Machine]) -> list[tuple[Machine, Nic]]:
+    """The NICs that are virtual functions, with their machines."""
+    return [(machine, nic) for machine in machines for nic in machine.nics if nic.port_mac]
+
+
+def _port_name(nic: Nic) -> str:
+    return f"{nic.device}pf"
+
+
+def _port(nic: Nic) -> str:
+    """The port of a virtual function, up: it stays with the guest itself, as does its driver."""
+    name = _port_name(nic)
+    lines = (
+        "modprobe igbvf",
+        f"nic {nic.port_mac}",
+        f'ip link set "$found" name {name}',
+        f"ip link set {name} up",
+        f"for entry in /proc/irq/*/{name} /proc/irq/*/{name}-*; do",
+        f'    [ ! -d "$entry" ] || echo {nic.cpus[0]} >"${{entry%/*}}/smp_affinity_list"',
+        "done",
+        f"device={name} && up",
+    )
     return "".join(f"{line}\n" for line in lines)
 
 

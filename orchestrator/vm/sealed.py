@@ -31,7 +31,7 @@ from qemu.qmp import ConnectError, QMPClient, QMPError
 from orchestrator import process
 from orchestrator.errors import MachineError
 from orchestrator.vm.console import ConsoleLog
-from orchestrator.vm.model import MIB, Boot
+from orchestrator.vm.model import MIB, Boot, NicModel
 from orchestrator.vm.snapshots import MEMORY, Snapshot, SnapshotCache
 
 logger = logging.getLogger(__name__)
@@ -75,12 +75,18 @@ CPU = "max,-rdrand,-rdseed"
 NO_FAST_STRINGS = ("-erms", "-fsrm", "-fzrm", "-fsrs", "-fsrc")
 
 
+IOMMU_ARGS = ("intel_iommu=on", "iommu=pt")
+IOMMU = ("-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on,aw-bits=48")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """An igb port. Ports with the same `hub` hear each other."""
+    """A NIC. Ports with the same `hub` hear each other. An igb-vf is the igb port that it will be a
+    function of: QEMU saves no functions, so that each session makes its own."""
 
     mac: str
     hub: int
+    model: NicModel = NicModel.IGB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +94,8 @@ class SealedConfig:
     """All that decides what the guest computes, beside its input.
 
     site: the shell script that makes the network. cpu_flags: added to CPU, such as "-erms".
-    input_bytes, output_bytes: sizes of those nvdimms, multiples of 2 MiB.
+    input_bytes, output_bytes: sizes of those nvdimms, multiples of 2 MiB. viommu: it has an
+    emulated Intel IOMMU.
     """
 
     cpus: int
@@ -96,6 +103,7 @@ class SealedConfig:
     boot: Boot
     site: str = ""
     ports: tuple[Port, ...] = ()
+    viommu: bool = False
     kernel_args: tuple[str, ...] = ()
     cpu_flags: tuple[str, ...] = ()
     seed: int = 1
@@ -135,17 +143,30 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
     words += _nvdimm(0, boot.root, _size(boot.root), read_only=True)
     words += _nvdimm(1, files.input, str(config.input_bytes), read_only=True)
     words += _nvdimm(2, files.output, str(config.output_bytes), read_only=False)
+    words += IOMMU if config.viommu else ()
     for number, port in enumerate(config.ports):
         words += ["-netdev", f"hubport,id=hub{number},hubid={port.hub}"]
         words += ["-device", f"pcie-root-port,id=slot{number},slot={number},chassis={number + 1}"]
-        words += ["-device", f"igb,netdev=hub{number},bus=slot{number},mac={port.mac}"]
+        device = _device(port, viommu=config.viommu)
+        words += ["-device", f"{device},netdev=hub{number},bus=slot{number},mac={port.mac}"]
     words += ["-kernel", str(boot.kernel), "-initrd", str(boot.initrd)]
     words += ["-fw_cfg", f"name=opt/ringbed/site,file={files.site}"]
-    words += ["-append", " ".join((*KERNEL_ARGS, *config.kernel_args))]
+    iommu = IOMMU_ARGS if config.viommu else ()
+    words += ["-append", " ".join((*KERNEL_ARGS, *iommu, *config.kernel_args))]
     words += ["-serial", f"file:{files.console}"]
     for plugin in files.plugins:
         words += ["-plugin", plugin]
     return words
+
+
+def _device(port: Port, *, viommu: bool) -> str:
+    """A virtio NIC sends as soon as it is told to, by a timer of the guest's clock: told by an
+    eventfd, or sending from a bottom half, it would wait for QEMU's main loop."""
+    if port.model is not NicModel.VIRTIO:
+        return "igb"
+    behind = ",iommu_platform=on,disable-legacy=on" if viommu else ""
+    sends = "ioeventfd=off,tx=timer,x-txtimer=1"
+    return f"virtio-net-pci,romfile=,{sends},rx_queue_size=1024{behind}"
 
 
 def _size(root: Path) -> str:

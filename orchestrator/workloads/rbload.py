@@ -78,6 +78,7 @@ class Rbload:
         if load.workload.stack == "ix":
             threads = load.workload.threads
             steps += device.take(client, dpos.huge_pages(_CLIENT, threads))
+            overhead_s += device.START_S + device.GRACE_S
             argv = [
                 *dpos.start_words("ix", _CLIENT, client, threads, "client-dpos.json"),
                 *dpos.application_words(_CLIENT, client, threads),
@@ -92,6 +93,7 @@ class Rbload:
         if load.workload.stack == "ix":
             path = "{out}/client-dpos.json"
             steps.append(Collect(machine=machine, path=path, into="client-dpos.json"))
+            steps += (*device.give_back(client), *device.collect(client))
         return tuple(steps)
 
     def convert(self, directory: Path) -> None:

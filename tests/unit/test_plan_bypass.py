@@ -29,7 +29,7 @@ def test_the_timeout_of_datagrams_is_a_part_of_the_workload() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("clock=wall", "keeps the server's NIC"),
+        ("links.0.ends.1.nic=igb-vf", "the virtual function of server"),
         ("links.0.delay=10us", "whose netem makes delay"),
         ("workload.depth=2", "one request under way"),
         ("workload.message=1473B", "does not fit into a datagram"),

@@ -13,6 +13,10 @@ from orchestrator.steps.model import Run, Start, Step
 ON_IX = "workload.stack=ix"
 MANY = "matrix.workload.connections=[32]"
 TWO = ("machines.server.cpus=2", "variants.linux.options.threads=2")
+VF = "links.0.ends.1.nic=igb-vf"
+CLIENT_VF = "links.0.ends.0.nic=igb-vf"
+IOMMU = "machines.server.viommu=true"
+VFIO = "/usr/lib/ringbed/vfio"
 
 
 def plan(*overrides: str) -> Plan:
@@ -21,18 +25,63 @@ def plan(*overrides: str) -> Plan:
 
 def takes_nic(steps: tuple[Step, ...], machine: str) -> bool:
     return any(
-        isinstance(step, Run) and step.machine == machine and "--uio" in step.argv for step in steps
+        isinstance(step, Run)
+        and step.machine == machine
+        and step.argv[0] == VFIO
+        and "--back" not in step.argv
+        for step in steps
     )
 
 
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
 @pytest.mark.parametrize("client", ["linux", "ix"])
-def test_each_side_that_is_on_the_dataplane_has_its_nic(client: str) -> None:
-    made = plan(f"workload.stack={client}")
+def test_each_side_that_is_on_the_dataplane_has_its_nic(client: str, clock: str) -> None:
+    made = plan(f"workload.stack={client}", f"clock={clock}")
     assert {trial.stack for trial in made.trials} == {"ix", "linux"}
     for trial in made.trials:
         script = compose.script(trial, made.topology(trial.topology))
         assert takes_nic(script.setup, "server") == (trial.stack == "ix")
         assert takes_nic(script.measure, "client") == (client == "ix")
+
+
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+@pytest.mark.parametrize("nic", ["igb", "igb-vf", "virtio"])
+@pytest.mark.parametrize("iommu", [True, False])
+def test_every_nic_is_driven_by_what_can_drive_it(nic: str, clock: str, iommu: bool) -> None:
+    if nic == "igb-vf" and not iommu:
+        return
+    made = plan(f"links.0.ends.1.nic={nic}", f"clock={clock}", f"machines.server.viommu={iommu}")
+    trial = next(trial for trial in made.trials if trial.stack == "ix")
+    script = compose.script(trial, made.topology(trial.topology))
+    (take,) = [s for s in script.setup if isinstance(s, Run) and s.argv[0] == VFIO]
+    (start,) = [step for step in script.setup if isinstance(step, Start)]
+    assert ("--uio" in take.argv) == (not iommu)
+    assert f"--iova={'virtual' if iommu else 'physical'}" in start.argv
+
+
+def test_the_nic_is_given_back_where_the_guest_outlives_the_trial() -> None:
+    for clock in ("virtual", "wall"):
+        made = plan(f"clock={clock}", ON_IX)
+        for trial in made.trials:
+            script = compose.script(trial, made.topology(trial.topology))
+            returned = [
+                step.machine
+                for step in (*script.measure, *script.teardown)
+                if isinstance(step, Run) and step.argv[:2] == (VFIO, "--back")
+            ]
+            took = ["client", "server"] if trial.stack == "ix" else ["client"]
+            assert returned == (took if clock == "wall" else [])
+            takes = (*script.setup, *script.measure)
+            lent = [s.machine for s in takes if isinstance(s, Run) and "--lend" in s.argv]
+            assert sorted(lent) == returned
+
+
+def test_a_function_on_the_virtual_clock_needs_one_iommu_for_all() -> None:
+    made = plan(CLIENT_VF, ON_IX, IOMMU)
+    trial = next(trial for trial in made.trials if trial.stack == "ix")
+    script = compose.script(trial, made.topology(trial.topology))
+    takes = [s for s in (*script.setup, *script.measure) if isinstance(s, Run)]
+    assert not any("--uio" in step.argv for step in takes)
 
 
 def test_what_the_generator_runs_on_is_a_part_of_the_workload() -> None:
@@ -43,9 +92,11 @@ def test_what_the_generator_runs_on_is_a_part_of_the_workload() -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("clock=wall",), "keeps the server's NIC"),
-        (("clock=wall", "variants.ix.stack=linux", ON_IX), "the wall clock"),
         ((ON_IX, "workload.threads=2", MANY), "2 threads on a client with 1 vCPUs"),
+        ((VF,), "the virtual function of server: without an IOMMU only uio"),
+        ((VF, "clock=wall"), "machines.server.viommu: true"),
+        ((CLIENT_VF, ON_IX, IOMMU, "clock=wall"), "machines.client.viommu: true"),
+        (("links.0.ends.1.nic=virtio", "links.0.ends.1.queues=2"), "virtio has 1 queue on the"),
         ((ON_IX, "workload.addresses=3"), "3 addresses"),
         ((ON_IX, "workload.poll=true"), "it always does"),
         ((ON_IX, "links.0.loss=1%"), "netem"),

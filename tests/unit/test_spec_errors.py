@@ -170,8 +170,8 @@ def test_the_good_file_is_good() -> None:
         (
             "  load: [500",
             "  links.0.ends.1.nic: [igb, virtio]\n  load: [500, 1k, 2k]\nclock: virtual\n#",
-            "x.yml:15:29: matrix.links.0.ends.1.nic.1: virtio cannot be measured on the virtual "
-            "clock: part of its work is done when the host gets to it (nic: igb, or clock: wall)",
+            "x.yml:15:29: matrix.links.0.ends.1.nic.1: virtio has 1 queue on the virtual clock, "
+            "where a hub in QEMU is its link, not 2",
         ),
         (
             "  load: [500",

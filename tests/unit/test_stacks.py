@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -112,6 +114,45 @@ def test_ix_runs_its_application_on_one_core_with_the_nic_that_was_taken() -> No
     assert isinstance(ready, WaitFor)
     with pytest.raises(TypeError):
         driver.serve("echo", TestpmdOptions(), 64, SITE)
+
+
+def lasting(viommu: bool) -> Site:
+    """The site on the wall clock."""
+    return Site(
+        server=replace(SITE.server, lasting=True, viommu=viommu),
+        client=replace(SITE.client, lasting=True),
+    )
+
+
+@pytest.mark.parametrize(("viommu", "driver"), [(True, ()), (False, ("--uio",))])
+@pytest.mark.parametrize(("stack", "app"), [("ix", "echo"), ("l2", "udp-echo")])
+def test_a_guest_that_lasts_gets_its_nic_and_its_memory_back(
+    stack: str, app: str, viommu: bool, driver: tuple[str, ...]
+) -> None:
+    options = DRIVERS[stack].apps[app].options()
+    served = DRIVERS[stack].serve(app, options, 64, lasting(viommu))  # type: ignore[arg-type]
+    ups = [step.argv for step in served.up if isinstance(step, Run)]
+    assert ("/usr/lib/ringbed/vfio", *driver, "--lend", "net0") in ups
+    assert f"--iova={'virtual' if viommu else 'physical'}" in started(served).argv
+    stop, back, pages, interrupts, *_ = served.down
+    assert isinstance(stop, Stop)
+    assert isinstance(back, Run) and back.argv == ("/usr/lib/ringbed/vfio", "--back", "net0")
+    assert isinstance(pages, Run) and pages.argv == ("/usr/lib/ringbed/hugepages", "2048=0")
+    assert isinstance(interrupts, Run) and "irqs=spread" in interrupts.argv
+    kept = {step.into for step in served.down if isinstance(step, Collect)}
+    assert {"server-nic.json", "server-pages.json", "server-returned.json", "dpos.json"} <= kept
+    # Nothing of it happens where the guest ends with the trial.
+    once = DRIVERS[stack].serve(app, options, 64, SITE)  # type: ignore[arg-type]
+    assert not [step for step in once.down if isinstance(step, Run)]
+
+
+@pytest.mark.parametrize("stack", ["l2", "testpmd"])
+def test_the_client_forgets_what_it_was_told_of_a_server_without_arp(stack: str) -> None:
+    options = DRIVERS[stack].apps["udp-echo"].options()
+    served = DRIVERS[stack].serve("udp-echo", options, 64, lasting(True))  # type: ignore[arg-type]
+    last = served.down[-1]
+    assert isinstance(last, Run) and last.machine == "client"
+    assert last.argv[:3] == ("ip", "neighbour", "flush")
 
 
 def test_l2_polls_with_all_vcpus_and_has_no_application() -> None:

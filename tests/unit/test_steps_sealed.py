@@ -20,6 +20,15 @@ MACHINES = (
     sealed.Machine(name="client", cpus=(1,), nics=(NIC,)),
     sealed.Machine(name="server", cpus=(2, 3), nics=()),
 )
+FUNCTION = replace(
+    NIC,
+    mac="02:00:00:00:00:02",
+    device="link0b",
+    cpus=(2, 3),
+    port_mac="52:54:00:00:00:01",
+    queues=1,
+)
+WITH_FUNCTION = (MACHINES[0], replace(MACHINES[1], nics=(FUNCTION,)))
 SCRIPT = Script(
     setup=(Start(machine="server", name="server", argv=("serve",)),),
     measure=(
@@ -44,7 +53,14 @@ def test_input_is_the_same_bytes_every_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [sealed.site(MACHINES), sealed.session(MACHINES, SCRIPT.measure, SCRIPT.teardown)]
+    "text",
+    [
+        sealed.site(MACHINES),
+        sealed.site(WITH_FUNCTION),
+        sealed.function(WITH_FUNCTION[1], FUNCTION),
+        sealed.session(MACHINES, SCRIPT.measure, SCRIPT.teardown),
+        sealed.session(WITH_FUNCTION, SCRIPT.measure, SCRIPT.teardown),
+    ],
 )
 def test_scripts_are_valid_shell(text: str) -> None:
     subprocess.run(["sh", "-n", "-c", text], check=True, timeout=10)
@@ -52,6 +68,22 @@ def test_scripts_are_valid_shell(text: str) -> None:
 
 def test_interrupts_are_spread_over_the_machines_cpus() -> None:
     assert "place link0a 1 1\n" in sealed.site(MACHINES)
+
+
+def test_a_virtual_function_is_made_by_each_session_and_its_port_by_the_site(
+    tmp_path: Path,
+) -> None:
+    site = sealed.site(WITH_FUNCTION)
+    assert "nic 52:54:00:00:00:01\n" in site and "link0bpf" in site
+    assert FUNCTION.mac not in site and "carrier server" not in site
+    made = sealed.function(WITH_FUNCTION[1], FUNCTION)
+    assert "/usr/lib/ringbed/sriov link0bpf,02:00:00:00:00:02,-,-\n" in made
+    assert "echo 4 >/proc/irq/default_smp_affinity\n" in made
+    assert "place link0b 2\n" in made and "carrier server link0b\n" in made
+    session = sealed.session(WITH_FUNCTION, SCRIPT.measure, SCRIPT.teardown)
+    assert session.index("taskset -c 2 sh ./function.link0b\n") < session.index("run main.000")
+    with tarfile.open(fileobj=io.BytesIO(sealed.pack(WITH_FUNCTION, SCRIPT, {}))) as archive:
+        assert "function.link0b" in archive.getnames()
 
 
 def test_a_script_runs_on_the_cpus_of_its_machine() -> None:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator import process
 from orchestrator.errors import MachineError
 from orchestrator.run.sealedbed import TRIAL_S, deadline_s
-from orchestrator.vm.model import MIB, Boot
+from orchestrator.vm.model import MIB, Boot, NicModel
 from orchestrator.vm.sealed import (
     DONE,
     Files,
@@ -59,6 +59,26 @@ def test_nothing_of_the_host_gets_in(tmp_path: Path) -> None:
         assert device not in text
 
 
+def test_virtio_waits_for_nothing_but_the_guests_clock(tmp_path: Path) -> None:
+    port = Port(mac="02:00:00:00:00:01", hub=0, model=NicModel.VIRTIO)
+    base = replace(config(tmp_path), ports=(port,))
+    words = argv(base, files(tmp_path / "a"))
+    (device,) = [word for word in words if word.startswith("virtio-net-pci")]
+    assert {"ioeventfd=off", "tx=timer", "x-txtimer=1"} <= set(device.split(","))
+    assert "iommu_platform=on" not in device
+    behind = argv(replace(base, viommu=True), files(tmp_path / "b"))
+    (device,) = [word for word in behind if word.startswith("virtio-net-pci")]
+    assert "iommu_platform=on" in device
+
+
+def test_an_iommu_is_there_before_what_is_behind_it_and_linux_uses_it(tmp_path: Path) -> None:
+    words = argv(replace(config(tmp_path), viommu=True), files(tmp_path / "a"))
+    devices = [word for before, word in zip(words, words[1:], strict=False) if before == "-device"]
+    kinds = [device.partition(",")[0] for device in devices]
+    assert kinds.index("intel-iommu") < kinds.index("igb")
+    assert "intel_iommu=on" in words[words.index("-append") + 1]
+
+
 def test_paths_do_not_decide_the_snapshot(tmp_path: Path) -> None:
     first = fingerprint(config(tmp_path), files(tmp_path / "a"))
     other = tmp_path / "elsewhere"
@@ -77,6 +97,8 @@ def test_what_the_guest_sees_does(tmp_path: Path) -> None:
         replace(base, kernel_args=("mitigations=off",)),
         replace(base, cpu_flags=("-erms",)),
         replace(base, ports=base.ports[:1]),
+        replace(base, ports=(replace(base.ports[0], model=NicModel.VIRTIO), base.ports[1])),
+        replace(base, viommu=True),
         replace(base, boot=replace(base.boot, image_id="other")),
     )
     keys = {fingerprint(one, where) for one in (base, *changes)}
