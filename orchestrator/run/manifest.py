@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """manifest.json: everything one must know to judge or repeat a run, beside the raw data."""
 
+import json
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from orchestrator.run.plan import Plan
 from orchestrator.run.supplies import Supplies
 from orchestrator.spec import dump_experiment
 from orchestrator.spec.model import Experiment
+from orchestrator.stacks.device import READ_BACK
 
 FORMAT = 2
 UNFINISHED = "unfinished"
@@ -33,7 +35,7 @@ class Manifest:
     killed can still be read.
 
     `machines` tells of the guests as they were last; `sessions` has an entry for each process
-    that worked on the run, with every start of a guest in it.
+    that worked on the run, with every start of a guest in it. `trial_readback` is there at the end.
     """
 
     def __init__(self, run: RunDirectory, data: dict[str, Any]) -> None:
@@ -77,7 +79,7 @@ class Manifest:
     def end(self, outcome: str) -> None:
         with self._lock:
             ending = {"ended": utc(), "outcome": outcome}
-            self.data |= ending
+            self.data |= ending | {"trial_readback": _trial_readback(self._run)}
             self.data["sessions"][-1] |= ending
             self._write()
 
@@ -136,6 +138,21 @@ def begin(
     manifest = Manifest(run, data)
     manifest.begin_session(command, data["ringbed"])
     return manifest
+
+
+def _trial_readback(run: RunDirectory) -> dict[str, dict[str, Any]]:
+    """What trials set for themselves, as their machines read it back, by trial and file: huge
+    pages, and the driver of a NIC while a stack had it and after it. Trials on Linux set nothing.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for kind in READ_BACK:
+        for path in sorted(run.trials.glob(f"*/*-{kind}.json")):
+            try:
+                told = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                continue  # the program failed half-way, as did the trial
+            found.setdefault(path.parent.name, {})[path.stem] = told
+    return found
 
 
 def source_state(into: Path, session: int) -> dict[str, Any]:

@@ -17,6 +17,9 @@ GRACE_S = 20.0
 
 _HUGEPAGES = "/usr/lib/ringbed/hugepages"
 _VFIO = "/usr/lib/ringbed/vfio"
+READ_BACK = ("nic", "pages", "returned")
+"""Kinds of files in which a machine says what a trial has set: `MACHINE-KIND.json`."""
+
 BACK = (_VFIO, "--back")
 """Gives back whatever was lent in a guest, and not returned by a trial that failed."""
 
@@ -36,7 +39,7 @@ _MORE_PAGES = (
 
 def nic_file(endpoint: Endpoint) -> str:
     """Where `take` tells what the NIC was given to; `pci` is its address."""
-    return f"{{out}}/{endpoint.machine}-nic.json"
+    return _told(endpoint, "nic")
 
 
 def take(endpoint: Endpoint, huge_pages: int) -> tuple[Step, ...]:
@@ -49,7 +52,7 @@ def take(endpoint: Endpoint, huge_pages: int) -> tuple[Step, ...]:
     lend = ("--lend",) if endpoint.lasting else ()
     argv = (_VFIO, *driver, *lend, endpoint.device)
     steps = (
-        Run(machine=machine, argv=pages, stdout=_pages_file(endpoint), deadline_s=DEADLINE_S),
+        Run(machine=machine, argv=pages, stdout=_told(endpoint, "pages"), deadline_s=DEADLINE_S),
         Run(machine=machine, argv=argv, stdout=nic_file(endpoint), deadline_s=DEADLINE_S),
     )
     if endpoint.lasting:
@@ -70,7 +73,7 @@ def give_back(endpoint: Endpoint) -> tuple[Step, ...]:
         return ()
     machine = endpoint.machine
     words = (
-        ((*BACK, endpoint.device), _returned_file(endpoint)),
+        ((*BACK, endpoint.device), _told(endpoint, "returned")),
         ((_HUGEPAGES, f"{HUGE_PAGE_KIB}=0"), "{out}/pages-left.json"),
         # As at the guest's start (run/testbed.py); a driver that begins anew has forgotten.
         (("/usr/lib/ringbed/tuning", "irqs=spread"), "{out}/irqs.json"),
@@ -83,14 +86,10 @@ def give_back(endpoint: Endpoint) -> tuple[Step, ...]:
 
 def collect(endpoint: Endpoint) -> tuple[Step, ...]:
     """What the machine said it had during the trial, and has after it."""
-    files = [nic_file(endpoint), _pages_file(endpoint)]
-    if endpoint.lasting:
-        files.append(_returned_file(endpoint))
+    names = [f"{endpoint.machine}-{kind}.json" for kind in READ_BACK]
     return tuple(
-        Collect(
-            machine=endpoint.machine, path=path, into=path.removeprefix("{out}/"), optional=True
-        )
-        for path in files
+        Collect(machine=endpoint.machine, path=f"{{out}}/{name}", into=name, optional=True)
+        for name in names
     )
 
 
@@ -115,9 +114,5 @@ def forget_neighbour(site: Site) -> tuple[Step, ...]:
     return (Run(machine=client.machine, argv=(*argv, "nud", "permanent")),)
 
 
-def _pages_file(endpoint: Endpoint) -> str:
-    return f"{{out}}/{endpoint.machine}-pages.json"
-
-
-def _returned_file(endpoint: Endpoint) -> str:
-    return f"{{out}}/{endpoint.machine}-returned.json"
+def _told(endpoint: Endpoint, kind: str) -> str:
+    return f"{{out}}/{endpoint.machine}-{kind}.json"

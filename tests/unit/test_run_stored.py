@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run keeps about itself: written whole, read back with care."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_every_session_and_every_start_of_a_guest_is_kept(run: RunDirectory) -> 
     assert [(entry["name"], entry["qemu_argv"]) for entry in second["machines"]] == [
         ("t/client", ["qemu", "cold"])
     ]
+
+
+def test_what_trials_set_for_themselves_is_in_the_manifest(run: RunDirectory) -> None:
+    nic = {"link0": {"pci": "0000:01:00.0", "driver": "vfio-pci", "iommu_group": 7}}
+    trial = run.trials / "abc"
+    trial.mkdir(parents=True)
+    (trial / "server-nic.json").write_text(json.dumps(nic))
+    (trial / "server-pages.json").write_text("{")
+    Manifest(run, stored.read_manifest(run)).end("ok")
+    assert stored.read_manifest(run)["trial_readback"] == {"abc": {"server-nic": nic}}
 
 
 # The tools tree has it; a Python of one's own may run without.
