@@ -161,11 +161,13 @@ def argv(config: SealedConfig, files: Files) -> list[str]:
 
 def _device(port: Port, *, viommu: bool) -> str:
     """A virtio NIC sends as soon as it is told to, by a timer of the guest's clock: told by an
-    eventfd, or sending from a bottom half, it would wait for QEMU's main loop."""
+    eventfd, or sending from a bottom half, it would wait for QEMU's main loop. It does not announce
+    itself: QEMU 10.0 frees the timer of that when it restores a guest in zero rounds, and uses it
+    when the driver changes."""
     if port.model is not NicModel.VIRTIO:
         return "igb"
     behind = ",iommu_platform=on,disable-legacy=on" if viommu else ""
-    sends = "ioeventfd=off,tx=timer,x-txtimer=1"
+    sends = "ioeventfd=off,tx=timer,x-txtimer=1,guest_announce=off"
     return f"virtio-net-pci,romfile=,{sends},rx_queue_size=1024{behind}"
 
 

@@ -133,7 +133,9 @@ def test_what_trials_set_for_themselves_is_in_the_manifest(run: RunDirectory) ->
     trial.mkdir(parents=True)
     (trial / "server-nic.json").write_text(json.dumps(nic))
     (trial / "server-pages.json").write_text("{")
-    Manifest(run, stored.read_manifest(run)).end("ok")
+    written = Manifest(run, stored.read_manifest(run))
+    written.begin_session(["ringbed", "run"], {})
+    written.end("ok")
     assert stored.read_manifest(run)["trial_readback"] == {"abc": {"server-nic": nic}}
 
 
