@@ -45,8 +45,9 @@ def summary_rows(results: Results) -> TextTable:
 
 
 def label_count(headers: Sequence[str]) -> int:
-    """How many columns of the summary say which row it is."""
-    return next(place for place, name in enumerate(headers) if name in _FIRST_NUMBERS)
+    """How many columns of the summary say which row it is: all, where nothing was measured."""
+    numbers = (place for place, name in enumerate(headers) if name in _FIRST_NUMBERS)
+    return next(numbers, len(headers))
 
 
 def summary_notes(results: Results) -> list[str]:

@@ -210,7 +210,7 @@ class _Expander:
         if workload is None or options is None or topology is None:
             return None
         self._check_datagrams(application, workload, loc)
-        self._check_nic(variant, application, topology, loc)
+        self._check_nic(name, variant, application, topology, loc)
         self._check_generator(application, workload, topology, loc)
         if application.polls:
             threads = int(options.get("threads", 0))
@@ -244,11 +244,17 @@ class _Expander:
             self._fault(loc, what, hint, at_key=True)
 
     def _check_nic(
-        self, variant: Variant, application: Application, topology: Topology, loc: Loc
+        self,
+        name: str,
+        variant: Variant,
+        application: Application,
+        topology: Topology,
+        loc: Loc,
     ) -> None:
         """A stack that takes the NIC away from Linux leaves nothing that could make a link worse
         than it is, and must be able to drive it."""
         if not application.takes_nic:
+            self._check_linux_queues(name, topology)
             return
         unfit = _unfit(topology, "server", self._experiment.clock)
         if unfit:
@@ -262,6 +268,13 @@ class _Expander:
                 "delay, loss and rate"
             )
             self._fault((*loc, "stack"), what, "leave them out of its link")
+
+    def _check_linux_queues(self, name: str, topology: Topology) -> None:
+        port = topology.service_port("server")
+        used = placement.linux_queues(port)
+        warning = f"{name}: Linux's driver uses {used} of the {port.queues} queues of an {port.nic}"
+        if used < port.queues and warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _check_generator(
         self, application: Application, workload: Workload, topology: Topology, loc: Loc

@@ -7,7 +7,7 @@ boots, runs the session and what the kernel does for nobody in particular), the 
 machines follow in the order of the topology, and an interface says by a letter whose it is.
 """
 
-from orchestrator.spec.model import Clock
+from orchestrator.spec.model import LINUX_MAX_QUEUES, Clock
 from orchestrator.spec.topology import Demand, Node, Port, Topology
 
 HOUSE = "house"
@@ -40,6 +40,11 @@ def has_iommu(topology: Topology, node: Node, clock: Clock) -> bool:
     if clock == "wall":
         return node.viommu
     return any(other.viommu for other in topology.nodes)
+
+
+def linux_queues(port: Port) -> int:
+    """The queue pairs that Linux's driver uses of a NIC; one that bypasses Linux may use all."""
+    return min(port.queues, LINUX_MAX_QUEUES[port.nic])
 
 
 def device(topology: Topology, port: Port, clock: Clock) -> str:

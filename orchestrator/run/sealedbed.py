@@ -248,7 +248,7 @@ def _session_machine(topology: Topology, node: Node) -> sealed.Machine:
                 mac=port.mac,
                 device=device,
                 address=port.cidr(),
-                queues=port.queues,
+                queues=placement.linux_queues(port),
                 cpus=cpus,
                 port_mac=_device_mac(port) if port.nic == "igb-vf" else "",
                 commands=(guest.netem(device, link),) if link.impaired else (),

@@ -14,11 +14,11 @@ from orchestrator.errors import DeadlineError, MachineError, ProvisionError, Ste
 from orchestrator.host.owned import new_token
 from orchestrator.log import step
 from orchestrator.provision import Interface, Login, Settings, configure_machines
-from orchestrator.run import compose
+from orchestrator.run import compose, placement
 from orchestrator.run.plan import Trial
 from orchestrator.run.supplies import Outlook, Supplies
 from orchestrator.spec import topology as spec
-from orchestrator.spec.model import NIC_MAX_QUEUES
+from orchestrator.spec.model import LINUX_MAX_QUEUES
 from orchestrator.stacks import device
 from orchestrator.stacks.base import BIN
 from orchestrator.steps.ssh import Guest, SshExecutor
@@ -194,7 +194,7 @@ def tuning(node: spec.Node) -> Settings:
 
 def _settable(port: spec.Port) -> int | None:
     """A driver that knows one queue only has no number of queues to set."""
-    return port.queues if NIC_MAX_QUEUES[port.nic] > 1 else None
+    return port.queues if LINUX_MAX_QUEUES[port.nic] > 1 else None
 
 
 def vm_topology(
@@ -234,7 +234,7 @@ def _nic(port: spec.Port) -> vm.Nic:
         ifname=port.ifname,
         link=f"link{port.link}",
         model=vm.NicModel(port.nic),
-        queues=port.queues,
+        queues=placement.linux_queues(port),
         address=port.cidr(),
         mac=port.mac,
     )

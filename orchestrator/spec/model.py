@@ -34,8 +34,10 @@ type Nic = Literal["igb", "igb-vf", "virtio"]
 type Role = Literal["client", "server"]
 type Clock = Literal["wall", "virtual"]
 type ClockChoice = Literal["auto", "wall", "virtual"]
-# What Linux's drivers use: igb at most 8 queue pairs of the 82576's 16, igbvf one of a VF's two.
-NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 1, "virtio": 64}
+# Of the 82576's 16 queue pairs Linux's igb uses at most 8. A VF has two.
+NIC_MAX_QUEUES: Mapping[Nic, int] = {"igb": 8, "igb-vf": 2, "virtio": 64}
+# Linux's igbvf uses one of them.
+LINUX_MAX_QUEUES: Mapping[Nic, int] = {**NIC_MAX_QUEUES, "igb-vf": 1}
 # A hub, which joins NICs inside one QEMU, has one queue; igb spreads over its own behind that.
 _HUB_QUEUES: Mapping[Nic, int] = {"virtio": 1}
 _NAMED_ROLES: Mapping[str, Role] = {"client": "client", "server": "server"}
@@ -89,13 +91,13 @@ class End(SpecModel):
     nic: Nic = Field(
         "igb",
         description="NIC model: `igb` has up to 8 queues with RSS, `igb-vf` (a virtual "
-        "function of an igb) has one under Linux's driver, `virtio` has up to 64, and one on the "
-        "virtual clock.",
+        "function of an igb) has two, of which Linux's driver uses one, `virtio` has up to 64, and "
+        "one on the virtual clock.",
     )
     queues: Count | None = Field(
         None,
         description="Receive and transmit queue pairs, at most one per CPU; left out: as many as "
-        "the machine has CPUs, up to what the NIC has.",
+        "the machine has CPUs, up to what Linux uses of the NIC's.",
     )
 
 
@@ -289,10 +291,11 @@ class Experiment(SpecModel):
 
     def queues(self, end: End) -> int:
         """Queue pairs of an end, derived where the file leaves them out."""
-        return end.queues or min(self.machines[end.machine].cpus, self.max_queues(end))
+        usual = min(self.max_queues(end), LINUX_MAX_QUEUES[end.nic])
+        return end.queues or min(self.machines[end.machine].cpus, usual)
 
     def max_queues(self, end: End) -> int:
-        """Queue pairs that Linux can use of the NIC of an end."""
+        """Queue pairs that the NIC of an end may have."""
         most = NIC_MAX_QUEUES[end.nic]
         return min(most, _HUB_QUEUES.get(end.nic, most)) if self.clock == "virtual" else most
 

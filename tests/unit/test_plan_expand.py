@@ -199,9 +199,10 @@ def test_an_impossible_topology_of_two_axes_is_found(folder: Path) -> None:
             folder,
             TEXT,
             "matrix.links.0.ends.1.nic=[igb, igb-vf]",
-            "matrix.links.0.ends.1.queues=[1, 2]",
+            "matrix.links.0.ends.1.queues=[1, 3]",
+            "machines.server.cpus=4",
         )
-    assert "igb-vf has 1 queue, not 2" in caught.value.message
+    assert "igb-vf has 2 queues, not 3" in caught.value.message
 
 
 def test_a_second_generator_gets_trials_of_its_own(folder: Path) -> None:

@@ -76,6 +76,15 @@ def test_the_nic_is_given_back_where_the_guest_outlives_the_trial() -> None:
             assert sorted(lent) == returned
 
 
+def test_the_second_queue_of_a_function_is_not_for_linux() -> None:
+    two = ("machines.server.cpus=2", "links.0.ends.1.queues=2")
+    (warning,) = plan(VF, IOMMU, *two).warnings
+    assert warning == "linux: Linux's driver uses 1 of the 2 queues of an igb-vf"
+    assert not plan("links.0.ends.1.nic=igb", *two).warnings
+    (topology,) = plan(VF, IOMMU, "machines.server.cpus=2").topologies
+    assert topology.service_port("server").queues == 1
+
+
 def test_a_function_on_the_virtual_clock_needs_one_iommu_for_all() -> None:
     made = plan(CLIENT_VF, ON_IX, IOMMU)
     trial = next(trial for trial in made.trials if trial.stack == "ix")

@@ -11,6 +11,7 @@ from orchestrator.analysis import Estimate, Row, Verdict, build_results
 from orchestrator.report import comparisons, summary_notes, summary_rows
 from orchestrator.report.columns import spoken
 from orchestrator.report.formats import time_us
+from orchestrator.report.terminal import label_count
 
 
 def test_rows_of_a_sweep_name_the_key_and_stand_by_its_value(tmp_path: Path) -> None:
@@ -118,3 +119,9 @@ def test_comparisons_of_a_sweep_are_titled_and_sorted_by_its_value() -> None:
 )
 def test_a_heading_tells_a_unit_once(metric: str, unit: str, heading: str) -> None:
     assert spoken(metric, unit) == heading
+
+
+def test_a_summary_without_any_number_is_all_labels() -> None:
+    assert label_count([]) == 0
+    assert label_count(["variant", "connections>"]) == 2
+    assert label_count(["variant", "requests/s>", "p50>"]) == 1

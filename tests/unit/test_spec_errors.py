@@ -111,7 +111,7 @@ def test_the_good_file_is_good() -> None:
         (
             "nic: igb, queues: 2",
             "nic: igb-vf, queues: 4",
-            "x.yml:10:48: links.0.ends.1.queues: igb-vf has 1 queue, not 4 (igb has up to 8)",
+            "x.yml:10:48: links.0.ends.1.queues: igb-vf has 2 queues, not 4 (igb has up to 8)",
         ),
         (
             "nic: igb, queues: 2",
