@@ -25,8 +25,12 @@
 // by its content a page is found again in the file it was mapped from. Pages are numbered by their
 // order in the file of pages.
 //
+// A program that polls marks its turns (guest.h). What idle turns execute outside Linux is no place's,
+// but counted by vCPU alone, as count.c does: a turn's counts are kept aside until it is known which it is.
+//
 // Arguments: out=FILE, JSON: `nodes`, pairs of a parent (0: none) and the place of a call, numbered
-// from 1; `cells`, fives of a vCPU, a domain, a node, a place and instructions.
+// from 1; `cells`, fives of a vCPU, a domain, a node, a place and instructions; `idle`, pairs of a vCPU and
+// the instructions of its idle turns.
 // pages=FILE: the pages themselves.
 
 #include "guest.h"
@@ -75,9 +79,18 @@ struct cell {
 	uint16_t vcpu, domain;
 };
 
+// A turn that has begun: what it has executed outside Linux, until it is known to be busy.
+struct turn {
+	struct cell *cells;
+	size_t count, room;
+	bool open, busy, measured; // measured: it began in that phase
+};
+
 static char *out_path, *pages_path;
 static struct qemu_plugin_register *stack_pointer, *page_table, *thread;
 static struct vcpu state[MAX_VCPUS];
+static struct turn turns[MAX_VCPUS];
+static uint64_t idle[MAX_VCPUS];
 static GHashTable *stacks;
 
 // Where execution is, and QEMU's count when it came there.
@@ -303,9 +316,19 @@ static void change_domain(struct vcpu *vcpu, enum domain domain)
 
 // --- counting ---------------------------------------------------------------------------------
 
+static void keep_aside(struct turn *turn, const struct cell *cell)
+{
+	if (turn->count == turn->room) {
+		turn->room = turn->room ? 2 * turn->room : 64;
+		turn->cells = g_renew(struct cell, turn->cells, turn->room);
+	}
+	turn->cells[turn->count++] = *cell;
+}
+
 static void charge(int64_t now)
 {
 	const struct vcpu *vcpu = &state[at_vcpu];
+	struct turn *turn = &turns[at_vcpu];
 	// What was executed before a snapshot is not ours to count.
 	if (at_cpu != NULL && at_phase == MEASURED && now != since) {
 		const struct cell cell = {
@@ -315,9 +338,24 @@ static void charge(int64_t now)
 			.vcpu = (uint16_t)at_vcpu,
 			.domain = (uint16_t)vcpu->domain,
 		};
-		add(&cell);
+		if (turn->open && !turn->busy && vcpu->domain != KERNEL)
+			keep_aside(turn, &cell);
+		else
+			add(&cell);
 	}
 	since = now;
+}
+
+// The turn of a vCPU is known to have been idle, or not to have been.
+static void settle(unsigned vcpu, bool was_idle)
+{
+	struct turn *turn = &turns[vcpu];
+	for (size_t at = 0; at < turn->count; at++)
+		if (was_idle)
+			idle[vcpu] += turn->cells[at].count;
+		else
+			add(&turn->cells[at]);
+	turn->count = 0;
 }
 
 static void on_block(unsigned translator, void *data)
@@ -342,6 +380,27 @@ static void on_marker(unsigned translator, void *phase)
 	(void)translator;
 	charge(executed());
 	at_phase = (unsigned)(uintptr_t)phase;
+}
+
+// A turn counts as idle as a whole or not at all: not when a phase began or ended in it.
+static void on_turn_begins(unsigned translator, void *unused)
+{
+	(void)translator;
+	(void)unused;
+	struct turn *turn = &turns[at_vcpu];
+	charge(executed());
+	settle(at_vcpu, !turn->busy && turn->measured && at_phase == MEASURED);
+	turn->open = true;
+	turn->busy = false;
+	turn->measured = at_phase == MEASURED;
+}
+
+static void on_turn_busy(unsigned translator, void *unused)
+{
+	(void)translator;
+	(void)unused;
+	turns[at_vcpu].busy = true;
+	settle(at_vcpu, false);
 }
 
 // --- translation ------------------------------------------------------------------------------
@@ -379,10 +438,13 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translate
 	qemu_plugin_register_vcpu_tb_exec_cb(translated, on_block, QEMU_PLUGIN_CB_R_REGS, block);
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(translated, index);
-		int phase = marker(instruction);
-		if (phase >= 0 && phase < MAX_PHASES)
-			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_marker, QEMU_PLUGIN_CB_NO_REGS,
-							       (void *)(uintptr_t)phase);
+		int mark = marker(instruction);
+		if (mark >= 0)
+			qemu_plugin_register_vcpu_insn_exec_cb(instruction,
+							       mark == TURN_BEGINS ? on_turn_begins
+							       : mark == TURN_BUSY ? on_turn_busy
+										   : on_marker,
+							       QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)mark);
 		watch_calls(instruction, block->domain);
 	}
 }
@@ -424,6 +486,8 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 	(void)id;
 	(void)unused;
 	charge(icount_get_raw());
+	for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
+		settle(vcpu, false);
 	write_pages();
 	FILE *out = open_for_writing(out_path);
 	if (out == NULL)
@@ -441,6 +505,9 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 			cell->node, cell->place, cell->count);
 		separator = ",";
 	}
+	fprintf(out, "],\n\"idle\": [");
+	for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
+		fprintf(out, "%s%u, %" PRIu64, vcpu ? ", " : "", vcpu, idle[vcpu]);
 	fprintf(out, "]}\n");
 	if (fclose(out) != 0)
 		perror(out_path);

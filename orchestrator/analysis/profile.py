@@ -21,7 +21,7 @@ from orchestrator.analysis.symbols import Function, KernelSymbols, ProgramSymbol
 USER = DOMAINS.index("user")
 LINUX = DOMAINS.index("kernel")
 RING0 = DOMAINS.index("ring0")
-_HIGH = 1 << 63
+HIGH = 1 << 63
 _INTERRUPT = re.compile(r"asm_(common_interrupt|sysvec_\w+|exc_nmi)")
 # Linux's entry code moves its own return address, so that its frame seems to be there twice.
 _ENTRY = re.compile(r"asm_\w+")
@@ -71,13 +71,20 @@ class Tree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """machines: the CPUs of each. requests: answered in the measured phase. polling: the machines
-    whose CPUs never rest, so that what they executed says nothing of a request."""
+    """machines: the CPUs of each. requests: answered in the measured phase. idle: instructions of a
+    CPU in turns of its loop that found nothing to do; no place of the tree has them. polling: the
+    machines whose CPUs never rest and mark no turns, so that what they executed says nothing of a
+    request."""
 
     tree: Tree
     machines: Mapping[str, tuple[int, ...]]
     requests: int
+    idle: Mapping[int, int] = field(default_factory=dict)
     polling: frozenset[str] = frozenset()
+
+    def idled(self, machine: str) -> int:
+        """Instructions of a machine's idle turns."""
+        return sum(self.idle.get(cpu, 0) for cpu in self.machines[machine])
 
     def divisor(self, machine: str) -> int:
         """The requests that a machine's instructions are shown by; 0 when there is no such."""
@@ -170,9 +177,10 @@ def read_profile(
     machines: dict[str, tuple[int, ...]] = {}
     for one in counted.cpus:
         machines[one.machine] = (*machines.get(one.machine, ()), one.number)
-    _check_sums(data, cells, counted)
-    polling = frozenset(name for name in machines if counted.polls(name))
-    return Profile(tree=root, machines=machines, requests=requests, polling=polling)
+    idle = dict(zip(*[iter(data.get("idle"))] * 2, strict=True))
+    _check_sums(data, cells, idle, counted)
+    polling = frozenset(name for name in machines if not counted.is_told(name))
+    return Profile(tree=root, machines=machines, requests=requests, idle=idle, polling=polling)
 
 
 class _Resolver:
@@ -193,7 +201,7 @@ class _Resolver:
 
     def frame(self, place: int, domain: int | None = None) -> Frame:
         if domain is None:
-            domain = LINUX if place >= _HIGH else RING0 if place >> 12 in self._ring0 else USER
+            domain = LINUX if place >= HIGH else RING0 if place >> 12 in self._ring0 else USER
         found = self._frames.get((place, domain))
         if found is None:
             symbols = self._kernel if domain == LINUX else self._programs
@@ -221,15 +229,23 @@ def _enter(root: Tree, above: Tree, frame: Frame, caller: Frame | None = None) -
     return above.below(frame)
 
 
-def _check_sums(data: fields.Fields, cells: Sequence[int], counted: Instructions) -> None:
+def _check_sums(
+    data: fields.Fields, cells: Sequence[int], idle: Mapping[int, int], counted: Instructions
+) -> None:
     sums: Counter[tuple[int, int]] = Counter()
     for cpu, domain, count in zip(cells[0::5], cells[1::5], cells[4::5], strict=True):
         sums[cpu, domain] += count
     for one in counted.cpus:
+        if idle.get(one.number, 0) != one.idle:
+            raise data.error(
+                "idle",
+                f"CPU {one.number} has {idle.get(one.number, 0)} instructions in idle turns, "
+                f"but it executed {one.idle}",
+            )
         for number, name in enumerate(DOMAINS):
-            if sums[one.number, number] != one.measured[name]:
+            if sums[one.number, number] != one.busy(name):
                 raise data.error(
                     "cells",
                     f"CPU {one.number} has {sums[one.number, number]} instructions in {name}, "
-                    f"but it executed {one.measured[name]}",
+                    f"but it executed {one.busy(name)}",
                 )

@@ -184,6 +184,8 @@ def _show(
         ("trial", f"{about['run']}/{about['trial']}, repeated: the same bytes"),
         ("measured phase", f"{whole:,} instructions on CPU{'s' * (',' in cpus)} {cpus}"),
     ]
+    if idle := found.idled(machine):
+        facts.append(("idle turns", f"{idle:,} instructions more, in no function below"))
     if requests := found.divisor(machine):
         each = formats.significant(whole / requests, 4)
         facts.append(("per request", f"{each} instructions ({requests:,} requests)"))

@@ -61,6 +61,7 @@ def to_json(profile: Profile, about: dict[str, Any]) -> dict[str, Any]:
                 "cpus": list(cpus),
                 "polls": name in profile.polling,
                 "instructions": profile.tree.total(cpus),
+                "idle_instructions": profile.idled(name),
                 "unknown_share": unknown_share(functions, name),
             }
             for name, cpus in sorted(profile.machines.items())
@@ -87,6 +88,8 @@ def unknown_share(functions: pd.DataFrame, machine: str) -> float:
 def _subtitle(profile: Profile, machine: str, about: dict[str, Any]) -> str:
     whole = profile.tree.total(profile.machines[machine])
     parts = [f"{whole:,} instructions of the measured phase"]
+    if idle := profile.idled(machine):
+        parts.append(f"without {idle:,} of turns that found nothing to do")
     if requests := profile.divisor(machine):
         each = formats.significant(whole / requests, 4)
         parts.append(f"{each} per request ({requests:,} requests)")

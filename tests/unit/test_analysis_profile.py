@@ -131,13 +131,17 @@ def make(
     measured: dict[str, int],
     *,
     polls: bool = False,
+    turns: int = 0,
+    idle: Sequence[int] = (0, 0),
 ) -> Profile:
-    """A profile of one CPU. nodes: parent, place. cells: CPU, domain, node, place, count."""
+    """A profile of one CPU. nodes: parent, place. cells: CPU, domain, node, place, count. idle: in
+    idle turns, as the profile has it and as was counted."""
     counts, pages = tmp_path / "counts.json", tmp_path / "pages"
-    flat = {"schema": 1, "nodes": sum(nodes, ()), "cells": sum(cells, ())}
+    flat = {"schema": 1, "nodes": sum(nodes, ()), "cells": sum(cells, ()), "idle": [1, idle[0]]}
     counts.write_text(json.dumps(flat))
     pages.write_bytes(b"\3" * PAGE)
-    counted = Instructions(cpus=(Cpu(number=1, machine="server", measured=measured, polls=polls),))
+    cpu = Cpu(number=1, machine="server", measured=measured, polls=polls, turns=turns, idle=idle[1])
+    counted = Instructions(cpus=(cpu,))
     return read_profile(counts, pages, KALLSYMS, {}, counted, 10)
 
 
@@ -205,3 +209,15 @@ def test_what_a_polling_machine_executes_is_not_divided_by_requests(tmp_path: Pa
         assert list(table["self"]) == [40]
         # A sum over nothing would be zero.
         assert table[["self_per_request", "total_per_request"]].isna().all(axis=None)
+
+
+def test_idle_turns_are_no_part_of_a_request(tmp_path: Path) -> None:
+    cells = [(1, USER, 0, 16, 30), (1, LINUX, 0, SEND, 4)]
+    measured = {"user": 100, "kernel": 4, "ring0": 0}
+    found = make(tmp_path, [], cells, measured, polls=True, turns=9, idle=(70, 70))
+    assert (found.divisor("server"), found.idled("server")) == (10, 70)
+    assert found.by_machine()["self"].sum() == 34
+    with pytest.raises(RawError, match="CPU 1 has 60 instructions in idle turns"):
+        make(tmp_path, [], cells, measured, polls=True, turns=9, idle=(60, 70))
+    with pytest.raises(RawError, match="CPU 1 has 30 instructions in user, but it executed 40"):
+        make(tmp_path, [], cells, measured, polls=True, turns=9, idle=(60, 60))
