@@ -4,7 +4,7 @@ so that no trial knows of another."""
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -251,7 +251,14 @@ def _session_machine(topology: Topology, node: Node) -> sealed.Machine:
                 queues=placement.linux_queues(port),
                 cpus=cpus,
                 port_mac=_device_mac(port) if port.nic == "igb-vf" else "",
-                commands=(guest.netem(device, link),) if link.impaired else (),
+                commands=tuple(_settings(port, device, link)),
             )
         )
     return sealed.Machine(name=node.name, cpus=cpus, nics=tuple(nics))
+
+
+def _settings(port: PortSpec, device: str, link: Link) -> Iterator[tuple[str, ...]]:
+    if port.rx_usecs is not None:
+        yield ("ethtool", "-C", device, "rx-usecs", str(port.rx_usecs))
+    if link.impaired:
+        yield guest.netem(device, link)

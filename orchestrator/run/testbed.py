@@ -187,7 +187,10 @@ def open_hypervisor(connect: str) -> Hypervisor:
 def tuning(node: spec.Node) -> Settings:
     """What every guest gets before its first trial: its queues, each interrupting its own CPU."""
     return Settings(
-        interfaces=[Interface(name=port.ifname, queues=_settable(port)) for port in node.ports],
+        interfaces=[
+            Interface(name=port.ifname, queues=_settable(port), rx_usecs=port.rx_usecs)
+            for port in node.ports
+        ],
         spread_irqs=True,
     )
 

@@ -68,6 +68,8 @@ def check_topology(draft: Draft) -> Iterator[Fault]:
                 )
                 continue
             yield from _check_queues(draft, loc, index, number)
+            if end.nic == "virtio" and end.rx_usecs is not None:
+                yield draft.fault((*loc, "rx_usecs"), "virtio has no interrupt moderation")
         if all(known) and link.ends[0].machine == link.ends[1].machine:
             yield draft.fault(("links", index, "ends"), f"both ends are at {link.ends[0].machine}")
     linked = {end.machine for link in experiment.links for end in link.ends}

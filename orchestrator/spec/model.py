@@ -99,6 +99,14 @@ class End(SpecModel):
         description="Receive and transmit queue pairs, at most one per CPU; left out: as many as "
         "the machine has CPUs, up to what Linux uses of the NIC's.",
     )
+    rx_usecs: int | None = Field(
+        None,
+        strict=True,
+        ge=0,
+        le=10_000,
+        description="Interrupt moderation under Linux's driver: microseconds for which it holds an "
+        "interrupt back (`ethtool -C`); 0 holds none back, left out: the driver's own.",
+    )
 
 
 class Link(SpecModel):

@@ -17,7 +17,7 @@ type Point = Mapping[str, Scalar]
 
 _MACHINE_KEYS = ("cpus", "memory", "viommu")
 _LINK_KEYS = ("delay", "loss", "rate")
-_END_KEYS = ("nic", "queues")
+_END_KEYS = ("nic", "queues", "rx_usecs")
 _GUEST_KEYS = ("kernel_args", "fast_strings")
 AXIS_FORMS: Mapping[str, str] = {
     "variant": "which variants take part",
@@ -26,7 +26,7 @@ AXIS_FORMS: Mapping[str, str] = {
     "options.KEY": "an option of the applications that have one of that name",
     "machines.NAME.cpus|memory|viommu": "a machine; points with other machines get own guests",
     "links.N.delay|loss|rate": "a link, counted from 0",
-    "links.N.ends.M.nic|queues": "one end of a link, counted from 0",
+    "links.N.ends.M.nic|queues|rx_usecs": "one end of a link, counted from 0",
     "guest.kernel_args|fast_strings": "how guests boot",
 }
 

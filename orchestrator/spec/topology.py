@@ -20,7 +20,8 @@ MAX_LINKS = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A network interface of a machine on a link. `mac` is that of the interface with traffic."""
+    """A network interface of a machine on a link. `mac` is that of the interface with traffic.
+    rx_usecs: interrupt moderation; None leaves it to Linux's driver."""
 
     machine: str
     link: int
@@ -29,6 +30,7 @@ class Port:
     queues: int
     mac: str
     ifname: str
+    rx_usecs: int | None = None
 
     def address(self, number: int = 0) -> str:
         """IPv4 address: 0 is the one the guest boots with, 1…119 are further ones."""
@@ -141,6 +143,7 @@ def make_topology(experiment: Experiment) -> Topology:
                 # 02: locally administered, unicast; 72:62 is "rb".
                 mac=f"02:72:62:00:{index:02x}:{number + 1:02x}",
                 ifname=f"link{index}",
+                rx_usecs=end.rx_usecs,
             )
             ports[end.machine].append(port)
             pair.append(port)
