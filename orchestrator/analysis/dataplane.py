@@ -3,8 +3,10 @@
 of the time between them."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.fields import Fields, RawError
@@ -19,8 +21,10 @@ DROPPED = ("tx_full", "rx_too_long", "inbox_full", "inbox_lost")
 class Core:
     """Counters of one core since dpos has begun.
 
-    packets: that it has taken through its loop. packets_in: that the device has given it, of which
-    it has handed some over to other cores. cycles: of busy turns, by stage.
+    batches: turns that had packets. packets: that it has taken through its loop. packets_in: that
+    the device has given it, of which it has handed some over to other cores. crossings: into the
+    application and back. strays: TCP segments of connections that are not this core's. cycles: of
+    busy turns, by stage.
     """
 
     number: int
@@ -30,9 +34,12 @@ class Core:
     batches: int
     packets: int
     packets_in: int
+    crossings: int
     packets_out: int
     handed_over: int
     dropped: int
+    segments_in: int
+    strays: int
     retransmitted: int
     connections: int
     idle_cycles: int
@@ -46,6 +53,24 @@ class Counters:
     link: bool
     missed: int
     cores: tuple[Core, ...]
+
+    @property
+    def batch(self) -> float:
+        """Packets of a turn that had any; NaN when no turn had."""
+        batches = sum(core.batches for core in self.cores)
+        return sum(core.packets_in for core in self.cores) / batches if batches else math.nan
+
+    @property
+    def crossings(self) -> int:
+        return sum(core.crossings for core in self.cores)
+
+    @property
+    def locality(self) -> float:
+        """The share of TCP segments that came to the core that has their connection; NaN without
+        any. What has no connection at all, such as a late answer to a reset, counts against it."""
+        segments = sum(core.segments_in for core in self.cores)
+        strays = sum(core.strays for core in self.cores)
+        return 1 - strays / segments if segments else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +113,15 @@ def read_counters(text: str, source: str) -> Counters:
     )
 
 
+def read_file(path: Path) -> Counters:
+    """dpos.json. Raises RawError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise RawError(f"{path.name}: cannot be read: {error}") from error
+    return read_counters(text, path.name)
+
+
 def _core(fields: Fields) -> Core:
     loop, queue = fields.child("loop"), fields.child("queue")
     cycles = loop.child("cycles")
@@ -101,10 +135,13 @@ def _core(fields: Fields) -> Core:
         idle_turns=loop.integer("idle_turns"),
         batches=loop.integer("batches"),
         packets=loop.integer("packets"),
+        crossings=loop.integer("crossings"),
         packets_in=queue.integer("rx_packets"),
         packets_out=queue.integer("tx_packets"),
         handed_over=queue.integer("handed_over"),
         dropped=sum(queue.integer(name) for name in DROPPED),
+        segments_in=net.integer("tcp_in") if net else 0,
+        strays=net.integer("tcp_no_connection") if net else 0,
         retransmitted=net.integer("tcp_retransmitted") if net else 0,
         connections=used.integer("connections") if used else 0,
         idle_cycles=loop.integer("idle_cycles"),

@@ -3,8 +3,8 @@
 
 A trial's directory holds `trial.json` (what was asked and how it ended) and, by its kind,
 `load.json` (the load generator), `server.json` (the application's own statistics),
-`syscalls.json` and `napi.json` (kernel accounting), `instructions.json` (virtual clock) or
-`crosscheck.json` (a second generator).
+`syscalls.json`, `napi.json` and `locality.json` (kernel accounting), `dpos.json` (the dataplane's
+counters), `instructions.json` (virtual clock) or `crosscheck.json` (a second generator).
 What cannot be read is kept as a fault with its reason: a trial is never dropped.
 
 Times are whole nanoseconds, rates are requests per second, unless a name says otherwise.
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.analysis import fields
+from orchestrator.analysis import dataplane, fields
 from orchestrator.analysis.fields import Fields, RawError
 from orchestrator.analysis.histogram import PRECISION_MAX, Histogram, bucket_index
 from orchestrator.analysis.instructions import Instructions, read_instructions
@@ -144,6 +144,15 @@ class Napi:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Locality:
+    """locality.json: how often the server's threads read from connections in a window, and how
+    often of that on the CPU that took the connection's segments in."""
+
+    reads: int
+    local: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Crosscheck:
     """crosscheck.json: what a second, independent generator saw on the same point.
 
@@ -166,6 +175,8 @@ class Record:
     server: Server | None = None
     syscalls: Syscalls | None = None
     napi: Napi | None = None
+    locality: Locality | None = None
+    dpos: dataplane.Counters | None = None
     instructions: Instructions | None = None
     crosscheck: Crosscheck | None = None
     faults: dict[str, str] = field(default_factory=dict)
@@ -312,6 +323,15 @@ def read_napi(path: Path) -> Napi:
     return Napi(polls=polls, packets=data.integer("packets"))
 
 
+def read_locality(path: Path) -> Locality:
+    """locality.json. Raises RawError."""
+    data = fields.load(path)
+    reads, local = data.integer("reads"), data.number("local")
+    if not 0 < reads or not 0 <= local <= reads:
+        raise data.error("local", f"is {local:g} of {reads} reads")
+    return Locality(reads=reads, local=local)
+
+
 def read_crosscheck(path: Path) -> Crosscheck:
     """crosscheck.json. Raises RawError."""
     data = fields.load(path)
@@ -354,6 +374,8 @@ def _read_parts(record: Record) -> None:
         "server": False,
         "syscalls": kind == "accounting",
         "napi": False,
+        "locality": False,
+        "dpos": False,
         "instructions": kind == "measure" and record.trial.clock == "virtual",
         "crosscheck": kind == "crosscheck",
     }
@@ -362,6 +384,8 @@ def _read_parts(record: Record) -> None:
         "server": read_server,
         "syscalls": read_syscalls,
         "napi": read_napi,
+        "locality": read_locality,
+        "dpos": dataplane.read_file,
         "instructions": read_instructions,
         "crosscheck": read_crosscheck,
     }

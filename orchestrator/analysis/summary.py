@@ -63,7 +63,9 @@ class Summary:
     metrics: Mapping[str, Value]
     syscalls_per_request: Estimate | None
     syscalls: tuple[tuple[str, float], ...]
+    crossings_per_request: Estimate | None
     packets_per_poll: Estimate | None
+    locality: Estimate | None
     events_per_poll: Estimate | None
     cpu_per_request: Estimate | None
     accept: Balance | None
@@ -107,7 +109,9 @@ def _summary(
         metrics={name: _value(points, series, name, lowest) for name in metrics},
         syscalls_per_request=_overall(points, series, "syscalls_per_request"),
         syscalls=_syscalls(points, series),
+        crossings_per_request=_overall(points, series, "crossings_per_request"),
         packets_per_poll=_overall(points, series, "packets_per_poll"),
+        locality=_overall(points, series, "locality"),
         events_per_poll=_overall(points, series, "server_events_per_poll"),
         cpu_per_request=_overall(points, series, "server_cpu_per_request"),
         accept=_balance(counted, "accepted"),

@@ -8,6 +8,7 @@ nothing could be read, one row of `achieved_rps` without a value stands for it.
 Names, units and directions of metrics are those of spec/metrics.py.
 """
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,8 +118,20 @@ def server_metrics(server: Server) -> Iterator[Value]:
         yield "server_events_per_poll", sum(one.events for one in server.threads) / polls
 
 
+def dataplane_metrics(record: Record) -> Iterator[Value]:
+    """What a dataplane counted over its life, warm-up included."""
+    if record.dpos is None:
+        return
+    yield "packets_per_poll", record.dpos.batch
+    if not math.isnan(record.dpos.locality):
+        yield "locality", record.dpos.locality
+    requests = sum(thread.requests for thread in record.server.threads) if record.server else 0
+    if requests:
+        yield "crossings_per_request", record.dpos.crossings / requests
+
+
 def accounting_metrics(record: Record) -> Iterator[Value]:
-    """System calls and NAPI polls as the server's kernel counted them."""
+    """System calls, NAPI polls and who read where, as the server's kernel counted them."""
     if record.syscalls is not None:
         requests = record.syscalls.requests
         yield "syscalls_per_request", record.syscalls.total / requests
@@ -126,6 +139,8 @@ def accounting_metrics(record: Record) -> Iterator[Value]:
             yield f"syscalls_per_request_{name}", count / requests
     if record.napi is not None:
         yield "packets_per_poll", record.napi.packets / record.napi.polls
+    if record.locality is not None:
+        yield "locality", record.locality.local / record.locality.reads
 
 
 def crosscheck_metrics(record: Record) -> Iterator[Value]:
@@ -157,7 +172,7 @@ def _trial_rows(record: Record) -> Iterator[Row]:
         yield from _measure_rows(record, reason)
     # The counts are per request, of a load that must have been what was asked.
     counted = record.reason if trial.kind == "accounting" else reason
-    for metric, value in accounting_metrics(record):
+    for metric, value in (*accounting_metrics(record), *dataplane_metrics(record)):
         yield "server", metric, value, counted
     for metric, value in crosscheck_metrics(record):
         yield "client", metric, value, reason
@@ -191,6 +206,8 @@ _STANDS_FOR: Final = {
     "instructions": ("server", "instructions_per_request"),
     "syscalls": ("server", "syscalls_per_request"),
     "napi": ("server", "packets_per_poll"),
+    "locality": ("server", "locality"),
+    "dpos": ("server", "packets_per_poll"),
     "crosscheck": ("client", "crosscheck_achieved_rps"),
 }
 

@@ -14,7 +14,14 @@ from orchestrator.spec.metrics import find_metric
 THROUGHPUT, MAX_THROUGHPUT = "requests/s", "max requests/s"
 
 # These have columns of their own, whether or not the experiment asks for them.
-_ALWAYS = ("achieved_rps", "max_load_under_slo", "syscalls_per_request", "packets_per_poll")
+_ALWAYS = (
+    "achieved_rps",
+    "max_load_under_slo",
+    "syscalls_per_request",
+    "crossings_per_request",
+    "packets_per_poll",
+    "locality",
+)
 _SPOKEN = {
     "latency_mean": "mean latency",
     "latency_p50": "p50",
@@ -71,7 +78,9 @@ def summary_columns(results: Results, rows: Sequence[Row]) -> Columns:
     found += (metrics := _metrics(results.metrics, summaries))
     found += [
         _estimates("system calls per request", "", [one.syscalls_per_request for one in summaries]),
-        _estimates("packets per NAPI poll", "", [one.packets_per_poll for one in summaries]),
+        _estimates("crossings per request", "", [one.crossings_per_request for one in summaries]),
+        _estimates("packets per batch", "", [one.packets_per_poll for one in summaries]),
+        _estimates("locality", "share", [one.locality for one in summaries]),
     ]
     void = [Cell(text=f"{one.invalid}/{one.trials}") for one in summaries]
     return Columns(

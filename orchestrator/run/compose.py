@@ -95,6 +95,8 @@ def _convert(trial: Trial, topology: Topology, directory: Path) -> None:
         if not load["requests_total"]:
             raise StepError("no request was answered while the server was being counted")
         device = placement.device(topology, topology.service_port("server"), trial.clock)
+        if DRIVERS[trial.stack].apps[trial.app].takes_nic:
+            device = ""
         accounting.summarize(directory, device, load["requests_total"])
 
 

@@ -62,6 +62,12 @@ _ALL = (
         "lower",
         "system calls of the server as it counts them itself",
     ),
+    _trial(
+        "crossings_per_request",
+        "crossings/request",
+        "lower",
+        "dataplane: ways into the application and back, each with all events and commands",
+    ),
     _trial("server_events_per_poll", "events/poll", "none", "ready events per wait of the server"),
     _trial(
         "instructions_per_request",
@@ -111,7 +117,16 @@ _ALL = (
         name="packets_per_poll",
         unit="packets/poll",
         direction="none",
-        text="packets per NAPI poll of the server's NIC, of polls that took any in",
+        text="mean batch: packets per NAPI poll of the server's NIC, or per turn of a dataplane's "
+        "loop, of those that took any in",
+        scope="accounting",
+    ),
+    Metric(
+        name="locality",
+        unit="share",
+        direction="higher",
+        text="requests that were read on the CPU that took their connection's segments in; on a "
+        "dataplane, segments that came to the core that has their connection",
         scope="accounting",
     ),
     Metric(

@@ -282,9 +282,10 @@ def _matrix() -> str:
 _METRICS_NOTES = """
 `metrics` chooses columns of the summary. Their values are those at the lowest load offered, which
 the heading names (`p50 at 200/s`); a closed loop has one point, and its heading no load. Metrics of
-the accounting trial are shown wherever it counted. Throughput (the highest of all loads), the
-highest load that keeps the `slo`, system calls per request and packets per NAPI poll have columns
-of their own, asked for or not. A column without a value in any row is left out, and a note says
+the accounting trial are shown wherever it counted; a dataplane counts its batches and its locality
+in every trial. Throughput (the highest of all loads), the highest load that keeps the `slo`, system
+calls and crossings per request, packets per batch and locality have columns of their own, asked for
+or not. A column without a value in any row is left out, and a note says
 why.
 """
 

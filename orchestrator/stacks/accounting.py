@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of a Linux server: system calls by kind, and packets per NAPI poll by queue.
+"""Counts of a server: system calls by kind, packets per NAPI poll by queue, and locality.
 
-The kernel counts them itself, with histogram triggers on two trace points
+The kernel counts them itself, with histogram triggers on trace points
 (Documentation/trace/histogram.rst): nothing is copied to user space while the load runs. A
 trigger costs each system call a hash-table update all the same, hence accounting has trials of
 its own, whose latencies are not used.
+
+Locality: of each connection, on which CPUs its segments came in (tcp_probe) and on which CPUs the
+server read from it (tcp_rcv_space_adjust). Reads are local by the share of the connection's
+segments that their CPU took in. A stack that takes the NIC away from Linux has only system calls
+counted here.
 """
 
 import json
@@ -12,6 +17,7 @@ import re
 from pathlib import Path
 
 from orchestrator.errors import StepError
+from orchestrator.stacks.base import SERVER_PORT
 from orchestrator.steps.model import Collect, Put, Run, Step
 
 _TRACING = "/sys/kernel/tracing/events"
@@ -23,35 +29,52 @@ _SYSCALL_ROW = re.compile(
 )
 # { dev_name: link0, napi: ffff8881013a9010 } hitcount:  9  work:  31  budget:  576
 _NAPI_ROW = re.compile(r"\{ dev_name: (\S+)\s*, napi:\s*\w+ \} hitcount:\s*(\d+)\s+work:\s*(\d+)")
+# { sport:       7000, dport:      49152, common_cpu:          2 } hitcount:         17
+_TCP_ROW = re.compile(
+    r"\{ sport:\s*\d+, dport:\s*(\d+), (?:common_)?cpu:\s*(\d+) \} hitcount:\s*(\d+)"
+)
+_TABLES = ("syscalls.txt", "napi.txt", "segments.txt", "reads.txt")
 _DROPPED = re.compile(r"^\s*Dropped:\s*(\d+)", re.MULTILINE)
 
 # The raw tables are kept as the kernel prints them, beside the thread ids that belong to the
 # server: counts of other processes are told apart afterwards, from the raw data.
 _TEXT = f"""\
 #!/bin/sh
-# usage: account begin | account end OUT NAME    counts system calls and NAPI polls
+# usage: account begin | account end OUT NAME    counts system calls, NAPI polls, segments and reads
 set -eu
 # Always appended: opening a trigger file to overwrite it removes the triggers in it.
 syscalls={_TRACING}/raw_syscalls/sys_enter
 napi={_TRACING}/napi/napi_poll
+segments={_TRACING}/tcp/tcp_probe
+reads={_TRACING}/tcp/tcp_rcv_space_adjust
 calls_trigger='hist:keys=common_pid,id.syscall:size=4096'
 napi_trigger='hist:keys=dev_name,napi.hex:vals=work,budget:size=512'
+tcp_trigger='hist:keys=sport,dport,common_cpu:size=131072'
 # A poll that takes nothing in cleans up what was sent: no batch of packets.
 batches=' if work > 0'
+own=' if sport == {SERVER_PORT}'
 case $1 in
 begin)
     echo "$calls_trigger" >>$syscalls/trigger
     echo "$napi_trigger$batches" >>$napi/trigger
+    echo "$tcp_trigger$own" >>$segments/trigger
+    echo "$tcp_trigger$own" >>$reads/trigger
     ;;
 end)
     out=$2 name=$3
     echo "$calls_trigger:pause" >>$syscalls/trigger
     echo "$napi_trigger:pause$batches" >>$napi/trigger
+    echo "$tcp_trigger:pause$own" >>$segments/trigger
+    echo "$tcp_trigger:pause$own" >>$reads/trigger
     cat $syscalls/hist >"$out/syscalls.txt"
     cat $napi/hist >"$out/napi.txt"
+    cat $segments/hist >"$out/segments.txt"
+    cat $reads/hist >"$out/reads.txt"
     ls "/proc/$(cat "$out/$name.pid")/task" >"$out/threads.txt"
     echo "!$calls_trigger" >>$syscalls/trigger
     echo "!$napi_trigger$batches" >>$napi/trigger
+    echo "!$tcp_trigger$own" >>$segments/trigger
+    echo "!$tcp_trigger$own" >>$reads/trigger
     ;;
 esac
 """
@@ -71,7 +94,7 @@ def end(machine: str, server: str) -> tuple[Step, ...]:
         Run(machine=machine, argv=(_SCRIPT, "end", "{out}", server)),
         *(
             Collect(machine=machine, path=f"{{out}}/{name}", into=name)
-            for name in ("syscalls.txt", "napi.txt", "threads.txt")
+            for name in (*_TABLES, "threads.txt")
         ),
     )
 
@@ -91,24 +114,60 @@ def parse_napi(table: str, device: str) -> list[tuple[int, int]]:
     return sorted((int(polls), int(work)) for name, polls, work in rows if name == device)
 
 
-def summarize(directory: Path, device: str, requests: int) -> None:
-    """Turn the collected tables into syscalls.json and napi.json beside them.
+def parse_tcp(table: str) -> dict[int, dict[int, int]]:
+    """Of each connection, by the client's port, how often something happened on which CPU."""
+    found: dict[int, dict[int, int]] = {}
+    for port, cpu, hits in _TCP_ROW.findall(table):
+        of_port = found.setdefault(int(port), {})
+        of_port[int(cpu)] = of_port.get(int(cpu), 0) + int(hits)
+    return found
 
-    requests: how many the server answered while it was counted.
+
+def local_reads(segments: dict[int, dict[int, int]], reads: dict[int, dict[int, int]]) -> float:
+    """How many reads were made where the segments of their connection came in."""
+    local = 0.0
+    for port, by_cpu in reads.items():
+        came = segments.get(port, {})
+        whole = sum(came.values())
+        local += sum(hits * came.get(cpu, 0) / whole for cpu, hits in by_cpu.items() if whole)
+    return local
+
+
+def summarize(directory: Path, device: str, requests: int) -> None:
+    """Turn the collected tables into syscalls.json, napi.json and locality.json beside them.
+
+    device: the server's NIC; empty when it was taken from Linux, which then has counted no packets
+    and no segments. requests: how many the server answered while it was counted.
     Raises StepError when a table was full: what it does not hold was not counted.
     """
-    for name in ("syscalls.txt", "napi.txt"):
+    for name in _TABLES:
         dropped = sum(int(n) for n in _DROPPED.findall((directory / name).read_text()))
         if dropped:
             raise StepError(f"{name}: the kernel's table was full and dropped {dropped} counts")
     threads = frozenset(int(word) for word in (directory / "threads.txt").read_text().split())
     calls = parse_syscalls((directory / "syscalls.txt").read_text(), threads)
     counted = {"by_syscall": calls, "total": sum(calls.values()), "requests": requests}
-    (directory / "syscalls.json").write_text(json.dumps(counted, indent=1) + "\n")
+    _write(directory / "syscalls.json", counted)
+    if device:
+        _summarize_network(directory, device)
+
+
+def _summarize_network(directory: Path, device: str) -> None:
     queues = parse_napi((directory / "napi.txt").read_text(), device)
     polled = {
         "polls": sum(polls for polls, _ in queues),
         "packets": sum(packets for _, packets in queues),
         "by_queue": [{"polls": polls, "packets": packets} for polls, packets in queues],
     }
-    (directory / "napi.json").write_text(json.dumps(polled, indent=1) + "\n")
+    _write(directory / "napi.json", polled)
+    segments = parse_tcp((directory / "segments.txt").read_text())
+    reads = parse_tcp((directory / "reads.txt").read_text())
+    whole = sum(hits for by_cpu in reads.values() for hits in by_cpu.values())
+    # Datagrams have no connections.
+    if whole:
+        local = local_reads(segments, reads)
+        _write(directory / "locality.json", {"reads": whole, "local": round(local, 3)})
+
+
+def _write(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pydantic import Field
 
 from orchestrator.spec.registry import Application, pollers
-from orchestrator.stacks import device
+from orchestrator.stacks import accounting, device
 from orchestrator.stacks.base import BIN, SERVER_PORT, Endpoint, Options, Served, Site
 from orchestrator.steps.model import Collect, Start, Step, Stop, WaitFor
 
@@ -90,6 +90,7 @@ class IxStack:
             protocol="echo",
             text="returns every message unchanged",
             options=ServerOptions,
+            counted=True,
             takes_nic=True,
             polls=True,
         ),
@@ -98,6 +99,7 @@ class IxStack:
             protocol="spin",
             text="works as long as the request asks for, then answers",
             options=ServerOptions,
+            counted=True,
             takes_nic=True,
             polls=True,
         ),
@@ -106,6 +108,7 @@ class IxStack:
             protocol="memcached",
             text="ringbed's own server of memcached's protocols",
             options=KvOptions,
+            counted=True,
             takes_nic=True,
             polls=True,
         ),
@@ -126,7 +129,13 @@ class IxStack:
             *_own_words(app, options, message_bytes),
         )
         pages = huge_pages(options, options.threads)
-        return _serve(self.name, options, options.threads, pages, words, site)
+        served = _serve(self.name, options, options.threads, pages, words, site)
+        machine = site.server.machine
+        return replace(
+            served,
+            count_begin=accounting.begin(machine),
+            count_end=accounting.end(machine, SERVER),
+        )
 
 
 class L2Stack:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from simulated_run import LOADS, QUICKSTART, RunBuilder
+from test_cli_top import told
 
 from orchestrator.analysis import build_results
 from orchestrator.analysis.raw import read_load, read_record, read_server
@@ -213,3 +214,33 @@ def test_accounting_of_a_voided_load_does_not_count(run: RunBuilder) -> None:
     table = build_results(run.finish()).table
     rows = table[table.metric.isin(["syscalls_per_request", "packets_per_poll"])]
     assert len(rows) == 2 and not rows.valid.any() and set(rows.reason) == {"too late"}
+
+
+def test_a_dataplane_tells_its_batches_and_crossings(run: RunBuilder) -> None:
+    directory = run.trial(ECHO, 1500.0, 0)
+    requests = sum(
+        thread["requests"]
+        for thread in json.loads((directory / "server.json").read_text())["threads"]
+    )
+    counters = told(1)
+    counters["cores"][0]["loop"]["crossings"] = requests // 4
+    counters["cores"][0]["net"]["tcp_no_connection"] = 78
+    (directory / "dpos.json").write_text(json.dumps(counters))
+    table = build_results(run.finish()).table.set_index("metric").value
+    assert table["packets_per_poll"] == 8
+    assert table["locality"] == pytest.approx(0.9)
+    assert table["crossings_per_request"] == pytest.approx(0.25, abs=0.001)
+    (directory / "dpos.json").write_text("{")
+    rows = build_results(run.root).table.set_index("metric")
+    assert "dpos.json" in str(rows.reason["packets_per_poll"])
+
+
+def test_where_linux_read_is_a_share(run: RunBuilder) -> None:
+    directory = run.trial(ECHO, 1500.0, 0, kind="accounting")
+    place = directory / "locality.json"
+    place.write_text(json.dumps({"reads": 8, "local": 6.0}))
+    table = build_results(run.finish()).table.set_index("metric").value
+    assert table["locality"] == 0.75
+    place.write_text(json.dumps({"reads": 8, "local": 9.0}))
+    rows = build_results(run.root).table.set_index("metric")
+    assert "9 of 8 reads" in str(rows.reason["locality"])

@@ -23,6 +23,7 @@ def told(number: int) -> dict[str, Any]:
         "idle_turns": 900 * number,
         "batches": 100 * number,
         "packets": 800 * number,
+        "crossings": 90 * number,
         "idle_cycles": 3000 * number,
         "cycles": {stage: 1600 * number for stage in STAGES},
     }
@@ -33,7 +34,7 @@ def told(number: int) -> dict[str, Any]:
         "cpu": 2,
         "loop": loop,
         "queue": {**queue, "rx_too_long": 0},
-        "net": {"tcp_retransmitted": 5 * number},
+        "net": {"tcp_in": 780 * number, "tcp_no_connection": 0, "tcp_retransmitted": 5 * number},
         "used": {"connections": 32},
     }
     head = {"schema": 1, "stack": "ix", "time_ns": 10**9 * number, "link": True}

@@ -57,7 +57,7 @@ def test_the_summary_shows_the_metrics_of_the_experiment_at_the_lowest_load(tmp_
         "syscalls per request, read>",
         "Jain's index of accepts at 500/s>",
         "system calls per request>",
-        "packets per NAPI poll>",
+        "packets per batch>",
         "void>",
     ]
     point = next(p for p in results.points if p.metric == "latency_p50" and p.offered_rps == 500)

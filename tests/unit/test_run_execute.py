@@ -232,7 +232,8 @@ def accounted(plan: Plan) -> Trial:
 
 
 LOAD = json.dumps({"requests_total": 20})
-TABLES = {"load.json": LOAD, "syscalls.txt": "", "napi.txt": "", "threads.txt": "1\n"}
+EMPTY = dict.fromkeys(("syscalls.txt", "napi.txt", "segments.txt", "reads.txt"), "")
+TABLES = {"load.json": LOAD, **EMPTY, "threads.txt": "1\n"}
 
 
 @pytest.mark.parametrize("missing", TABLES)

@@ -25,6 +25,18 @@ Totals:
     Dropped: 0
 """
 
+SEGMENTS = """\
+# event histogram
+{ sport:       7000, dport:      49152, common_cpu:          1 } hitcount:         30
+{ sport:       7000, dport:      49153, common_cpu:          1 } hitcount:         10
+{ sport:       7000, dport:      49153, common_cpu:          2 } hitcount:         30
+"""
+
+READS = """\
+{ sport:       7000, dport:      49152, common_cpu:          1 } hitcount:         12
+{ sport:       7000, dport:      49153, common_cpu:          1 } hitcount:          8
+"""
+
 NAPI = """\
 # event histogram
 { dev_name: link0                            , napi: ffff8881013a9010 } \
@@ -46,10 +58,34 @@ def test_only_the_queues_of_the_data_interface_count() -> None:
     assert accounting.parse_napi(NAPI, "link0") == [(9, 31), (10, 9)]
 
 
+def write_tables(directory: Path, **changed: str) -> None:
+    tables = {"syscalls": SYSCALLS, "napi": NAPI, "segments": SEGMENTS, "reads": READS}
+    for name, text in {**tables, "threads": "413\n414\n", **changed}.items():
+        (directory / f"{name}.txt").write_text(text)
+
+
+def test_reads_are_local_by_where_their_segments_came_in() -> None:
+    segments, reads = accounting.parse_tcp(SEGMENTS), accounting.parse_tcp(READS)
+    assert segments == {49152: {1: 30}, 49153: {1: 10, 2: 30}}
+    # A quarter of the second connection's segments came where it was read.
+    assert accounting.local_reads(segments, reads) == 12 + 8 / 4
+    assert accounting.local_reads({}, reads) == 0
+
+
+def test_a_nic_that_was_taken_from_linux_has_no_counts(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    accounting.summarize(tmp_path, "", 20)
+    assert {path.name for path in tmp_path.glob("*.json")} == {"syscalls.json"}
+
+
+def test_datagrams_have_no_locality(tmp_path: Path) -> None:
+    write_tables(tmp_path, segments="", reads="")
+    accounting.summarize(tmp_path, "link0", 20)
+    assert not (tmp_path / "locality.json").exists()
+
+
 def test_the_summary_lies_beside_the_raw_tables(tmp_path: Path) -> None:
-    (tmp_path / "syscalls.txt").write_text(SYSCALLS)
-    (tmp_path / "napi.txt").write_text(NAPI)
-    (tmp_path / "threads.txt").write_text("413\n414\n")
+    write_tables(tmp_path)
     accounting.summarize(tmp_path, "link0", 20)
     assert json.loads((tmp_path / "syscalls.json").read_text()) == {
         "by_syscall": {"epoll_wait": 17, "read": 41, "unknown_syscall": 1},
@@ -58,15 +94,13 @@ def test_the_summary_lies_beside_the_raw_tables(tmp_path: Path) -> None:
     }
     napi = json.loads((tmp_path / "napi.json").read_text())
     assert (napi["polls"], napi["packets"]) == (19, 40)
+    locality = json.loads((tmp_path / "locality.json").read_text())
+    assert locality == {"reads": 20, "local": 14.0}
 
 
-@pytest.mark.parametrize("full", ["syscalls.txt", "napi.txt"])
+@pytest.mark.parametrize("full", ["syscalls", "napi", "segments", "reads"])
 def test_counts_that_the_kernel_dropped_fail_the_trial(tmp_path: Path, full: str) -> None:
-    tables = {"syscalls.txt": SYSCALLS, "napi.txt": NAPI + "    Dropped: 0\n"}
-    tables[full] = tables[full].replace("Dropped: 0", "Dropped: 3")
-    for name, text in tables.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "threads.txt").write_text("413\n414\n")
-    with pytest.raises(StepError, match=f"{full}.*dropped 3"):
+    write_tables(tmp_path, **{full: "Totals:\n    Dropped: 3\n"})
+    with pytest.raises(StepError, match=rf"{full}\.txt.*dropped 3"):
         accounting.summarize(tmp_path, "link0", 20)
     assert not (tmp_path / "syscalls.json").exists()
