@@ -120,6 +120,13 @@ class Object:
                 return Function(self._name(address + offset - begin), self.name)
         return Function(UNKNOWN, self.name)
 
+    def address(self, offset: int) -> int | None:
+        """Where an offset in the file is in memory, from the object's beginning."""
+        for begin, size, address in self._segments:
+            if begin <= offset < begin + size:
+                return address + offset - begin
+        return None
+
     def _name(self, address: int) -> str:
         at = bisect.bisect_right(self._begins, address)
         # A function may lie inside of another's range: the innermost is the nearest before.
@@ -197,3 +204,13 @@ class ProgramSymbols:
             return Function(UNKNOWN, UNKNOWN)
         name, begin = self._places[number]
         return self._objects[name].find(begin + offset)
+
+    def locate(self, place: int) -> tuple[str, int] | None:
+        """The object of a place, by its name in `objects`, and the address in it; None: it is in
+        none of them."""
+        number, offset = divmod(place, PAGE)
+        if number not in self._places:
+            return None
+        name, begin = self._places[number]
+        address = self._objects[name].address(begin + offset)
+        return None if address is None else (name, address)

@@ -19,7 +19,8 @@ from orchestrator.host.locks import locked
 from orchestrator.host.trees import Bind, Progress, Tree, ensure_tree
 from orchestrator.log import step
 
-type BuildType = Literal["release", "debug"]
+type BuildType = Literal["release", "debug", "traced"]
+"""traced: the instructions of a release, with what debuggers read beside them."""
 
 PROGRAMS = (
     "dpos",
@@ -33,7 +34,7 @@ PROGRAMS = (
 )
 COMPILE_SECONDS = 900.0
 _SOURCE = Path("/src")
-_BUILD = Path("/build")
+BUILD_DIRECTORY = Path("/build")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def source_hash(directory: Path, tree_hash: str, build_type: BuildType) -> str:
 def _binds(source: Path, build: Path) -> list[Bind]:
     return [
         Bind(source=source, target=_SOURCE),
-        Bind(source=build, target=_BUILD, writable=True),
+        Bind(source=build, target=BUILD_DIRECTORY, writable=True),
     ]
 
 
@@ -105,12 +106,15 @@ def _compile(
         build, out = work / "build", work / "out"
         build.mkdir()
         out.mkdir(mode=0o755)
-        setup = ["meson", "setup", str(_BUILD), str(_SOURCE), f"--buildtype={build_type}"]
-        if build_type == "release":
+        kind = "debug" if build_type == "debug" else "release"
+        setup = ["meson", "setup", str(BUILD_DIRECTORY), str(_SOURCE), f"--buildtype={kind}"]
+        if kind == "release":
             setup.append("-Db_ndebug=true")
-        for argv in ([*setup, "-Dtests=disabled"], ["ninja", "-C", str(_BUILD)]):
+        if build_type == "traced":
+            setup.append("-Ddebug=true")
+        for argv in ([*setup, "-Dtests=disabled"], ["ninja", "-C", str(BUILD_DIRECTORY)]):
             process.stream(
-                tree.command(argv, binds=_binds(source, build), cwd=_BUILD),
+                tree.command(argv, binds=_binds(source, build), cwd=BUILD_DIRECTORY),
                 timeout=COMPILE_SECONDS,
                 log=log,
                 on_line=on_line,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Costs by instruction count, as a table and as the page docs/performance.md."""
+"""Costs by instruction count, as a table and as a section of docs/performance.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,19 +7,13 @@ from typing import Any
 from orchestrator.host.bench import Figure
 from orchestrator.report.claims import markdown_table
 
-PAGE = "docs/performance.md"
 HEADERS = ["what", "measured>", "beside it>", "compared>", "bar>", "verdict"]
 
 _TEXT = """\
-# What the dataplane costs
-
-Instructions, counted, not times: they are the same in every run and on every host, so there is no
-spread to state. They see no caches, no mispredicted branches and no device. `./ringbed perf`
-measures them anew; with `--page` it writes this page. This one is of commit `{commit}`.
-
 ## The TCP/IP library
 
-In-process (`dataplane/bench/bench_net.c`), compiled as a release, with a device that does nothing.
+By `./ringbed perf --page docs/performance.md`, of commit `{commit}`. In-process
+(`dataplane/bench/bench_net.c`), compiled as a release, with a device that does nothing.
 Counted is everything between the first packet of a turn and its last frame. "Measured" is the
 library alone; "beside it" is what the benchmark's application and device, which are compiled apart,
 took in addition, and is not judged. Timestamps and window scaling are on, checksums are the
@@ -46,7 +40,7 @@ def row(figure: Figure) -> list[str]:
     return [case.what, f"{figure.value:,.1f} {case.unit}", own, compared, bar, verdict]
 
 
-def page(figures: Sequence[Figure], source: Mapping[str, Any]) -> str:
+def section(figures: Sequence[Figure], source: Mapping[str, Any]) -> str:
     """source: as manifest.source_state() gives it."""
     commit = str(source["commit"])[:10] + (" with changes" if source["dirty"] else "")
     heads = [head.removesuffix(">") for head in HEADERS]

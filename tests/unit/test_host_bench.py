@@ -48,7 +48,7 @@ def test_bytes_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     figure = bench.measure(MEMORY, [])
     assert figure.value == 513
     assert not figure.met
-    page = views.page([figure], {"commit": "1234567890ab", "dirty": False})
+    page = views.section([figure], {"commit": "1234567890ab", "dirty": False})
     assert "missed" in page and f"- {MEMORY.what}: {MEMORY.limits}.\n" in page
 
 
