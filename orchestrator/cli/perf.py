@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed perf`: what the dataplane costs, its TCP/IP library by itself and the whole."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from orchestrator.cli.options import (
     Json,
     Quiet,
     RunsDir,
+    Set,
     Verbose,
     check_writable,
     example,
@@ -46,6 +48,7 @@ def perf(
             "--run", metavar="RUN", help="With --dataplane: a run of ix-cost that there is already."
         ),
     ] = "",
+    changes: Set = [],  # noqa: B006
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,
@@ -55,15 +58,23 @@ def perf(
 
     Exit code 1 when a figure is above its bar.
     """
-    if of_run and not dataplane:
-        raise UsageError("--run is for --dataplane", hint="the library is measured without guests")
+    if (of_run or changes) and not dataplane:
+        raise UsageError(
+            "--run and --set are for --dataplane", hint="the library is measured without guests"
+        )
+    if of_run and changes:
+        raise UsageError("--run takes a run as it is", hint="leave out --set")
     if page is not None:
         check_writable("--page", page)
         # Before minutes are spent: whether it has the section.
         _written(page, dataplane, "")
     silent = as_json or output.is_quiet()
     with caches_in_use(), reporter(output.err, silent=silent) as to:
-        told = _dataplane(of_run, runs_dir, to) if dataplane else _library()
+        if dataplane:
+            run = directory.find(runs_dir, of_run) if of_run else _measure(changes, runs_dir, to)
+            told = _dataplane(run)
+        else:
+            told = _library()
     if page is not None:
         page.write_text(_written(page, dataplane, told.section), encoding="utf-8")
     if as_json:
@@ -109,12 +120,11 @@ def _library() -> _Told:
     )
 
 
-def _dataplane(of_run: str, runs_dir: Path, to: Reporter) -> _Told:
+def _dataplane(run: RunDirectory) -> _Told:
     from orchestrator.analysis.costs import costs
     from orchestrator.cli.report import write
     from orchestrator.report import costs as views
 
-    run = directory.find(runs_dir, of_run) if of_run else _measure(runs_dir, to)
     results = write(run).results
     found, stages = costs(results), _stages(run, results)
     rows = [views.row(one) for one in found.figures]
@@ -131,12 +141,14 @@ def _dataplane(of_run: str, runs_dir: Path, to: Reporter) -> _Told:
     )
 
 
-def _measure(runs_dir: Path, to: Reporter) -> RunDirectory:
+def _measure(changes: Sequence[str], runs_dir: Path, to: Reporter) -> RunDirectory:
     from orchestrator.analysis.costs import EXPERIMENT
     from orchestrator.cli.run import Watch
     from orchestrator.run.session import Selection, Settings, start
 
-    return start(EXPERIMENT, Selection(), Settings(runs_dir=runs_dir), Watch(to))
+    return start(
+        EXPERIMENT, Selection(overrides=tuple(changes)), Settings(runs_dir=runs_dir), Watch(to)
+    )
 
 
 def _stages(run: RunDirectory, results: "Results") -> "Breakdown":

@@ -102,8 +102,12 @@ def test_a_page_without_the_section_is_refused_at_once(tmp_path: Path) -> None:
     assert page.read_text() == "# Another page\n"
 
 
-def test_a_run_is_of_the_dataplane() -> None:
-    done = CliRunner().invoke(app, ["perf", "--run", "latest"])
+@pytest.mark.parametrize(
+    "words",
+    [("--run", "latest"), ("--set", "seed=2"), ("--dataplane", "--run", "r", "--set", "seed=2")],
+)
+def test_what_is_for_the_dataplane_alone_is_refused_elsewhere(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["perf", *words])
     assert isinstance(done.exception, UsageError)
 
 

@@ -157,6 +157,33 @@ def test_the_plugin_that_counts_changes_nothing(
     assert places.clean_within(), places.leftovers()
 
 
+@pytest.mark.parametrize(
+    ("experiment", "only"),
+    [
+        ("ix-pools", ("ix", "load=20000", "workload.memcached.profile=etc")),
+        ("ix-spin", ("ix", "load=20000", "workload.service_time.mean=10us")),
+        ("l2", ("options.batch=64",)),
+    ],
+)
+def test_every_application_of_the_dataplane_gives_the_same_bytes(
+    ringbed: Ringbed, places: Places, experiment: str, only: tuple[str, ...]
+) -> None:
+    chosen = (word for one in only for word in ("--only", one))
+    words = ("run", experiment, "--json", *chosen, "--verify-deterministic")
+    done = ringbed(*words, seconds=900)
+    assert done.code == 0, done.err
+    run = directory(done.out)
+    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
+    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    (trial,) = run.trials.iterdir()
+    load = json.loads((trial / "load.json").read_text())
+    assert load["valid"] and load["completed"] > 0, load["reasons"]
+    assert not any(load["errors"].values())
+    counted = read_instructions(trial / "instructions.json")
+    assert counted.is_told("server") and counted.of("server") > 0
+    assert places.clean_within(), places.leftovers()
+
+
 def test_other_places_give_the_same_bytes(
     ringbed: Ringbed, places: Places, tiny: str, tmp_path: Path
 ) -> None:
