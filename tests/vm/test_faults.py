@@ -11,15 +11,17 @@ import re
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from leftovers import Command, Done, Places, Ringbed, argv
+from leftovers import CACHE, Command, Done, Places, Ringbed, argv, new_places
 
 from orchestrator import paths
 from orchestrator.run import directory, journal
 from orchestrator.run.directory import RunDirectory
 from orchestrator.vm import keys
+from orchestrator.vm.model import Boot
 
 pytestmark = pytest.mark.vm
 
@@ -27,6 +29,12 @@ pytestmark = pytest.mark.vm
 LOADED = "until grep -qsx rbload /proc/[0-9]*/comm; do sleep 0.05; done"
 SERVED = "until grep -qE ' [0-9A-F]+:1B58 [0-9A-F:]+ 01 ' /proc/net/tcp; do sleep 0.05; done"
 PANIC = "echo c >/proc/sysrq-trigger"
+# Nothing but this runs on the guest's only CPU again: neither sshd nor the load generator.
+HANG = (
+    "mount -t debugfs none /sys/kernel/debug; "
+    "for file in /sys/kernel/debug/sched/fair_server/*/runtime; do echo 0 >$file; done; "
+    "echo -1 >/proc/sys/kernel/sched_rt_runtime_us; exec chrt -f 99 sh -c 'while :; do :; done'"
+)
 DIE = "kill -KILL $(grep -lsx rb-echo /proc/[0-9]*/comm | cut -d/ -f3)"
 
 
@@ -142,6 +150,75 @@ def test_a_guest_panics_then_a_server_dies_then_ssh_is_lost(
     assert sorted(Counter(scene.started_trials()).values()) == [1, 1, 2, 3]
     assert {row["valid"] for row in scene.rows()} == {"true"}
     assert places.clean_within(), places.leftovers()
+
+
+def test_a_guest_that_hangs_in_a_trial_meets_a_deadline(
+    ringbed: Ringbed, places: Places, tiny: str
+) -> None:
+    scene = Scene(ringbed, tiny, "--repeat", "2", "--set", "duration=2s")
+    scene.await_trial(2)
+    scene.in_guest("client", f"{LOADED}; {HANG}")
+    done = scene.end(300)
+    assert done.code == 3, done.err
+    assert re.search(r"client: no answer over ssh for \d+ s", done.err), done.err
+    assert "--- last console lines ---" in done.err
+    assert f"./ringbed resume {scene.run.name}" in done.err
+    assert scene.ended_trials() == ["ok", "failed"]
+    assert scene.run.state() == "failed"
+    assert {row["valid"] for row in scene.rows()} == {"true", "false"}
+    assert places.clean_within(), places.leftovers()
+
+
+@pytest.fixture
+def breakable(boot: Boot, tiny: str) -> Iterator[tuple[Ringbed, str, Path]]:
+    """A ringbed with images of its own, an experiment, and the directory of the image: its files
+    are links that may be replaced."""
+    with new_places() as found:
+        for shared in ("images", "probe"):
+            (found.cache / shared).unlink()
+            (found.cache / shared).mkdir()
+        for image in (CACHE / "images").glob("*-*"):
+            copy = found.cache / "images" / image.name
+            copy.mkdir()
+            for file in image.iterdir():
+                (copy / file.name).symlink_to(file)
+        yield Ringbed(found), tiny, copy
+
+
+@pytest.mark.parametrize(
+    ("file", "message", "evidence"),
+    [
+        ("vmlinux", "cannot be started", "Error while loading elf kernel"),
+        ("initrd.img", "the guest's kernel panicked: VFS: Unable to mount root fs", "Call Trace:"),
+    ],
+)
+def test_an_image_that_does_not_boot_ends_the_run(
+    breakable: tuple[Ringbed, str, Path], file: str, message: str, evidence: str
+) -> None:
+    ringbed, experiment, image = breakable
+    (image / file).unlink()
+    (image / file).write_bytes(b"\x7fELF" + b"rubbish" * 1000)
+    done = ringbed("run", experiment, seconds=200)
+    assert done.code == 3, done.err
+    assert re.search(rf"error: (client|server):? {message}", done.err), done.err
+    assert re.search(evidence, done.err), done.err
+    assert "Traceback" not in done.err
+    (run,) = directory.list_runs(ringbed.places.runs)
+    assert run.state() == "failed"
+    assert ringbed.places.clean_within(), ringbed.places.leftovers()
+
+
+def test_a_kernel_that_went_away_ends_the_run(breakable: tuple[Ringbed, str, Path]) -> None:
+    ringbed, experiment, image = breakable
+    scene = Scene(ringbed, experiment)
+    # An image without a kernel would have been built anew; this one had it until now.
+    (image / "vmlinux").unlink()
+    done = scene.end()
+    assert done.code == 3, done.err
+    assert f"the kernel image {image}/vmlinux cannot be read: No such file" in done.err
+    assert "hint: ./ringbed image build" in done.err
+    assert scene.run.state() == "failed"
+    assert ringbed.places.clean_within(), ringbed.places.leftovers()
 
 
 def test_signals_end_a_run_and_resume_does_the_rest(
