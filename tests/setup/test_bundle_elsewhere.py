@@ -2,9 +2,9 @@
 """A run, its bundle, and the bundle repeated by somebody else without a network.
 
 Everything that may differ between author and reviewer does: the caches are empty, and so are home
-and state; another user, another path, another time zone and language, clocks of the kernel that
-began at another time. The calendar is the host's, some time after the run; the guest's own starts
-at the same instant in every trial. A quarter of an hour and 5 GB; only by name: `pytest -m bundle`.
+and state; another user, another path, another time zone and language, a date years later, clocks
+of the kernel that began at another time. A quarter of an hour and 5 GB; only by name:
+`pytest -m bundle`.
 """
 
 import json
@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from orchestrator import paths
+from orchestrator.host.trees import Bind, ensure_tree
 
 pytestmark = [
     pytest.mark.bundle,
@@ -38,7 +40,12 @@ REVIEWERS_SETTINGS = {
     "TERM": "dumb",
 }
 NO_NETWORK = ("unshare", "--net", "--fork")
-LATER = ("--time", "--monotonic", "8640000", "--boottime", "8640000")
+UPTIME = ("--time", "--monotonic", "8640000", "--boottime", "8640000")
+# No namespace has a calendar of its own. In this one's /etc every program finds a library that it
+# has to load first and that answers in place of the kernel; the launcher, which forgets LD_PRELOAD,
+# and sandboxes that hide all but files keep that.
+LATER = timedelta(days=1234)
+OTHER_ETC = ("--mount", "sh", "-c", 'mount -t overlay -o lowerdir="$0:/etc" none /etc && exec "$@"')
 
 
 def call(*words: str | Path, seconds: float, env: dict[str, str] | None = None) -> str:
@@ -71,6 +78,22 @@ def made(tmp_path: Path) -> Path:
     return target
 
 
+def etc_of_later(directory: Path) -> Path:
+    """What is laid over /etc for programs to have a date LATER than this."""
+    etc = directory / "etc"
+    etc.mkdir(mode=0o755)
+    binds = [
+        Bind(source=Path(__file__).parent, target=Path("/src")),
+        Bind(source=etc, target=Path("/out"), writable=True),
+    ]
+    words = ["gcc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    words += ["-nostdlib", f"-DLATER_S={LATER // timedelta(seconds=1)}"]
+    words += ["-o", "/out/later.so", "/src/later.c"]
+    call(*ensure_tree("build").command(words, binds=binds), seconds=120)
+    (etc / "ld.so.preload").write_text("/etc/later.so\n", encoding="utf-8")
+    return etc
+
+
 def test_a_reviewer_gets_the_same_bytes(tmp_path: Path, desk: Path) -> None:
     call("tar", "-xf", made(tmp_path), "-C", desk, seconds=300)
     (unpacked,) = desk.iterdir()
@@ -81,13 +104,18 @@ def test_a_reviewer_gets_the_same_bytes(tmp_path: Path, desk: Path) -> None:
     settings = {**REVIEWERS_SETTINGS, "HOME": str(desk)}
     reviewer = ("setpriv", "--reuid", str(REVIEWER), "--regid", str(REVIEWER), "--clear-groups")
     words = (unpacked / "ringbed", "reproduce", unpacked)
-    said = call(*NO_NETWORK, *LATER, "--", *reviewer, *words, seconds=5400, env=settings)
+    elsewhere = (*NO_NETWORK, *UPTIME, *OTHER_ETC, etc_of_later(tmp_path))
+    said = call(*elsewhere, *reviewer, *words, seconds=5400, env=settings)
     assert "reproduced: all" in said
 
     found = json.loads((unpacked / "reproduced" / "reproduction.json").read_text())
     assert found["reproduced"] and found["clock"] == "virtual"
     assert {row["verdict"] for row in found["files"]} == {"identical"}
     assert all(one["expected"] == one["found"] for one in found["inputs"])
+    # A run's name begins with its date.
+    (run,) = (unpacked / "reproduced" / "runs").iterdir()
+    began = datetime.strptime(run.name.partition("-")[0], "%Y%m%dT%H%M%S%z")
+    assert began > datetime.now(UTC) + LATER - timedelta(hours=2)
     # Nothing was written elsewhere, and it took no more than the README says.
     assert {path.name for path in desk.iterdir()} == {unpacked.name}
     print(f"disk taken: {(shutil.disk_usage(desk).used - before) >> 20} MiB")
