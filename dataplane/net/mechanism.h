@@ -16,6 +16,7 @@
  */
 #define NET_MECHANISMS_CONNECTION(X)                                                          \
 	X(acceptance, "9293 3.10.7.4", "tcp_accept", "test_acceptance")                       \
+	X(edge_ack, "9293 3.10.7.4", "tcp_accept", "test_edge_ack")                           \
 	X(syn_challenge, "5961 4.2", "tcp_accept", "test_syn_challenge")                      \
 	X(time_wait_reset, "1337 F1", "tcp_accept", "test_time_wait_reset")                   \
 	X(rst_exact, "5961 3.2", "tcp_attack", "test_blind_reset*")                           \

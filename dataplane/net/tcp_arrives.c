@@ -85,6 +85,15 @@ bool tcp_arrives_listen(struct rb_net *net, struct tcp_listener *listener, struc
  * 3.10.7.4: the other states
  */
 
+/*
+ * Who has filled our window acknowledges from its end. If we could not keep what has filled it, nothing that frees room
+ * here, which may be what that acknowledges, would ever count: see docs/tcp.md.
+ */
+static bool is_at_edge(const struct tcb *tcb, const struct tcp_segment *segment)
+{
+	return MECHANISM(edge_ack) && segment->seq == tcb->rcv_adv && !(segment->flags & TCP_RST);
+}
+
 /* First: is the segment in the window? (3.4, table 6) Of a RST only the number counts (3.10.7.4, second). */
 static bool is_acceptable(const struct tcb *tcb, const struct tcp_segment *segment)
 {
@@ -95,7 +104,8 @@ static bool is_acceptable(const struct tcb *tcb, const struct tcp_segment *segme
 	if ((int32_t)window < 0)
 		window = 0;
 	if (length == 0)
-		return window == 0 ? segment->seq == left : seq_within(segment->seq, left, left + window);
+		return segment->seq == left || seq_within(segment->seq, left, left + window) ||
+		       is_at_edge(tcb, segment);
 	if (window == 0)
 		return false;
 	return seq_within(segment->seq, left, left + window) ||

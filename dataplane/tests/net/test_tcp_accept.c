@@ -27,15 +27,17 @@ static const struct acceptance acceptances[] = {
 	{0, 0, 0, true},
 	{0, 1, 0, false},
 	{0, -1, 0, false},
-	/* length 0, window > 0: RCV.NXT =< SEG.SEQ < RCV.NXT+RCV.WND */
+	/* length 0, window > 0: RCV.NXT =< SEG.SEQ < RCV.NXT+RCV.WND, and the edge (test_edge_ack) */
 	{WINDOW, 0, 0, true},
 	{WINDOW, -1, 0, false},
 	{WINDOW, WINDOW - 1, 0, true},
-	{WINDOW, WINDOW, 0, false},
+	{WINDOW, WINDOW, 0, true},
+	{WINDOW, WINDOW + 1, 0, false},
 	{WINDOW, INT32_MAX, 0, false},
 	{WINDOW, INT32_MIN, 0, false},
 	{1, 0, 0, true},
-	{1, 1, 0, false},
+	{1, 1, 0, true},
+	{1, 2, 0, false},
 	/* length > 0, window 0: not acceptable */
 	{0, 0, 1, false},
 	{0, -1, 1, false},
@@ -128,6 +130,27 @@ static void test_zero_window_ack(void **state)
 	peer_send(&app.peer, "P. 1001:1101(100) ack 12");
 	peer_expect(&app.peer, ". 12:12(0) ack 1001 win 0");
 	assert_int_equal(app_state(&app), TCP_FIN_WAIT_2);
+}
+
+/* What filled the window was lost; what its sender acknowledges meanwhile counts, and calls for no answer. */
+static void test_edge_ack(void **state)
+{
+	(void)state;
+	app_established(&app, "mss 1000");
+	assert_int_equal(app_send(&app, 10), 0);
+	peer_expect(&app.peer, "P. 1:11(10) ack 1");
+	peer_send(&app.peer, ". %u:%u(0) ack 11 win 77", 1 + WINDOW, 1 + WINDOW);
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app.sent, 10);
+	assert_int_equal(app_info(&app).snd_wnd, 77);
+	/* a RST there is none of the connection's */
+	peer_send(&app.peer, "R. %u:%u(0) ack 11", 1 + WINDOW, 1 + WINDOW);
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	assert_int_equal(app_state(&app), TCP_ESTABLISHED);
+	peer_send(&app.peer, "P. 1:%u(%u) ack 11", 1 + WINDOW, WINDOW);
+	assert_int_equal(app.received, WINDOW);
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_forget(&app.peer);
 }
 
 /* 3.10.7.4: what lies beyond the window is cut off, the FIN behind it too. */
@@ -416,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_acceptance, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_zero_window_ack, setup_small, app_teardown),
+		cmocka_unit_test_setup_teardown(test_edge_ack, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_trim, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_syn_sent, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_syn_received, app_setup, app_teardown),
