@@ -84,10 +84,14 @@ enum rb_command_type {
 	RB_COMMAND_CONNECT = 1, /* open a connection; cookie names it from now on */
 	RB_COMMAND_ACCEPT,	/* take a knocked connection; cookie names it from now on */
 	RB_COMMAND_REJECT,	/* refuse a knocked connection (RST); the handle is void */
-	RB_COMMAND_SENDV,	/* queue memory for sending; untouched until SENT released it */
-	RB_COMMAND_RECV_DONE,	/* give the oldest received bytes back: opens the window */
-	RB_COMMAND_CLOSE,	/* see enum rb_close_flags */
-	RB_COMMAND_TIMER,	/* set the context's one deadline (replaces the previous one) */
+	/*
+	 * Queue memory for sending; untouched until SENT released it. A stack takes half a MiB of a connection at a
+	 * time, and may refuse more with -ENOBUFS: then none of it is queued, and SENT tells of room.
+	 */
+	RB_COMMAND_SENDV,
+	RB_COMMAND_RECV_DONE, /* give the oldest received bytes back: opens the window */
+	RB_COMMAND_CLOSE,     /* see enum rb_close_flags */
+	RB_COMMAND_TIMER,     /* set the context's one deadline (replaces the previous one) */
 };
 
 /*

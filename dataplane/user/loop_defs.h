@@ -13,7 +13,7 @@ enum {
 	CHUNK_BYTES = 16384,	 /* of output memory, with its header */
 	CHUNKS_CACHED_MAX = 1024,
 	SEGMENTS_CACHED_MAX = 1024,
-	PIECE_BYTES_MAX = 1 << 30, /* of one entry of a SENDV */
+	QUEUED_MAX = 512 * 1024, /* bytes of output the stack holds at a time, per stream: it need not take more */
 };
 
 /*

@@ -258,11 +258,12 @@ uint32_t output_queue(struct output *output, struct rb_sg *sg)
 	uint32_t count = 0;
 	for (struct segment *segment = output->head; segment != NULL; segment = segment->next) {
 		while (segment->queued < segment->end) {
-			if (output->piece_count == STREAM_PIECES_MAX)
+			uint64_t room = QUEUED_MAX - (output->bytes - output->unqueued);
+			if (output->piece_count == STREAM_PIECES_MAX || room == 0)
 				return count;
 			uint64_t length = segment->end - segment->queued;
-			if (length > PIECE_BYTES_MAX)
-				length = PIECE_BYTES_MAX;
+			if (length > room)
+				length = room;
 			sg[count++] = (struct rb_sg){.base = segment->base + segment->queued, .length = length};
 			output->piece[(output->piece_first + output->piece_count++) % STREAM_PIECES_MAX] =
 				(uint32_t)length;

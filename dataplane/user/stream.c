@@ -50,10 +50,12 @@ void stream_touch(struct rb_stream *stream)
 static void issue_output(struct rb_stream *stream)
 {
 	struct rb_loop *loop = stream->loop;
-	if (stream->output.unqueued == 0 || stream->output.piece_count == STREAM_PIECES_MAX)
+	if (stream->output.unqueued == 0)
 		return;
 	struct rb_sg *sg = &loop->sg[loop->sg_count];
 	uint32_t count = output_queue(&stream->output, sg);
+	if (count == 0)
+		return; /* SENT brings us back */
 	loop->sg_count += count;
 	rb_context_sendv(loop->context, stream->handle, sg, count);
 }
