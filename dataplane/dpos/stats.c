@@ -27,6 +27,17 @@ static void write_queue(struct rb_json *json, const struct rb_nic_counters *coun
 	rb_json_object_end(json);
 }
 
+static void write_buffers(struct rb_json *json, const struct rb_nic_queue *queue)
+{
+	struct rb_nic_buffers used;
+	rb_nic_buffers(queue, &used);
+	rb_json_object_begin(json, "buffers");
+	rb_json_uint(json, "rx", used.rx);
+	rb_json_uint(json, "tx", used.tx);
+	rb_json_uint(json, "pieces", used.pieces);
+	rb_json_object_end(json);
+}
+
 static void write_net(struct rb_json *json, const struct rb_net_counters *counters)
 {
 	rb_json_object_begin(json, "net");
@@ -66,6 +77,7 @@ static void write_core(struct rb_json *json, const struct dpos *dpos, const stru
 	rb_json_uint(json, "cpu", dpos->config->cpus.cpu[core->index]);
 	write_loop(json, &core->counters);
 	write_queue(json, rb_nic_counters(core->queue));
+	write_buffers(json, core->queue);
 	if (dpos->policy->application) {
 		write_application(json, &core->context.counters);
 		write_net(json, core->net != NULL ? rb_net_counters(core->net) : &core->net_counters);

@@ -147,5 +147,13 @@ struct rb_nic_counters {
 
 const struct rb_nic_counters *rb_nic_counters(const struct rb_nic_queue *queue);
 
+/* Buffers of the queue's pools that are not free: in the device's rings, with connections, or in frames under way. */
+struct rb_nic_buffers {
+	unsigned rx, tx, pieces;
+};
+
+/* Any thread; of a queue that runs the numbers are a little early or late. Slow. */
+void rb_nic_buffers(const struct rb_nic_queue *queue, struct rb_nic_buffers *used);
+
 /* Packets the device dropped for want of descriptors, and packets for want of receive buffers; since the start. */
 void rb_nic_missed(const struct rb_nic *nic, uint64_t *missed, uint64_t *no_buffers);

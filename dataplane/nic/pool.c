@@ -175,6 +175,13 @@ void nic_pools_uncache(void)
 	rte_mempool_walk(uncache, NULL);
 }
 
+void rb_nic_buffers(const struct rb_nic_queue *queue, struct rb_nic_buffers *used)
+{
+	used->rx = rte_mempool_in_use_count(queue->rx_pool);
+	used->tx = rte_mempool_in_use_count(queue->tx_pool);
+	used->pieces = rte_mempool_in_use_count(queue->piece_pool);
+}
+
 void rb_nic_rx_memory(const struct rb_nic_queue *queue, const void **base, size_t *length)
 {
 	*base = queue->rx_memory->addr;

@@ -52,7 +52,12 @@ static void test_packets(void **state)
 		assert_ptr_equal(rb_nic_data(&packets[i]), packets[i].data);
 		assert_in_range((uintptr_t)packets[i].data, (uintptr_t)base, (uintptr_t)base + length - lengths[i]);
 	}
+	struct rb_nic_buffers used;
 	assert_int_equal(available(queue), BUFFERS - 3);
+	rb_nic_buffers(queue, &used);
+	assert_int_equal(used.rx, 3);
+	assert_int_equal(used.tx, 0);
+	assert_int_equal(used.pieces, 0);
 	release(queue, packets, 3);
 	release(queue, packets, 0);
 	assert_int_equal(available(queue), BUFFERS);
