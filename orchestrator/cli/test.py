@@ -23,7 +23,28 @@ from orchestrator.errors import CommandError, ExitCode, RingbedError, UsageError
 # What the long proofs of the TCP/IP library take: docs/testing.md.
 SEEDS, SIZE = 10_000, "10g"
 # As pyproject.toml declares them to pytest.
-Mark = Literal["bisect", "browser", "bundle", "daemon", "fresh", "slow", "slurm", "vm"]
+Mark = Literal["bisect", "browser", "bundle", "daemon", "dataplane", "fresh", "slow", "slurm", "vm"]
+
+Form = Literal["coverage", "seeds", "gigabytes"]
+Proof = Literal["all", "churn", "connections", "flood", "interop", "link", "pools"]
+Net = Annotated[
+    Form | None,
+    typer.Option(
+        metavar="FORM",
+        show_default=False,
+        help="Only a long proof of the TCP/IP library: 'coverage' of its tests, 10,000 'seeds' "
+        "of random links, 10 'gigabytes' with this host's TCP (docs/testing.md).",
+    ),
+]
+Dpos = Annotated[
+    Proof | None,
+    typer.Option(
+        metavar="PROOF",
+        show_default=False,
+        help="Only a long proof of the dataplane, over a veth of this host: 'churn', "
+        "'connections', 'flood', 'interop', 'link', 'pools', or 'all' (docs/testing.md).",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +128,7 @@ def _long_fuzz(seconds: int) -> list[Check]:
     return [Check(name="fuzz targets", argv=command, timeout=900 + 20 * seconds, live=True)]
 
 
-def _net(form: Literal["coverage", "seeds", "gigabytes"]) -> list[Check]:
+def _net(form: Form) -> list[Check]:
     """A long proof of the TCP/IP library."""
 
     def command() -> Sequence[str]:
@@ -118,6 +139,17 @@ def _net(form: Literal["coverage", "seeds", "gigabytes"]) -> list[Check]:
         return cchecks.seeds_command(SEEDS) if form == "seeds" else cchecks.tap_command(SIZE)
 
     return [Check(name=f"TCP/IP library: {form}", argv=command, timeout=8 * 3600, live=True)]
+
+
+def _dpos(proof: Proof) -> list[Check]:
+    """A long proof of the dataplane on this host."""
+
+    def command() -> Sequence[str]:
+        from orchestrator.host import cchecks
+
+        return cchecks.dpos_command("" if proof == "all" else proof)
+
+    return [Check(name=f"dataplane: {proof}", argv=command, timeout=4 * 3600, live=True)]
 
 
 def _c_check(name: Literal["test", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
@@ -241,30 +273,24 @@ def test(
             help="Only the fuzz targets of C, each for so long.",
         ),
     ] = 0,
-    net: Annotated[
-        Literal["coverage", "seeds", "gigabytes"] | None,
-        typer.Option(
-            metavar="FORM",
-            show_default=False,
-            help="Only a long proof of the TCP/IP library: 'coverage' of its tests, 10,000 'seeds' "
-            "of random links, 10 'gigabytes' with this host's TCP (docs/testing.md).",
-        ),
-    ] = None,
+    net: Net = None,
+    dpos: Dpos = None,
     marked: Annotated[
         Mark | None,
         typer.Option(
             metavar="MARKER",
             show_default=False,
             help="Only the tests with this marker. Some run only so: 'bisect', 'bundle', 'daemon', "
-            "'fresh' and 'slurm' (docs/testing.md).",
+            "'dataplane', 'fresh' and 'slurm' (docs/testing.md).",
         ),
     ] = None,
     locked: Locked = False,
     archive: Archive = "",
 ) -> None:
     """Run the linters and the unit tests of Python and C; with --vm real guests too."""
-    if sum((vm or only_vm, lint, fuzz > 0, marked is not None, net is not None)) > 1:
-        names = "--vm, --only-vm, --lint, --fuzz, --net and --marked"
+    named = [one is not None for one in (net, dpos, marked)]
+    if sum((vm or only_vm, lint, fuzz > 0, *named)) > 1:
+        names = "--vm, --only-vm, --lint, --fuzz, --net, --dpos and --marked"
         raise UsageError(f"only one of {names} can be given")
     if locked:
         os.environ["RINGBED_LOCKED"] = "1"
@@ -272,7 +298,7 @@ def test(
         os.environ["RINGBED_ARCHIVE"] = archive
     begin = time.monotonic()
     verdicts: list[Verdict] = []
-    by_name = _long_fuzz(fuzz) if fuzz else _net(net) if net else _marked(marked) if marked else []
+    by_name = _by_name(fuzz, net, dpos, marked)
     if by_name:
         verdicts += _run_all(by_name)
     elif not only_vm:
@@ -280,6 +306,17 @@ def test(
     if (vm or only_vm) and all(verdict.passed for verdict in verdicts):
         verdicts += _run_all(_guests())
     _conclude(verdicts, time.monotonic() - begin)
+
+
+def _by_name(fuzz: int, net: Form | None, dpos: Proof | None, marked: Mark | None) -> list[Check]:
+    """What runs alone, if something was asked for that does."""
+    if fuzz:
+        return _long_fuzz(fuzz)
+    if net:
+        return _net(net)
+    if dpos:
+        return _dpos(dpos)
+    return _marked(marked) if marked else []
 
 
 def _conclude(verdicts: Sequence[Verdict], seconds: float) -> None:

@@ -121,6 +121,20 @@ def tap_command(size: str) -> list[str]:
     )
 
 
+def dpos_command(proof: str) -> list[str]:
+    """The argv that shows what is claimed of dpos at full size, on devices of a network namespace;
+    an empty proof: all. See dataplane/tests/dpos/proofs.py."""
+    plain = [f"tests/dpos/{name}-plain" for name in ("rb-echo", "rbload")]
+    programs = ["dpos/dpos", "tests/net/tap/net-tap", *plain]
+    named = [f"--program={Path(path).name.removesuffix('-plain')}={path}" for path in programs]
+    return _command(
+        "dpos",
+        options="-Dtests=enabled -Dbuildtype=release -Db_ndebug=true",
+        script=f"ninja --quiet {' '.join(programs)} && "
+        f"python3 -B {_SOURCE}/tests/dpos/proofs.py --long {' '.join(named)} {proof}",
+    )
+
+
 def _command(
     name: str,
     *,

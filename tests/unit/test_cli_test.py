@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ringbed test` itself: what it checks, and how it ends."""
 
+import ast
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str])
         checks.test(lint=True, fuzz=1)
     with pytest.raises(UsageError, match="only one of"):
         checks.test(lint=True, only_vm=True)
+    with pytest.raises(UsageError, match="only one of"):
+        checks.test(dpos="all", marked="dataplane")
     assert capsys.readouterr().out == ""
 
 
@@ -67,6 +70,20 @@ def test_every_marker_of_pytest_can_be_named() -> None:
     settings = tomllib.loads(paths.project("pyproject.toml").read_text(encoding="utf-8"))
     declared = settings["tool"]["pytest"]["ini_options"]["markers"]
     assert sorted(line.partition(":")[0] for line in declared) == list(get_args(checks.Mark))
+
+
+def test_every_proof_of_the_dataplane_can_be_named() -> None:
+    source = paths.project("dataplane/tests/dpos/proofs.py").read_text(encoding="utf-8")
+    (table,) = (
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "PROOFS"
+    )
+    assert isinstance(table, ast.Dict)
+    proofs = {key.value for key in table.keys if isinstance(key, ast.Constant)}
+    assert proofs - {"capture"} == set(get_args(checks.Proof)) - {"all"}
 
 
 def test_a_signal_ends_the_checks_under_way(

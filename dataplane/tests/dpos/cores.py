@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import serve
-from serve import ANSWER_S, DPOS, HERE, PORT, STOP_S, Dpos, Json, connected, dpos, exactly
+from running import ANSWER_S, START_S, STOP_S, Dpos, Json, Place, dpos, echo, exactly
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "net" / "tap"))
 import netns  # noqa: E402  it lies beside other tests
 
 CORES = 2
 DEVICE = "--device=net_af_packet0,iface=dpos0,qpairs=2"
+THREADS = f"--threads={CORES}"
 HERE_PORT = 9100
 STREAMS = 32
 KEY = (
@@ -44,8 +45,8 @@ def cpus() -> str:
 
 
 @contextlib.contextmanager
-def two_cores(program: str, *words: str) -> Iterator[Dpos]:
-    with dpos(program, DEVICE, cpus(), *words) as one:
+def two_cores(place: Place, *words: str, ready: bool = True) -> Iterator[Dpos]:
+    with dpos(place, DEVICE, cpus(), *words, ready=ready) as one:
         yield one
 
 
@@ -104,13 +105,10 @@ def exchange(streams: list[socket.socket], data: bytes) -> None:
     assert all(bytes(text) == data for text in got.values())
 
 
-def test_both_serve(program: str, echo: str, load: str) -> None:
+def test_both_serve(place: Place) -> None:
     """Each connection is its core's from beginning to end, wherever its packets come in."""
-    del load
-    words = ("--", echo, f"--port={PORT}", f"--address={DPOS}", f"--threads={CORES}")
-    with two_cores(program, *words) as one:
-        one.await_ready()
-        streams = [connected() for _ in range(60)]
+    with two_cores(place, *echo(place, THREADS)) as one:
+        streams = [one.connect() for _ in range(60)]
         for number in range(20):
             for stream in streams:
                 stream.sendall(bytes([number]) * 64)
@@ -133,14 +131,11 @@ def test_both_serve(program: str, echo: str, load: str) -> None:
         check_place(found)
 
 
-def test_both_know_the_neighbours(program: str, echo: str, load: str) -> None:
+def test_both_know_the_neighbours(place: Place) -> None:
     """ARP comes to one of them."""
-    del load
-    words = ("--", echo, f"--port={PORT}", f"--address={DPOS}", f"--threads={CORES}")
-    with two_cores(program, *words) as one:
-        one.await_ready()
-        netns.forget_neighbour("here0", DPOS)
-        streams = [connected() for _ in range(20)]
+    with two_cores(place, *echo(place, THREADS)) as one:
+        netns.forget_neighbour(place.interface, place.address)
+        streams = [one.connect() for _ in range(20)]
         for stream in streams:
             stream.close()
         assert one.stop() == 0, one.errors.read_text()
@@ -151,19 +146,25 @@ def test_both_know_the_neighbours(program: str, echo: str, load: str) -> None:
         check_sums(found)
 
 
-def open_from_both(program: str, echo: str, load: str, *words: str) -> None:
-    argv = [echo, f"--port={HERE_PORT}", f"--address={HERE}"]
+def open_from_both(place: Place, *words: str) -> None:
+    argv = [place.program("rb-echo"), f"--port={HERE_PORT}", f"--address={place.here}"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             assert server.stdout.readline().startswith("ready")
             with two_cores(
-                program,
+                place,
                 *words,
                 "--time-wait=100ms",
-                *("--", load, f"--target={HERE}:{HERE_PORT}", "--mode=closed"),
+                *(
+                    "--",
+                    place.program("rbload"),
+                    f"--target={place.here}:{HERE_PORT}",
+                    "--mode=closed",
+                ),
                 *(f"--threads={CORES}", f"--connections={STREAMS}", "--rpcs-per-connection=4"),
                 *("--warmup=0", "--duration=1s", "--min-on-time=0"),
+                ready=False,
             ) as one:
                 assert one.process.wait(3 * STOP_S) == 0, one.errors.read_text()
                 found = saved(one)
@@ -176,24 +177,21 @@ def open_from_both(program: str, echo: str, load: str, *words: str) -> None:
     check_place(found)
 
 
-def test_both_open_connections(program: str, echo: str, load: str) -> None:
+def test_both_open_connections(place: Place) -> None:
     """Answers come to the core that has asked."""
-    open_from_both(program, echo, load)
+    open_from_both(place)
 
 
-def test_both_open_connections_by_key(program: str, echo: str, load: str) -> None:
+def test_both_open_connections_by_key(place: Place) -> None:
     """The same where both directions hash differently."""
-    open_from_both(program, echo, load, f"--rss-key={KEY}")
+    open_from_both(place, f"--rss-key={KEY}")
 
 
-def test_ends_with_connections(program: str, echo: str, load: str) -> None:
+def test_ends_with_connections(place: Place) -> None:
     """Both cores' connections are reset at the end, and the device is there for the next one."""
-    del load
-    words = ("--", echo, f"--port={PORT}", f"--address={DPOS}", f"--threads={CORES}")
     for _ in range(2):
-        with two_cores(program, "--drain=0", *words) as one:
-            one.await_ready()
-            streams = [connected() for _ in range(20)]
+        with two_cores(place, "--drain=0", *echo(place, THREADS)) as one:
+            streams = [one.connect() for _ in range(20)]
             for stream in streams:
                 stream.sendall(b"a" * 64)
                 assert exactly(stream, 64) == b"a" * 64
@@ -203,11 +201,9 @@ def test_ends_with_connections(program: str, echo: str, load: str) -> None:
                     assert stream.recv(1) != b"", "an orderly end"
 
 
-def test_a_core_without_a_thread(program: str, echo: str, load: str) -> None:
+def test_a_core_without_a_thread(place: Place) -> None:
     """An application that leaves cores idle is told of it."""
-    del load
-    with two_cores(program, "--", echo, f"--port={PORT}", f"--address={DPOS}") as one:
-        one.await_ready()
+    with two_cores(place, *echo(place)) as one:
         end = time.monotonic() + ANSWER_S
         while "1 of 2 cores" not in one.errors.read_text():
             assert time.monotonic() < end, one.errors.read_text()
@@ -215,12 +211,10 @@ def test_a_core_without_a_thread(program: str, echo: str, load: str) -> None:
         assert one.stop() == 0, one.errors.read_text()
 
 
-def test_l2(program: str, echo: str, load: str) -> None:
+def test_l2(place: Place) -> None:
     """Datagrams come back by the core of their ports."""
-    del echo, load
-    with two_cores(program, "--stack=l2") as one:
-        one.await_ready()
-        netns.add_neighbour("here0", serve.NOBODY, b"\x02\0\0\0\0\1")
+    with two_cores(place, "--stack=l2") as one:
+        netns.add_neighbour(place.interface, serve.NOBODY, b"\x02\0\0\0\0\1")
         for port in range(7000, 7020):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
                 datagrams.settimeout(ANSWER_S)
@@ -232,14 +226,14 @@ def test_l2(program: str, echo: str, load: str) -> None:
         assert all(core["queue"]["tx_packets"] > 0 for core in found)
 
 
-def test_too_many(program: str, echo: str, load: str) -> None:
+def test_too_many(place: Place) -> None:
     """More cores than the device has queues."""
-    del load
     device = "--device=net_af_packet0,iface=dpos0"
-    with two_cores(program, device, "--", echo) as one:
-        assert one.process.wait(serve.START_S) == 1, one.errors.read_text()
+    with two_cores(place, device, *echo(place), ready=False) as one:
+        assert one.process.wait(START_S) == 1, one.errors.read_text()
         assert "2 queues" in one.errors.read_text(), one.errors.read_text()
 
 
 if __name__ == "__main__":
-    sys.exit(serve.run(globals(), *sys.argv[1:]))
+    names = ("dpos", "rb-echo", "rbload")
+    sys.exit(serve.run(globals(), dict(zip(names, sys.argv[1:], strict=True))))

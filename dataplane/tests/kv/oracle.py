@@ -35,13 +35,16 @@ KEYS = [b"a", b"key", b"k" * 16, b"n" * 31, b"z" * 250, b"tab\tkey", b"counter"]
 LONG_KEY = b"x" * 251
 
 
+type Server = tuple[str, int]  # address and port
+
+
 @contextmanager
-def rb_kv(path: str, *options: str) -> Iterator[int]:
+def rb_kv(path: str, *options: str) -> Iterator[Server]:
     command = [path, "--address=127.0.0.1", "--port=0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline().removeprefix("ready port="))
+            yield "127.0.0.1", int(process.stdout.readline().removeprefix("ready port="))
         finally:
             process.terminate()
             status = process.wait(DEADLINE)
@@ -50,7 +53,7 @@ def rb_kv(path: str, *options: str) -> Iterator[int]:
 
 
 @contextmanager
-def memcached(path: str, *options: str) -> Iterator[int]:
+def memcached(path: str, *options: str) -> Iterator[Server]:
     command = [path, "-l", "127.0.0.1", "-p", "-1", "-U", "0", "-m", "64", "-t", "1", *options]
     if os.geteuid() == 0:
         command += ["-u", "root"]
@@ -64,7 +67,7 @@ def memcached(path: str, *options: str) -> Iterator[int]:
                     if time.monotonic() > end:
                         raise AssertionError("memcached does not come up")
                     time.sleep(0.02)
-                yield int(chosen.read_text().split()[-1])
+                yield "127.0.0.1", int(chosen.read_text().split()[-1])
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait(DEADLINE)
@@ -320,9 +323,9 @@ def pieces(draw: Draw, requests: list[bytes]) -> list[bytes]:
     return [*cut, whole]
 
 
-def talk(port: int, parts: list[bytes]) -> bytes:
+def talk(server: Server, parts: list[bytes]) -> bytes:
     """Sends the parts without waiting; what has come back when the server has closed."""
-    with socket.create_connection(("127.0.0.1", port), DEADLINE) as peer:
+    with socket.create_connection(server, DEADLINE) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sender = os.fork()
         if sender == 0:
@@ -353,14 +356,14 @@ def show(requests: list[bytes], ours: bytes, theirs: bytes) -> str:
     )
 
 
-def compare(draw: Draw, ports: tuple[int, int], requests: list[bytes]) -> None:
+def compare(draw: Draw, servers: tuple[Server, Server], requests: list[bytes]) -> None:
     parts = pieces(draw, requests)
-    ours, theirs = (talk(port, parts) for port in ports)
+    ours, theirs = (talk(server, parts) for server in servers)
     if ours != theirs:
         raise AssertionError(show(requests, ours, theirs))
 
 
-def one_round(draw: Draw, ports: tuple[int, int]) -> int:
+def one_round(draw: Draw, servers: tuple[Server, Server]) -> int:
     """One connection; returns how many requests."""
     if draw.random() < 0.5:
         requests = [text_request(draw) for _ in range(draw.randint(1, 60))]
@@ -368,26 +371,26 @@ def one_round(draw: Draw, ports: tuple[int, int]) -> int:
     else:
         requests = [binary_request(draw) for _ in range(draw.randint(1, 60))]
         requests.append(draw.choice(BINARY_LAST))
-    compare(draw, ports, requests)
+    compare(draw, servers, requests)
     return len(requests)
 
 
-def each_wrong_line(draw: Draw, ports: tuple[int, int]) -> None:
+def each_wrong_line(draw: Draw, servers: tuple[Server, Server]) -> None:
     for line in TEXT_WRONG:
-        compare(draw, ports, [b"set a 5 0 1\r\n7\r\n", line, b"gets a\r\n", b"quit\r\n"])
+        compare(draw, servers, [b"set a 5 0 1\r\n7\r\n", line, b"gets a\r\n", b"quit\r\n"])
     for line in TEXT_ALONE:
-        compare(draw, ports, [line, b"quit\r\n"])
+        compare(draw, servers, [line, b"quit\r\n"])
     for last in BINARY_LAST:
-        compare(draw, ports, [packet(0x0A), last])
-    for port in ports:
-        with socket.create_connection(("127.0.0.1", port), DEADLINE) as peer:
+        compare(draw, servers, [packet(0x0A), last])
+    for server in servers:
+        with socket.create_connection(server, DEADLINE) as peer:
             peer.sendall(packet(0x0A))
             assert len(peer.recv(24, socket.MSG_WAITALL)) == 24
             peer.sendall(BAD_MAGIC)
             assert receive(peer) == b""
 
 
-def arithmetic(draw: Draw, ports: tuple[int, int]) -> None:
+def arithmetic(draw: Draw, servers: tuple[Server, Server]) -> None:
     """Numbers that get shorter, wrap, stop at 0, or are none; nothing reads them before."""
     for value in (
         b"0",
@@ -412,25 +415,25 @@ def arithmetic(draw: Draw, ports: tuple[int, int]) -> None:
             for delta in (0, 1, 9, 2**32 + 5, 2**64 - 1):
                 store = b"set number 7 0 %d\r\n%s\r\n" % (len(value), value)
                 change = b"%s number %d\r\n" % (verb, delta)
-                compare(draw, ports, [store, change, change, b"gets number\r\nquit\r\n"])
+                compare(draw, servers, [store, change, change, b"gets number\r\nquit\r\n"])
 
 
-def limits(draw: Draw, ports: tuple[int, int]) -> None:
+def limits(draw: Draw, servers: tuple[Server, Server]) -> None:
     """Values around the largest that fit; a set that does not removes what was there."""
     for size in (1048400, 1048514, 1048515, 1048516, 1048517, 1048576, 2000000):
         value = b"v" * size
         big = b"set a 0 0 %d\r\n%s\r\n" % (size, value)
         compare(
             draw,
-            ports,
+            servers,
             [b"set a 0 0 1\r\n1\r\n", big, b"get a\r\n", b"add a 0 0 1\r\n2\r\n", b"quit\r\n"],
         )
         extras = struct.pack(">II", 1, 0)
         store = packet(0x01, extras=extras, key=b"a", value=value)
-        compare(draw, ports, [store, packet(0x00, key=b"a"), packet(0x07)])
+        compare(draw, servers, [store, packet(0x00, key=b"a"), packet(0x07)])
 
 
-def expiry(ports: tuple[int, int]) -> None:
+def expiry(servers: tuple[Server, Server]) -> None:
     """Relative and absolute times pass. The clocks count seconds: one of doubt on each side."""
     now = int(time.time())
     setup = (
@@ -439,20 +442,20 @@ def expiry(ports: tuple[int, int]) -> None:
     )
     setup += b"touch touched 2\r\nset flushed 0 0 1\r\n5\r\nquit\r\n"
     ask = b"get rel abs stay touched\r\nquit\r\n"
-    for port in ports:
-        talk(port, [setup])
-    for port in ports:
-        reply = talk(port, [b"get stay\r\nquit\r\n"])
+    for server in servers:
+        talk(server, [setup])
+    for server in servers:
+        reply = talk(server, [b"get stay\r\nquit\r\n"])
         assert reply == b"VALUE stay 0 1\r\n3\r\nEND\r\n", reply
     time.sleep(3.5)
-    for port in ports:
-        reply = talk(port, [ask])
+    for server in servers:
+        reply = talk(server, [ask])
         assert reply == b"VALUE stay 0 1\r\n3\r\nEND\r\n", reply
-    for port in ports:
-        talk(port, [b"flush_all 2\r\nquit\r\n"])
+    for server in servers:
+        talk(server, [b"flush_all 2\r\nquit\r\n"])
     time.sleep(3.5)
-    for port in ports:
-        reply = talk(port, [b"get flushed\r\nset flushed 0 0 1\r\n6\r\nget flushed\r\nquit\r\n"])
+    for server in servers:
+        reply = talk(server, [b"get flushed\r\nset flushed 0 0 1\r\n6\r\nget flushed\r\nquit\r\n"])
         assert reply == b"END\r\nSTORED\r\nVALUE flushed 0 1\r\n6\r\nEND\r\n", reply
 
 
@@ -471,36 +474,46 @@ COUNTERS = (
 )
 
 
-def stats(port: int) -> dict[str, str]:
-    lines = talk(port, [b"stats\r\nquit\r\n"]).decode().split("\r\n")
+def stats(server: Server) -> dict[str, str]:
+    lines = talk(server, [b"stats\r\nquit\r\n"]).decode().split("\r\n")
     assert lines[-2:] == ["END", ""], lines
     return {name: value for _, name, value in (line.split(" ", 2) for line in lines[:-2])}
 
 
-def same_counts(ports: tuple[int, int]) -> None:
+def same_counts(servers: tuple[Server, Server]) -> None:
     """The counters that both have and that mean the same."""
-    ours, theirs = (stats(port) for port in ports)
+    ours, theirs = (stats(server) for server in servers)
     for name in COUNTERS:
         if ours[name] != theirs[name]:
             raise AssertionError(f"{name} is {ours[name]}, memcached's {theirs[name]}")
+
+
+def compare_all(servers: tuple[Server, Server], seed: int, rounds: int) -> int:
+    """Ours and memcached, both new. Returns how many random requests there were."""
+    each_wrong_line(Draw(seed), servers)
+    arithmetic(Draw(seed), servers)
+    limits(Draw(seed), servers)
+    requests = 0
+    for number in range(rounds):
+        try:
+            requests += one_round(Draw(f"{seed} {number}"), servers)
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError(f"seed {seed}, round {number}: {error}") from error
+    same_counts(servers)
+    expiry(servers)
+    return requests
 
 
 def main() -> None:
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 150
     with ExitStack() as stack:
-        ports = stack.enter_context(rb_kv(sys.argv[1])), stack.enter_context(memcached(sys.argv[2]))
-        each_wrong_line(Draw(seed), ports)
-        arithmetic(Draw(seed), ports)
-        limits(Draw(seed), ports)
-        requests = 0
-        for number in range(rounds):
-            try:
-                requests += one_round(Draw(f"{seed} {number}"), ports)
-            except (AssertionError, TimeoutError) as error:
-                raise SystemExit(f"seed {seed}, round {number}: {error}") from error
-        same_counts(ports)
-        expiry(ports)
+        ours = stack.enter_context(rb_kv(sys.argv[1]))
+        theirs = stack.enter_context(memcached(sys.argv[2]))
+        try:
+            requests = compare_all((ours, theirs), seed, rounds)
+        except AssertionError as error:
+            raise SystemExit(str(error)) from error
     print(f"{requests} requests on {rounds} connections, seed {seed}: the same replies")
 
 

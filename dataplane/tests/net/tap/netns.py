@@ -19,7 +19,7 @@ from pathlib import Path
 
 SKIP = 77  # the exit status by which meson knows a skipped test
 
-_RTM_NEWLINK, _RTM_NEWADDR, _NLMSG_ERROR = 16, 20, 2
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _NLMSG_ERROR = 16, 17, 20, 2
 _NLM_REQUEST_ACK, _NLM_CREATE_EXCL = 0x5, 0x600
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 3, 18, 26, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
@@ -116,7 +116,23 @@ def set_up(name: str) -> None:
     quiet = _attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_NONE]))
     quiet = _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, quiet))
     _netlink(_RTM_NEWLINK, 0, _link(index) + quiet)
-    _netlink(_RTM_NEWLINK, 0, _link(index, _IFF_UP))
+    switch_on(name)
+
+
+def switch_on(name: str) -> None:
+    """As it is."""
+    _netlink(_RTM_NEWLINK, 0, _link(socket.if_nametoindex(name), _IFF_UP))
+
+
+def remove(name: str) -> None:
+    """With its peer, if it has one."""
+    _netlink(_RTM_DELLINK, 0, _link(socket.if_nametoindex(name)))
+
+
+def switch_off(name: str) -> None:
+    """The other end of a cable loses its carrier."""
+    body = struct.pack("BxHiII", 0, 0, socket.if_nametoindex(name), 0, _IFF_UP)
+    _netlink(_RTM_NEWLINK, 0, body)
 
 
 def _ethtool(control: socket.socket, name: str, value: bytes) -> None:

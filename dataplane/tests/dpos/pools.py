@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each pool of dpos made too small: what is short of it is counted, and goes on when there is some
+again."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from dataclasses import replace
+
+import running
+import streams
+from network import Network
+from running import Json, Place
+
+_FEW = 64
+# More than the echo server keeps of a connection, and both windows.
+_SATURATING = 700_000
+
+
+def exhaust(net: Network, total: int) -> Json:
+    """Of connections, of received buffers, of the device's room to send."""
+    return {
+        "connections_refused": _connections(net.place),
+        "segments_without_part": _received(net.place, total),
+        "frames_without_room": _transmit(net.place, total),
+    }
+
+
+def _connections(place: Place) -> int:
+    """One more than there are is not served, and is as soon as another one has gone."""
+    words = (f"--connections={_FEW}", *running.echo(place))
+    with running.dpos(place, *words) as one, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(one.connect()) for _ in range(_FEW)]
+        for stream in held:
+            running.ping(stream, b"one of all")
+        waiting = stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex((one.address, running.PORT))
+        core = one.until(_is_refused, "refusing")
+        for stream in held:
+            running.ping(stream, b"none was given up for it")
+        for stream in held[: _FEW // 2]:
+            stream.close()
+        waiting.settimeout(running.ANSWER_S)
+        waiting.connect_ex((one.address, running.PORT))
+        running.ping(waiting, b"at last")
+        return _refused(core)
+
+
+def _refused(core: Json) -> int:
+    count: int = core["net"]["tcp_connections_full"]
+    return count
+
+
+def _is_refused(core: Json) -> bool:
+    return _refused(core) > 0
+
+
+def _received(place: Place, total: int) -> int:
+    """Those who do not read fill all buffers that connections may hold; then they read."""
+    words = (f"--rx-buffers={_FEW}", *running.echo(place))
+    with running.dpos(place, *words) as one:
+        sluggish = _Sluggish(one, max(total // 8, _SATURATING), 8)
+        sluggish.stuff()
+        core = one.core()
+        held, missing = core["used"]["receive_parts"], core["net"]["tcp_parts_full"]
+        assert held >= _FEW - _FEW // 4, f"{held} of {_FEW} buffers are held"
+        assert missing > 0, "no segment was dropped for want of a buffer"
+        sluggish.drain()
+        one.until_empty()
+        with one.connect() as stream:
+            running.ping(stream, b"as ever")
+        count: int = missing
+        return count
+
+
+class _Sluggish:
+    """Connections that send for a while without reading, and get all back in the end."""
+
+    def __init__(self, one: running.Dpos, size: int, count: int) -> None:
+        self._streams = [
+            streams.Stream(one.connect(receive_buffer=16384), size, seed) for seed in range(count)
+        ]
+        self._sending = set(self._streams)
+        self._one = one
+
+    def stuff(self) -> None:
+        """Until nothing has gone for a second."""
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            if self._send():
+                end = time.monotonic() + 1
+            time.sleep(0.01)
+
+    def drain(self) -> None:
+        end = time.monotonic() + running.ANSWER_S
+        reading = set(self._streams)
+        while reading:
+            left = f"{len(reading)} connections have not got all back"
+            assert time.monotonic() < end, f"{left}: {self._one.core()}"
+            moved = self._send()
+            for stream in list(reading):
+                with contextlib.suppress(BlockingIOError):
+                    moved = True
+                    if not stream.receive():
+                        reading.remove(stream)
+                        stream.connection.close()
+            time.sleep(0 if moved else 0.001)
+
+    def _send(self) -> bool:
+        moved = False
+        for stream in list(self._sending):
+            with contextlib.suppress(BlockingIOError):
+                if not stream.send():
+                    self._sending.remove(stream)
+                moved = True
+        return moved
+
+
+def _transmit(place: Place, total: int) -> int:
+    """Answers come faster than the device takes them."""
+    short = place
+    if "iface=" in place.device:
+        short = replace(place, device=f"{place.device},blocksz=4096,framesz=2048,framecnt=4")
+    words = ("--tx-descriptors=32", f"--tx-buffers={_FEW}", *running.echo(short))
+    with running.dpos(short, *words) as one:
+        streams.exchange(one.connect, total, 32)
+        core = one.until_empty()
+        count: int = core["queue"]["tx_full"] + core["queue"]["no_tx_buffers"]
+        assert count > 0, "the device took all at once"
+        with one.connect() as stream:
+            running.ping(stream, b"as ever")
+        return count
