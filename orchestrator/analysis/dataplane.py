@@ -58,7 +58,7 @@ class Counters:
     def batch(self) -> float:
         """Packets of a turn that had any; NaN when no turn had."""
         batches = sum(core.batches for core in self.cores)
-        return sum(core.packets_in for core in self.cores) / batches if batches else math.nan
+        return sum(core.packets for core in self.cores) / batches if batches else math.nan
 
     @property
     def crossings(self) -> int:

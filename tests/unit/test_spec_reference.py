@@ -75,7 +75,7 @@ def test_the_schema_is_closed_and_described() -> None:
 
 def test_the_structure_follows_the_models() -> None:
     assert "message" in known_keys(("workload",))
-    assert known_keys(("links", 0, "ends", 1)) == ("machine", "nic", "queues")
+    assert known_keys(("links", 0, "ends", 1)) == ("machine", "nic", "queues", "rx_usecs")
     assert "keys" in known_keys(("variants", "any", "workload", "memcached"))
     assert known_keys(("variants", "any", "options")) == ()
     assert homes("late_after") == ("workload.adherence.late_after",)
