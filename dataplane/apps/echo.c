@@ -59,6 +59,7 @@ struct echo {
 	struct rb_context *context;
 	uint64_t message_bytes;
 	uint64_t requests;
+	uint64_t turn;
 	uint32_t ring_bytes;
 	/* each connection is in one of these */
 	struct rb_list due;	/* with something to send or to close */
@@ -76,6 +77,7 @@ struct connection {
 	uint32_t ring_bytes;	/* a power of two */
 	uint8_t *ring;
 	uint8_t *old_ring; /* the one before, until `base` is out; or NULL */
+	uint64_t answered; /* the turn in which answer() has used `sg` and `last` */
 	uint64_t message;  /* bytes of the present one */
 	uint32_t last;	   /* bytes of the last SENDV, which may be refused */
 	uint32_t parts_first, parts_count, parts_max;
@@ -311,8 +313,8 @@ static void serve(struct connection *connection)
 
 /*
  * What nearly every event is: a request to a connection that has nothing else to do and nothing under way, which fits
- * into the ring in one piece. It is answered at once. False: it is something else, and nothing has changed. (So there
- * is one in a turn, and `sg` and `last` are free for it.)
+ * into the ring in one piece. It is answered at once; what else comes in the turn is for the next one. False: it is
+ * something else, and nothing has changed.
  */
 static inline bool answer(struct connection *connection, const struct rb_event *event)
 {
@@ -327,6 +329,7 @@ static inline bool answer(struct connection *connection, const struct rb_event *
 	connection->in += length;
 	connection->sent = connection->in;
 	connection->last = (uint32_t)length;
+	connection->answered = connection->echo->turn;
 	connection->sg[0] = (struct rb_sg){connection->ring + at, length};
 	count(connection, length);
 	int result = rb_context_recv_done(context, connection->handle, length);
@@ -346,7 +349,10 @@ static void serve_due(struct echo *echo)
 		struct connection *connection = RB_CONTAINER_OF(node, struct connection, node);
 		connection->due = false;
 		rb_list_append(&echo->others, node);
-		serve(connection);
+		if (connection->answered != echo->turn)
+			serve(connection);
+		else
+			make_due(connection);
 	}
 	while ((node = rb_list_pop(&now)) != NULL)
 		rb_list_append(&echo->due, node);
@@ -424,6 +430,7 @@ static int echo_turn(struct app_thread *thread)
 	enum rb_wait wait = rb_list_empty(&echo->due) ? RB_WAIT : RB_POLL;
 	int count = rb_context_run_io(echo->context, wait, &events);
 	free_all(&echo->ended);
+	echo->turn++;
 	for (int i = 0; i < count; i++)
 		on_event(echo, &events[i]);
 	serve_due(echo);
