@@ -196,12 +196,12 @@ void nd_input(struct rb_net *net, const struct ip_packet *ip)
 		good = good && ip->length >= OPTIONS;
 		struct rb_ip target = good ? ip_load6(icmp + TARGET) : unspecified;
 		good = good && !ip6_is_group(&target);
-		if (good)
-			input_share(net, ip->packet);
 		if (good && type == ND_NEIGHBOUR_SOLICITATION)
 			good = take_solicitation(net, ip, &target);
 		else if (good)
 			good = take_advertisement(net, ip, &target);
+		if (good)
+			input_share(net, ip->packet);
 	}
 	net->counters.malformed += !good;
 }

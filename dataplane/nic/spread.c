@@ -265,6 +265,7 @@ static __attribute__((noinline)) unsigned take_over(struct rb_nic_queue *queue, 
 	const unsigned queues = queue->nic->queues_count;
 	unsigned count = 0;
 	bool all = true;
+	RB_DEBUG_ASSERT_GT(queues, 1U);
 	for (unsigned i = 0; i < queues; i++) {
 		const unsigned from = (queue->inbox_first + i) % queues;
 		if (from != queue->index)
@@ -272,7 +273,8 @@ static __attribute__((noinline)) unsigned take_over(struct rb_nic_queue *queue, 
 	}
 	if (all)
 		queue->bell_heard = rung;
-	queue->inbox_first = (uint16_t)((queue->inbox_first + 1U) % queues);
+	if (++queue->inbox_first == queues)
+		queue->inbox_first = 0;
 	queue->counters.taken_over += count;
 	return count;
 }

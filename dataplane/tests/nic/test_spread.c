@@ -170,14 +170,14 @@ static void spread_by(const uint8_t *key)
 	struct rb_net_packet packets[QUEUES][RB_NET_BURST];
 	unsigned counts[QUEUES], next[QUEUES] = {0};
 	open_device(key);
-	for (uint16_t i = 0; i < FLOWS; i++)
-		deliver_flow(0, (uint16_t)(40000 + i), i);
+	for (unsigned i = 0; i < FLOWS; i++)
+		deliver_flow(0, (uint16_t)(40000 + i), (uint16_t)i);
 	for (unsigned queue = 0; queue < QUEUES; queue++)
 		counts[queue] = rb_nic_receive_spread(device.queues[queue], packets[queue], RB_NET_BURST);
 	assert_int_equal(counts[0] + counts[1], FLOWS);
-	for (uint16_t i = 0; i < FLOWS; i++) {
+	for (unsigned i = 0; i < FLOWS; i++) {
 		const unsigned owner = owner_of((uint16_t)(40000 + i));
-		check_packet(owner, &packets[owner][next[owner]++], (uint16_t)(40000 + i), i);
+		check_packet(owner, &packets[owner][next[owner]++], (uint16_t)(40000 + i), (uint16_t)i);
 	}
 	assert_in_range(counts[1], 1, FLOWS - 1);
 	assert_int_equal(counters(0)->rx_packets, FLOWS);
