@@ -28,7 +28,7 @@ def machinery(boot: Boot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield Machinery(machine=machine, programs=ensure_dataplane().path)
 
 
-@pytest.mark.vm
+@pytest.mark.dataplane
 def test_short_forms(machinery: Machinery, tmp_path: Path) -> None:
     sizes = ("--bytes=2000000", "--connections=1000", "--churned=2000")
     proofs = ("capture", "churn", "connections", "flood", "interop", "link", "pools")
