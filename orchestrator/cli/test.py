@@ -26,7 +26,9 @@ SEEDS, SIZE = 10_000, "10g"
 Mark = Literal["bisect", "browser", "bundle", "daemon", "dataplane", "fresh", "slow", "slurm", "vm"]
 
 Form = Literal["coverage", "seeds", "gigabytes"]
-Proof = Literal["all", "churn", "connections", "flood", "interop", "link", "pools"]
+Proof = Literal[
+    "all", "churn", "clients", "connections", "flood", "interop", "link", "locks", "pools"
+]
 Net = Annotated[
     Form | None,
     typer.Option(
@@ -41,8 +43,8 @@ Dpos = Annotated[
     typer.Option(
         metavar="PROOF",
         show_default=False,
-        help="Only a long proof of the dataplane, over a veth of this host: 'churn', "
-        "'connections', 'flood', 'interop', 'link', 'pools', or 'all' (docs/testing.md).",
+        help="Only a long proof of the dataplane, over a veth of this host: 'churn', 'clients', "
+        "'connections', 'flood', 'interop', 'link', 'locks', 'pools', or 'all' (docs/testing.md).",
     ),
 ]
 

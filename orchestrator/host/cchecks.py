@@ -123,15 +123,21 @@ def tap_command(size: str) -> list[str]:
 
 def dpos_command(proof: str) -> list[str]:
     """The argv that shows what is claimed of dpos at full size, on devices of a network namespace;
-    an empty proof: all. See dataplane/tests/dpos/proofs.py."""
-    plain = [f"tests/dpos/{name}-plain" for name in ("rb-echo", "rbload")]
+    an empty proof: all. See dataplane/tests/dpos: proofs.py, clients.py, locks.py."""
+    plain = [f"tests/dpos/{name}-plain" for name in ("rb-echo", "rb-http", "rb-kv", "rbload")]
     programs = ["dpos/dpos", "tests/net/tap/net-tap", *plain]
     named = [f"--program={Path(path).name.removesuffix('-plain')}={path}" for path in programs]
+    tests = f"python3 -B {_SOURCE}/tests/dpos"
+    scripts = {
+        "clients": f"{tests}/clients.py {' '.join(named)}",
+        "locks": f"{tests}/locks.py dpos/dpos",
+    }
+    proofs = f"{tests}/proofs.py --long {' '.join(named)} {proof}"
+    chosen = [scripts.get(proof, proofs)] if proof else [proofs, *scripts.values()]
     return _command(
         "dpos",
         options="-Dtests=enabled -Dbuildtype=release -Db_ndebug=true",
-        script=f"ninja --quiet {' '.join(programs)} && "
-        f"python3 -B {_SOURCE}/tests/dpos/proofs.py --long {' '.join(named)} {proof}",
+        script=" && ".join((f"ninja --quiet {' '.join(programs)}", *chosen)),
     )
 
 
