@@ -25,7 +25,7 @@ SEEDS, SIZE = 10_000, "10g"
 # As pyproject.toml declares them to pytest.
 Mark = Literal["bisect", "browser", "bundle", "daemon", "dataplane", "fresh", "slow", "slurm", "vm"]
 
-Form = Literal["coverage", "seeds", "gigabytes"]
+Form = Literal["coverage", "seeds", "gigabytes", "goodput"]
 Proof = Literal[
     "all", "churn", "clients", "connections", "flood", "interop", "link", "locks", "pools"
 ]
@@ -35,7 +35,8 @@ Net = Annotated[
         metavar="FORM",
         show_default=False,
         help="Only a long proof of the TCP/IP library: 'coverage' of its tests, 10,000 'seeds' "
-        "of random links, 10 'gigabytes' with this host's TCP (docs/testing.md).",
+        "of random links, 10 'gigabytes' with this host's TCP, 'goodput' beside it "
+        "(docs/testing.md).",
     ),
 ]
 Dpos = Annotated[
@@ -136,9 +137,15 @@ def _net(form: Form) -> list[Check]:
     def command() -> Sequence[str]:
         from orchestrator.host import cchecks
 
-        if form == "coverage":
-            return cchecks.coverage_command()
-        return cchecks.seeds_command(SEEDS) if form == "seeds" else cchecks.tap_command(SIZE)
+        match form:
+            case "coverage":
+                return cchecks.coverage_command()
+            case "seeds":
+                return cchecks.seeds_command(SEEDS)
+            case "gigabytes":
+                return cchecks.tap_command(SIZE)
+            case "goodput":
+                return cchecks.goodput_command()
 
     return [Check(name=f"TCP/IP library: {form}", argv=command, timeout=8 * 3600, live=True)]
 

@@ -111,13 +111,22 @@ def seeds_command(count: int) -> list[str]:
 
 def tap_command(size: str) -> list[str]:
     """The argv that exchanges so many bytes in each direction with the host's own TCP, through
-    links with faults, and fails unless every gap is explained."""
-    tap = f"{_SOURCE}/tests/net/tap/tap.py"
+    links with faults, and fails unless every idle gap is explained."""
+    return _tap(f"long --bytes {size}")
+
+
+def goodput_command() -> list[str]:
+    """The argv that compares the goodput of CUBIC, at two losses, with that of the host's own, and
+    fails below the bar."""
+    return _tap("goodput")
+
+
+def _tap(form: str) -> list[str]:
     return _command(
         "tap",
         options="-Dtests=enabled -Dbuildtype=debugoptimized",
         script="ninja --quiet tests/net/tap/net-tap && "
-        f"python3 {tap} tests/net/tap/net-tap long --bytes {size}",
+        f"python3 {_SOURCE}/tests/net/tap/tap.py tests/net/tap/net-tap {form}",
     )
 
 

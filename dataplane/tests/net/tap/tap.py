@@ -336,12 +336,13 @@ def long_cases(total: int, connections: int, seed: int) -> list[Case]:
 
 
 @contextlib.contextmanager
-def _bridge(program: str, link: Link, seed: int) -> Iterator[subprocess.Popen[str]]:
+def _bridge(program: str, link: Link, seed: int, report: Json) -> Iterator[None]:
+    """Joins lib0 and lib1; `report` gets what the link has done."""
     words = [program, "--role=bridge", "--device=lib0", "--other-device=lib1", f"--seed={seed}"]
     with _started([*words, *link.options()]) as process:
-        yield process
+        yield
         process.terminate()
-        process.wait(_STOP_S)
+        report |= _result(process, _STOP_S)
 
 
 def _goodput(receiver: Json) -> float:
@@ -352,13 +353,15 @@ def _goodput(receiver: Json) -> float:
 
 
 def _linux_goodput(program: str, case: Case, namespace: int) -> Json:
-    with _bridge(program, case.link, case.seed):
+    link: Json = {}
+    with _bridge(program, case.link, case.seed, link):
         sink = [program, "--role=linux", "--listen", f"--receive={case.from_library}"]
         source = [program, "--role=linux", "--to=10.0.0.2", f"--send={case.from_library}"]
         with _started([*sink, *case.shared()]) as one:
             _await_listening(one)
             with _started([*source, *case.shared()], namespace) as other:
-                return {"linux_source": _result(other), "linux": _result(one)}
+                results = {"linux_source": _result(other), "linux": _result(one)}
+    return {**results, "link": link}
 
 
 def _forget_paths(namespace: int | None) -> None:
@@ -376,12 +379,25 @@ def _forget_paths(namespace: int | None) -> None:
 # Of the library as a share of Linux's, the median of the seeds. Only less is a failure: more means
 # that the library had less to repair or was quicker to, over the same losses.
 _GOODPUT_LEAST = 0.8
+# Of the time that data flow, what any of the processes may run late: more, and the figures are the
+# machine's.
+_LATE_MOST = 0.02
+
+
+def _late_share(result: Json) -> float:
+    """Of the process that was late the most."""
+    parts = [part for part in result.values() if isinstance(part, dict) and "late" in part]
+    late_ns: list[int] = [sum(one["length_ns"] for one in part["late"]) for part in parts]
+    sink = result["linux"]
+    assert isinstance(sink, dict)
+    flowing_ns: int = sink["receiving_ns"]
+    return max(late_ns) / max(flowing_ns, 1)
 
 
 def _compare_goodput(
     program: str, loss: float, total: int, seeds: int, first_port: int, other: int
 ) -> tuple[Json, list[str]]:
-    """Medians over the seeds, and what is wrong with them."""
+    """Medians over the seeds, and what is wrong; ends with the first run that is."""
     rates: dict[str, list[float]] = {"library": [], "linux": []}
     faults: list[str] = []
     for seed in range(1, seeds + 1):
@@ -405,8 +421,14 @@ def _compare_goodput(
             if sink["exit"] != 0:
                 faults.append(f"loss {loss}, seed {seed}, {name}: {sink.get('fault')}")
             found.append(_goodput(sink))
-            rate = f"{found[-1] / 1e6:.2f} Mbit/s"
+            late = _late_share(result)
+            if late > _LATE_MOST:
+                text = "this machine is too busy to compare anything"
+                faults.append(f"late for {late:.0%} of the time: {text}")
+            rate = f"{found[-1] / 1e6:.2f} Mbit/s, late for {late:.1%} of the time"
             print(f"loss {loss}, seed {seed}, {name}: {rate}", file=sys.stderr)
+            if faults:
+                return {}, faults
     library, linux = (statistics.median(found) for found in rates.values())
     ratio = library / linux if linux else 0.0
     verdict = f"loss {loss}: {library / 1e6:.2f} Mbit/s, Linux {linux / 1e6:.2f}, ratio {ratio:.2f}"
