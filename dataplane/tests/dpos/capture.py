@@ -15,7 +15,7 @@ import running
 from running import Json, Place
 
 _ROUNDS = 50
-_SETTLE_S = 2.0
+_SETTLE_S = 0.5
 _LITTLE = 0xA1B2C3D4, 0xA1B23C4D  # libpcap's magic: microseconds, nanoseconds
 
 

@@ -28,7 +28,7 @@ _PREFIX = "10.9.0."
 _FAR = "10.9.1."
 _FIRST_SOURCE = 100
 # Delay in us, jitter in us, and shares of loss, reordering and duplication.
-DELAY, JITTER, LOSS, REORDER, DUPLICATE = 500, 200, 0.005, 0.01, 0.002
+DELAY, JITTER, LOSS, REORDER, DUPLICATE = 500, 200, 0.01, 0.01, 0.01
 
 
 class Network(Protocol):
