@@ -68,7 +68,6 @@ def lending(places: Places) -> str:
     ("nic", "driver", "options"),
     [
         ("igb", "uio_pci_generic", ()),
-        ("igb", "vfio-pci", IOMMU),
         ("igb-vf", "vfio-pci", IOMMU),
         ("virtio", "uio_pci_generic", ()),
     ],
@@ -110,15 +109,13 @@ def test_a_machine_without_memory_for_it_is_told_what_to_do(ringbed: Ringbed, le
     assert "give the machine more memory, or the stack less" in done.err
 
 
-@pytest.mark.parametrize(
-    ("nic", "options"), [("igb-vf", IOMMU), ("virtio", ()), ("igb", IOMMU), ("virtio", IOMMU)]
-)
+@pytest.mark.parametrize(("nic", "options"), [("igb-vf", IOMMU), ("virtio", ()), ("igb", IOMMU)])
 def test_every_nic_gives_the_same_bytes(
     ringbed: Ringbed, places: Places, nic: str, options: tuple[str, ...]
 ) -> None:
     point = ("--set", "matrix.workload.connections=[32]", "--set", "duration=20ms")
-    words = ("--set", f"links.0.ends.1.nic={nic}", *options, *point)
-    done = ringbed("run", "ix-echo", "--json", *words, "--verify-deterministic", seconds=1800)
+    words = ("--only", "ix", "--set", f"links.0.ends.1.nic={nic}", *options, *point)
+    done = ringbed("run", "ix-echo", "--json", *words, "--verify-deterministic", seconds=900)
     assert done.code == 0, done.err
     run = directory(done.out)
     verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
