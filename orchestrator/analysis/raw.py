@@ -327,6 +327,8 @@ def read_locality(path: Path) -> Locality:
     """locality.json. Raises RawError."""
     data = fields.load(path)
     reads, local = data.integer("reads"), data.number("local")
+    if dropped := data.integer("dropped"):
+        raise data.error("dropped", f"the kernel's table was full and dropped {dropped} counts")
     if not 0 < reads or not 0 <= local <= reads:
         raise data.error("local", f"is {local:g} of {reads} reads")
     return Locality(reads=reads, local=local)

@@ -238,9 +238,14 @@ def test_a_dataplane_tells_its_batches_and_crossings(run: RunBuilder) -> None:
 def test_where_linux_read_is_a_share(run: RunBuilder) -> None:
     directory = run.trial(ECHO, 1500.0, 0, kind="accounting")
     place = directory / "locality.json"
-    place.write_text(json.dumps({"reads": 8, "local": 6.0}))
+    place.write_text(json.dumps({"reads": 8, "local": 6.0, "dropped": 0}))
     table = build_results(run.finish()).table.set_index("metric").value
     assert table["locality"] == 0.75
-    place.write_text(json.dumps({"reads": 8, "local": 9.0}))
-    rows = build_results(run.root).table.set_index("metric")
-    assert "9 of 8 reads" in str(rows.reason["locality"])
+    for counted, said in (
+        ({"reads": 8, "local": 9.0, "dropped": 0}, "9 of 8 reads"),
+        ({"reads": 8, "local": 6.0, "dropped": 3}, "dropped 3 counts"),
+    ):
+        place.write_text(json.dumps(counted))
+        rows = build_results(run.root).table.set_index("metric")
+        assert said in str(rows.reason["locality"])
+        assert rows.valid["syscalls_per_request"]

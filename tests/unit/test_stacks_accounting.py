@@ -95,10 +95,17 @@ def test_the_summary_lies_beside_the_raw_tables(tmp_path: Path) -> None:
     napi = json.loads((tmp_path / "napi.json").read_text())
     assert (napi["polls"], napi["packets"]) == (19, 40)
     locality = json.loads((tmp_path / "locality.json").read_text())
-    assert locality == {"reads": 20, "local": 14.0}
+    assert locality == {"reads": 20, "local": 14.0, "dropped": 0}
 
 
-@pytest.mark.parametrize("full", ["syscalls", "napi", "segments", "reads"])
+def test_more_connections_than_the_kernel_has_room_for_are_told(tmp_path: Path) -> None:
+    write_tables(tmp_path, reads=f"{READS}\nTotals:\n    Dropped: 3\n")
+    accounting.summarize(tmp_path, "link0", 20)
+    assert json.loads((tmp_path / "locality.json").read_text())["dropped"] == 3
+    assert (tmp_path / "syscalls.json").exists()
+
+
+@pytest.mark.parametrize("full", ["syscalls", "napi"])
 def test_counts_that_the_kernel_dropped_fail_the_trial(tmp_path: Path, full: str) -> None:
     write_tables(tmp_path, **{full: "Totals:\n    Dropped: 3\n"})
     with pytest.raises(StepError, match=rf"{full}\.txt.*dropped 3"):
