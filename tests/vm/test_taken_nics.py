@@ -10,7 +10,8 @@ from leftovers import Places, Ringbed
 from orchestrator.run import stored
 from orchestrator.run.directory import RunDirectory
 
-pytestmark = pytest.mark.vm
+# By name only: guests on the wall clock that lend their NICs take ten minutes.
+pytestmark = pytest.mark.dataplane
 
 LENDING = """\
 schema: 1
