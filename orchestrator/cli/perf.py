@@ -48,7 +48,7 @@ def perf(
             "--run", metavar="RUN", help="With --dataplane: a run of ix-cost that there is already."
         ),
     ] = "",
-    changes: Set = [],  # noqa: B006
+    changes: Set = [],  # noqa: B006  typer reads the default, nothing changes it
     runs_dir: RunsDir = RUNS_DIR,
     as_json: Json = False,
     _verbose: Verbose = 0,

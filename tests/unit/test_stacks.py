@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.stacks import DRIVERS
-from orchestrator.stacks.base import Endpoint, Served, Site
+from orchestrator.stacks.base import Endpoint, Served, Site, Stack
 from orchestrator.stacks.dpos import KvOptions, L2Options
 from orchestrator.stacks.linux import MemcachedOptions, ServerOptions
 from orchestrator.stacks.testpmd import TestpmdOptions
@@ -37,11 +37,16 @@ def started(served: Served) -> Start:
     return start
 
 
+def serve(stack: Stack, app: str, site: Site, **wanted: object) -> Served:
+    options = stack.apps[app].options.model_validate(wanted)
+    # An application's options are a model that its own stack knows, and the registry does not.
+    return stack.serve(app, options, 64, site)  # type: ignore[arg-type]
+
+
 def test_every_application_comes_up_and_goes_down() -> None:
     for stack in DRIVERS.values():
         for name, app in stack.apps.items():
-            options = app.options()
-            served = stack.serve(name, options, 64, SITE)  # type: ignore[arg-type]
+            served = serve(stack, name, SITE)
             (process,) = [step for step in served.up if not isinstance(step, Run)][:1]
             assert isinstance(process, Start)
             assert isinstance(served.up[served.up.index(process) + 1], WaitFor)
@@ -78,8 +83,7 @@ def test_one_listen_socket_or_one_per_thread() -> None:
 
 
 def test_datagrams_have_a_thread_for_each_vcpu() -> None:
-    options = LINUX.apps["udp-echo"].options.model_validate({"threads": 1})
-    start = started(LINUX.serve("udp-echo", options, 64, SITE))  # type: ignore[arg-type]
+    start = started(serve(LINUX, "udp-echo", SITE, threads=1))
     assert {"--threads=1", "--cpus=0", "--address=10.0.0.1"} <= set(start.argv)
 
 
@@ -129,8 +133,7 @@ def lasting(viommu: bool) -> Site:
 def test_a_guest_that_lasts_gets_its_nic_and_its_memory_back(
     stack: str, app: str, viommu: bool, driver: tuple[str, ...]
 ) -> None:
-    options = DRIVERS[stack].apps[app].options()
-    served = DRIVERS[stack].serve(app, options, 64, lasting(viommu))  # type: ignore[arg-type]
+    served = serve(DRIVERS[stack], app, lasting(viommu))
     ups = [step.argv for step in served.up if isinstance(step, Run)]
     assert ("/usr/lib/ringbed/vfio", *driver, "--lend", "net0") in ups
     assert f"--iova={'virtual' if viommu else 'physical'}" in started(served).argv
@@ -142,14 +145,13 @@ def test_a_guest_that_lasts_gets_its_nic_and_its_memory_back(
     kept = {step.into for step in served.down if isinstance(step, Collect)}
     assert {"server-nic.json", "server-pages.json", "server-returned.json", "dpos.json"} <= kept
     # Nothing of it happens where the guest ends with the trial.
-    once = DRIVERS[stack].serve(app, options, 64, SITE)  # type: ignore[arg-type]
+    once = serve(DRIVERS[stack], app, SITE)
     assert not [step for step in once.down if isinstance(step, Run)]
 
 
 @pytest.mark.parametrize("stack", ["l2", "testpmd"])
 def test_the_client_forgets_what_it_was_told_of_a_server_without_arp(stack: str) -> None:
-    options = DRIVERS[stack].apps["udp-echo"].options()
-    served = DRIVERS[stack].serve("udp-echo", options, 64, lasting(True))  # type: ignore[arg-type]
+    served = serve(DRIVERS[stack], "udp-echo", lasting(True))
     last = served.down[-1]
     assert isinstance(last, Run) and last.machine == "client"
     assert last.argv[:3] == ("ip", "neighbour", "flush")

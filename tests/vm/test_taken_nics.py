@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from leftovers import Places, Ringbed
+from repeated import directory, same_bytes
 
 from orchestrator.run import stored
-from orchestrator.run.directory import RunDirectory
 
 # By name only: guests on the wall clock that lend their NICs take ten minutes.
 pytestmark = pytest.mark.dataplane
@@ -40,10 +40,6 @@ workload:
 metrics: [achieved_rps, latency_p50]
 """
 IOMMU = ("--set", "machines.server.viommu=true")
-
-
-def directory(told: str) -> RunDirectory:
-    return RunDirectory(path=Path(json.loads(told)["path"]))
 
 
 def sound(trial: Path) -> None:
@@ -116,11 +112,7 @@ def test_every_nic_gives_the_same_bytes(
 ) -> None:
     point = ("--set", "matrix.workload.connections=[32]", "--set", "duration=20ms")
     words = ("--only", "ix", "--set", f"links.0.ends.1.nic={nic}", *options, *point)
-    done = ringbed("run", "ix-echo", "--json", *words, "--verify-deterministic", seconds=900)
-    assert done.code == 0, done.err
-    run = directory(done.out)
-    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
-    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    run = same_bytes(ringbed, "ix-echo", *words)
     for trial in run.trials.iterdir():
         sound(trial)
     assert places.clean_within(), places.leftovers()

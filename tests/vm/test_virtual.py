@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from leftovers import Places, Ringbed, argv
+from repeated import directory, same_bytes
 
 from orchestrator.analysis.instructions import read_instructions
 from orchestrator.host.owned import OwnedDirectory, new_token
@@ -43,19 +44,10 @@ def outputs(run: RunDirectory) -> dict[str, str]:
     }
 
 
-def directory(told: str) -> RunDirectory:
-    return RunDirectory(path=Path(json.loads(told)["path"]))
-
-
 def test_a_run_proves_that_it_gives_the_same_bytes(
     ringbed: Ringbed, places: Places, tiny: str
 ) -> None:
-    done = ringbed("run", tiny, "--json", *OPTIONS, "--verify-deterministic", seconds=600)
-    assert done.code == 0, done.err
-    run = directory(done.out)
-    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
-    assert [verdict["condition"] for verdict in verdicts] == ["one core", "busy host"]
-    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    run = same_bytes(ringbed, tiny, *OPTIONS)
     (trial,) = run.trials.iterdir()
     counted = read_instructions(trial / "instructions.json")
     # Each request costs both sides thousands of instructions, most of them in the kernel.
@@ -72,12 +64,7 @@ def test_a_run_proves_that_it_gives_the_same_bytes(
 
 def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> None:
     options = ("--only", "testpmd", "--set", "matrix.load=[4000]", "--set", "duration=20ms")
-    words = ("run", "bypass", "--json", *options, "--verify-deterministic")
-    done = ringbed(*words, seconds=900)
-    assert done.code == 0, done.err
-    run = directory(done.out)
-    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
-    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    run = same_bytes(ringbed, "bypass", *options)
     (trial,) = run.trials.iterdir()
     load = json.loads((trial / "load.json").read_text())
     assert load["valid"], load["reasons"]
@@ -97,12 +84,7 @@ def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> 
 def test_a_trial_on_the_dataplane_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> None:
     options = ("--only", "ix", "--set", "workload.stack=ix", "--set", "duration=20ms")
     matrix = ("--set", "matrix.workload.connections=[32]")
-    words = ("run", "ix-echo", "--json", *options, *matrix, "--verify-deterministic")
-    done = ringbed(*words, seconds=900)
-    assert done.code == 0, done.err
-    run = directory(done.out)
-    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
-    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    run = same_bytes(ringbed, "ix-echo", *options, *matrix)
     (trial,) = run.trials.iterdir()
     load = json.loads((trial / "load.json").read_text())
     assert load["valid"], load["reasons"]
@@ -169,12 +151,7 @@ def test_every_application_of_the_dataplane_gives_the_same_bytes(
     ringbed: Ringbed, places: Places, experiment: str, only: tuple[str, ...]
 ) -> None:
     chosen = (word for one in only for word in ("--only", one))
-    words = ("run", experiment, "--json", *chosen, "--verify-deterministic")
-    done = ringbed(*words, seconds=900)
-    assert done.code == 0, done.err
-    run = directory(done.out)
-    verdicts = json.loads((run.path / "determinism.json").read_text())["verdicts"]
-    assert [verdict["differences"] for verdict in verdicts] == [[], []]
+    run = same_bytes(ringbed, experiment, *chosen)
     (trial,) = run.trials.iterdir()
     load = json.loads((trial / "load.json").read_text())
     assert load["valid"] and load["completed"] > 0, load["reasons"]

@@ -18,8 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from running import Place
 for beside in ("net/tap", "kv"):
     sys.path.insert(0, str(Path(__file__).parent.parent / beside))
 import netns  # noqa: E402  it lies beside other tests
-import oracle  # noqa: E402
+import oracle  # noqa: E402  it too
 
 HTTP_PORT, KV_PORT = 8080, 11211
 TIMEOUT_S = 120.0
@@ -171,22 +169,14 @@ def main() -> int:
     netns.enter_or_skip()
     netns.switch_on("lo")
     place = Veths(dict(word.split("=", 1) for word in arguments.program)).place
-    failed = 0
+    tests: dict[str, Test] = {}
     for name in arguments.clients or CLIENTS:
         needed, test = CLIENTS[name]
         if shutil.which(needed) is None:
             print(f"left out: {name}, for there is no {needed}")
-            continue
-        begin = time.monotonic()
-        try:
-            test(place)
-        except (AssertionError, LookupError, OSError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print(f"FAILED {name}: {type(error).__name__}: {error}")
-            traceback.print_exc(file=sys.stdout)
         else:
-            print(f"ok     {name} {time.monotonic() - begin:.1f} s")
-    return 1 if failed else 0
+            tests[name] = test
+    return running.run_all(tests, place)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -256,3 +258,19 @@ def raise_descriptors(wanted: int) -> int:
 
 def first_cpu() -> int:
     return min(os.sched_getaffinity(0))
+
+
+def run_all(tests: Mapping[str, Callable[[Place], None]], place: Place) -> int:
+    """Says of each test whether it passed. The exit status: 1 when one has not."""
+    failed = 0
+    for name, test in tests.items():
+        begin = time.monotonic()
+        try:
+            test(place)
+        except (AssertionError, LookupError, OSError, subprocess.TimeoutExpired) as error:
+            failed += 1
+            print(f"FAILED {name}: {type(error).__name__}: {error}")
+            traceback.print_exc(file=sys.stdout)
+        else:
+            print(f"ok     {name} {time.monotonic() - begin:.1f} s")
+    return 1 if failed else 0

@@ -15,15 +15,13 @@ import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any
 
 from network import Veths
-from running import ANSWER_S, PORT, START_S, STOP_S, Place, dpos, echo, exactly, ping
+from running import ANSWER_S, PORT, START_S, STOP_S, Place, dpos, echo, exactly, ping, run_all
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "net" / "tap"))
 import netns  # noqa: E402  it lies beside other tests
@@ -141,20 +139,8 @@ def test_refusals(place: Place) -> None:
 def run(names: dict[str, Any], programs: dict[str, str]) -> int:
     """Runs the tests among the names on a cable of their own. The exit status."""
     netns.enter_or_skip()
-    place = Veths(programs).place
-    tests = [test for name, test in sorted(names.items()) if name.startswith("test_")]
-    failed = 0
-    for test in tests:
-        begin = time.monotonic()
-        try:
-            test(place)
-        except (AssertionError, LookupError, OSError, subprocess.TimeoutExpired) as error:
-            failed += 1
-            print(f"FAILED {test.__name__}: {type(error).__name__}: {error}")
-            traceback.print_exc(file=sys.stdout)
-        else:
-            print(f"ok     {test.__name__} {time.monotonic() - begin:.1f} s")
-    return 1 if failed else 0
+    tests = {name: test for name, test in sorted(names.items()) if name.startswith("test_")}
+    return run_all(tests, Veths(programs).place)
 
 
 if __name__ == "__main__":
