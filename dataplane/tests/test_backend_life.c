@@ -198,6 +198,72 @@ static void test_close_waits_with_a_deadline(void **state)
 	harness_close(&own);
 }
 
+/* The peer gets so many bytes, exactly, while the context goes on; its clock stands still. */
+static void receive_beside(struct harness *own, int fd, uint8_t *data, size_t length)
+{
+	size_t done = 0;
+	for (int i = 0; done < length && i < HARNESS_DEADLINE_MS; i++) {
+		ssize_t got;
+		harness_poll(own);
+		while (done < length && (got = recv(fd, data + done, length - done, MSG_DONTWAIT)) > 0)
+			done += (size_t)got;
+		if (done < length)
+			usleep(1000);
+	}
+	assert_int_equal(done, length);
+}
+
+/*
+ * What the kernel has taken is not with the peer yet: the deadline of a close moves as long as the peer takes some of it,
+ * and passes when it does not.
+ */
+static void close_with_a_slow_peer(bool stops)
+{
+	enum { BYTES = 2 << 20, PART = 256 << 10, BUFFER = 64 << 10 };
+	static uint8_t block[BYTES], part[PART];
+	struct rb_virtual_clock clock;
+	rb_virtual_clock_init(&clock, RB_NS_PER_S);
+	struct rb_context_config config = {
+		.connections_max = 4, .close_timeout_ns = RB_NS_PER_MS, .clock = &clock.clock};
+	struct harness own;
+	rb_handle handle;
+	const int buffer = BUFFER;
+	harness_open(&own, &config);
+	int fd = harness_accept(&own, 0, &handle);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer)), 0);
+	pattern_fill(block, BYTES, 0);
+	const struct rb_sg sg = {block, BYTES};
+	assert_int_equal(rb_context_sendv(own.context, handle, &sg, 1), 0);
+	rb_context_close(own.context, handle, RB_CLOSE_ORDERLY);
+	harness_poll(&own);
+	for (unsigned at = 0; at < BYTES && !(stops && at > 0); at += PART) {
+		receive_beside(&own, fd, part, PART);
+		pattern_check(part, PART, at);
+		rb_virtual_clock_advance_to(&clock, clock.ns + config.close_timeout_ns);
+		harness_poll(&own);
+	}
+	for (int i = 0; stops && i < 6; i++) {
+		rb_virtual_clock_advance_to(&clock, clock.ns + config.close_timeout_ns);
+		harness_poll(&own);
+	}
+	if (!stops)
+		peer_expect_end(fd);
+	close(fd);
+	struct rb_event event = harness_next(&own);
+	while (event.type == RB_EVENT_SENT)
+		event = harness_next(&own);
+	assert_int_equal(event.type, RB_EVENT_CLOSED);
+	assert_int_equal(event.status, stops ? -ETIMEDOUT : 0);
+	harness_close(&own);
+}
+
+static void test_close_waits_for_a_slow_peer(void **state)
+{
+	(void)state;
+	close_with_a_slow_peer(false);
+	close_with_a_slow_peer(true);
+}
+
 static void test_close_twice(void **state)
 {
 	(void)state;
@@ -397,6 +463,7 @@ int main(int argc, char **argv)
 		LIFE_TEST(test_half_close_by_us),
 		LIFE_TEST(test_close_discards_and_is_orderly),
 		LIFE_TEST(test_close_waits_with_a_deadline),
+		LIFE_TEST(test_close_waits_for_a_slow_peer),
 		LIFE_TEST(test_close_twice),
 		LIFE_TEST(test_abort),
 		LIFE_TEST(test_reject),

@@ -77,13 +77,28 @@ static uint64_t next_deadline(const struct epoll_context *context)
 	return deadline;
 }
 
+/*
+ * Has the peer acknowledged anything since this was asked last? What the kernel still has to send is seen by this alone.
+ * The first time it is not known, and there is a timeout more for it.
+ */
+static bool is_draining(struct epoll_context *context, struct connection *connection)
+{
+	uint32_t before = connection->unacknowledged,
+		 now = rb_socket_unacknowledged(connection->fd, context->stats->syscalls);
+	connection->unacknowledged = now;
+	return now < before && (now != 0 || before != UINT32_MAX);
+}
+
 static void expire_closing(struct epoll_context *context, uint64_t now_ns)
 {
 	while (!rb_list_empty(&context->closing)) {
 		struct connection *oldest = RB_CONTAINER_OF(context->closing.next, struct connection, closing);
 		if (oldest->close_deadline_ns > now_ns)
 			return;
-		epoll_connection_reset(context, oldest, -ETIMEDOUT);
+		if (is_draining(context, oldest))
+			epoll_connection_extend_close_deadline(context, oldest);
+		else
+			epoll_connection_reset(context, oldest, -ETIMEDOUT);
 	}
 }
 

@@ -98,6 +98,12 @@ int epoll_connection_watch(struct epoll_context *context, struct connection *con
 
 void epoll_connection_set_close_deadline(struct epoll_context *context, struct connection *connection)
 {
+	connection->unacknowledged = UINT32_MAX;
+	epoll_connection_extend_close_deadline(context, connection);
+}
+
+void epoll_connection_extend_close_deadline(struct epoll_context *context, struct connection *connection)
+{
 	/* One timeout for all keeps the list in order. */
 	connection->close_deadline_ns = rb_clock_now(context->config.clock) + context->config.close_timeout_ns;
 	rb_list_remove(&connection->closing);

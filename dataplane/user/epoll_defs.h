@@ -51,6 +51,7 @@ struct connection {
 	struct tx_queue tx;
 	uint64_t sent; /* bytes released and not yet reported */
 	uint64_t close_deadline_ns;
+	uint32_t unacknowledged; /* when the last deadline has passed; UINT32_MAX: none has */
 	struct rb_address local;
 	struct rb_address remote;
 	uint32_t next_free; /* index + 1 */
@@ -140,6 +141,8 @@ void epoll_connection_ready(struct epoll_context *context, struct connection *co
 
 /* Starts or renews the close timeout. */
 void epoll_connection_set_close_deadline(struct epoll_context *context, struct connection *connection);
+/* The same, of a connection that has reached it, but for what is known of its peer. */
+void epoll_connection_extend_close_deadline(struct epoll_context *context, struct connection *connection);
 
 /* Registers the socket. Returns 0 or -errno. */
 int epoll_connection_watch(struct epoll_context *context, struct connection *connection, bool output);

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@ const char *const rb_linux_syscall_names[RB_SYS_COUNT + 1] = {
 	[RB_SYS_GETSOCKOPT] = "getsockopt",
 	[RB_SYS_READ] = "read",
 	[RB_SYS_IO_URING_ENTER] = "io_uring_enter",
+	[RB_SYS_IOCTL] = "ioctl",
 	[RB_SYS_COUNT] = NULL,
 };
 
@@ -149,6 +152,13 @@ int rb_socket_error(int fd, uint64_t *syscalls)
 		return -errno;
 	/* Linux says EPIPE for a reset that comes after the peer's FIN. */
 	return error == EPIPE ? -ECONNRESET : -error;
+}
+
+uint32_t rb_socket_unacknowledged(int fd, uint64_t *syscalls)
+{
+	int bytes = 0;
+	syscalls[RB_SYS_IOCTL]++;
+	return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? (uint32_t)bytes : 0;
 }
 
 void rb_socket_abort(int fd, uint64_t *syscalls)

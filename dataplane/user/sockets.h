@@ -29,6 +29,7 @@ enum rb_linux_syscall {
 	RB_SYS_GETSOCKOPT,
 	RB_SYS_READ, /* of the wake-up eventfd */
 	RB_SYS_IO_URING_ENTER,
+	RB_SYS_IOCTL,
 	RB_SYS_COUNT,
 };
 
@@ -52,6 +53,9 @@ int rb_socket_connect(const struct rb_context_config *config, struct rb_address 
 
 /* The pending error of a socket as 0 or -errno. */
 int rb_socket_error(int fd, uint64_t *syscalls);
+
+/* Bytes, and a FIN, that the kernel has and the peer has not acknowledged. */
+uint32_t rb_socket_unacknowledged(int fd, uint64_t *syscalls);
 
 /* Closes with RST instead of FIN. */
 void rb_socket_abort(int fd, uint64_t *syscalls);

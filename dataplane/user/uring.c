@@ -106,6 +106,18 @@ static uint64_t next_deadline(const struct uring_context *context)
 	return deadline;
 }
 
+/*
+ * Has the peer acknowledged anything since this was asked last? What the kernel still has to send is seen by this alone.
+ * The first time it is not known, and there is a timeout more for it.
+ */
+static bool is_draining(struct uring_context *context, struct uring_connection *connection)
+{
+	uint32_t before = connection->unacknowledged,
+		 now = rb_socket_unacknowledged(connection->fd, context->stats->syscalls);
+	connection->unacknowledged = now;
+	return now < before && (now != 0 || before != UINT32_MAX);
+}
+
 static void expire_closing(struct uring_context *context, uint64_t now_ns)
 {
 	while (!rb_list_empty(&context->closing)) {
@@ -113,7 +125,10 @@ static void expire_closing(struct uring_context *context, uint64_t now_ns)
 			RB_CONTAINER_OF(context->closing.next, struct uring_connection, closing);
 		if (oldest->close_deadline_ns > now_ns)
 			return;
-		uring_connection_end(context, oldest, -ETIMEDOUT, true);
+		if (is_draining(context, oldest))
+			uring_connection_extend_close_deadline(context, oldest);
+		else
+			uring_connection_end(context, oldest, -ETIMEDOUT, true);
 	}
 }
 

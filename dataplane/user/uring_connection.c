@@ -82,6 +82,12 @@ void uring_connection_ready(struct uring_context *context, struct uring_connecti
 
 void uring_connection_set_close_deadline(struct uring_context *context, struct uring_connection *connection)
 {
+	connection->unacknowledged = UINT32_MAX;
+	uring_connection_extend_close_deadline(context, connection);
+}
+
+void uring_connection_extend_close_deadline(struct uring_context *context, struct uring_connection *connection)
+{
 	/* One timeout for all keeps the list in order. */
 	connection->close_deadline_ns = rb_clock_now(context->config.clock) + context->config.close_timeout_ns;
 	rb_list_remove(&connection->closing);

@@ -73,6 +73,7 @@ struct uring_connection {
 	struct tx_queue tx;
 	uint64_t sent; /* bytes released and not yet reported */
 	uint64_t close_deadline_ns;
+	uint32_t unacknowledged; /* when the last deadline has passed; UINT32_MAX: none has */
 	struct rb_address local;
 	struct rb_address remote;
 	uint32_t next_free; /* index + 1 */
@@ -191,6 +192,8 @@ void uring_connection_end(struct uring_context *context, struct uring_connection
 
 /* Starts or renews the close timeout. */
 void uring_connection_set_close_deadline(struct uring_context *context, struct uring_connection *connection);
+/* The same, of a connection that has reached it, but for what is known of its peer. */
+void uring_connection_extend_close_deadline(struct uring_context *context, struct uring_connection *connection);
 
 /* ---- commands (uring_command.c) ---- */
 
