@@ -96,6 +96,7 @@ struct tcp {
 	uint32_t window_whole;	/* bytes: the receive window, if its scale cuts nothing off; or 0 */
 	uint64_t start_ns;	/* tick 0 */
 	uint64_t tick;		/* now */
+	uint64_t until_ns;	/* as long as neither `tick` nor `ts_now` moves */
 	uint32_t now_us;	/* now, wraps */
 	uint32_t ts_now;	/* the timestamp clock: milliseconds, to which each connection adds its offset */
 

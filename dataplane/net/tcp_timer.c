@@ -238,9 +238,14 @@ void tcp_timer_advance(struct rb_net *net)
 	struct tcp *tcp = &net->tcp;
 	uint32_t expired[BATCH], count;
 
-	tcp->tick = (net->now_ns - tcp->start_ns) / TCP_TICK_NS;
 	tcp->now_us = (uint32_t)(net->now_ns / 1000);
+	if (net->now_ns < tcp->until_ns)
+		return; /* the tick of the last time, whose timers have expired */
+	tcp->tick = (net->now_ns - tcp->start_ns) / TCP_TICK_NS;
 	tcp->ts_now = (uint32_t)(net->now_ns / 1000000);
+	const uint64_t next_tick_ns = tcp->start_ns + (tcp->tick + 1) * TCP_TICK_NS;
+	const uint64_t next_ms_ns = (net->now_ns / 1000000 + 1) * 1000000;
+	tcp->until_ns = next_tick_ns < next_ms_ns ? next_tick_ns : next_ms_ns;
 	do {
 		count = rb_wheel_advance(&tcp->wheel, tcp->tick, expired, BATCH);
 		for (uint32_t i = 0; i < count; i++)
