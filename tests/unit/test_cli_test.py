@@ -5,6 +5,7 @@ import ast
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 import tomllib
@@ -64,6 +65,21 @@ def test_continuous_integration_runs_the_commands_of_the_readme() -> None:
     offered = re.findall(r"^(\./ringbed test.*?) +#", readme, re.MULTILINE)
     assert offered == ["./ringbed test", "./ringbed test --vm"]
     assert [line for line in lines if line.startswith("./ringbed")] == offered[1:]
+
+
+def test_the_log_of_a_check_that_fails_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever is told to read it finds it; all others are removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    good = checks.Check(name="good", argv=lambda: ["sh", "-c", "echo well"])
+    slow = checks.Check(name="slow", argv=lambda: ["sh", "-c", "echo begun; sleep 60"], timeout=1)
+    assert [verdict.passed for verdict in checks._run_all([good])] == [True]
+    assert list(tmp_path.iterdir()) == []
+    assert [verdict.passed for verdict in checks._run_all([good, slow])] == [True, False]
+    (kept,) = tmp_path.glob("*/slow.log")
+    assert kept.read_text(encoding="utf-8").endswith("\nbegun\n")
+    assert "begun" in capsys.readouterr().out
 
 
 def test_every_marker_of_pytest_can_be_named() -> None:
