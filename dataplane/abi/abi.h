@@ -86,7 +86,8 @@ enum rb_command_type {
 	RB_COMMAND_REJECT,	/* refuse a knocked connection (RST); the handle is void */
 	/*
 	 * Queue memory for sending; untouched until SENT released it. A stack takes half a MiB of a connection at a
-	 * time, and may refuse more with -ENOBUFS: then none of it is queued, and SENT tells of room.
+	 * time, and may refuse more with -ENOBUFS: then none of it is queued, and SENT tells of room. An answer gives
+	 * its request back (`done`): both, or neither.
 	 */
 	RB_COMMAND_SENDV,
 	RB_COMMAND_RECV_DONE, /* give the oldest received bytes back: opens the window */
@@ -119,6 +120,7 @@ struct rb_command {
 		struct {
 			const struct rb_sg *sg; /* read during run_io() only */
 			uint32_t count;		/* 1..RB_SENDV_ENTRIES_MAX */
+			uint32_t done;		/* bytes to give back with it, as by RECV_DONE; 0: none */
 		} sendv;
 		struct {
 			uint64_t bytes; /* > 0, at most what was received and not yet given back */
@@ -133,7 +135,7 @@ struct rb_command {
 enum rb_event_type {
 	RB_EVENT_KNOCK = 1, /* a peer asks for a connection; cookie is the listener's */
 	RB_EVENT_CONNECTED, /* outcome of CONNECT in status */
-	RB_EVENT_RECV,	    /* bytes in order; with RB_RECV_FIN the peer sends no more */
+	RB_EVENT_RECV,	    /* bytes in order; with RB_RECV_FIN the peer sends no more. May be a SENT, too */
 	RB_EVENT_SENT,	    /* the oldest queued bytes are released: the memory is the application's again */
 	RB_EVENT_CLOSED,    /* last event of the handle; reason in status: 0 orderly, -ECONNRESET, -ETIMEDOUT, … */
 	RB_EVENT_TIMER,	    /* the context's deadline has passed */
@@ -167,6 +169,7 @@ struct rb_event {
 		struct {
 			const void *data; /* readable, never writable, until given back with RECV_DONE */
 			uint64_t length;  /* bytes; 0 only with RB_RECV_FIN */
+			uint64_t sent; /* bytes that are released, as by SENT, before these; mostly what they answer */
 		} recv;
 		struct {
 			uint64_t bytes; /* released by this event */

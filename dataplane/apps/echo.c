@@ -20,7 +20,7 @@ enum {
 	RING_MIN = 512,
 	RING_MAX = 1 << 18,
 	RING_GROWTH = 8,
-	COMMANDS_PER_CONNECTION = 3, /* RECV_DONE, SENDV, CLOSE */
+	COMMANDS_PER_CONNECTION = 2, /* SENDV or RECV_DONE, CLOSE */
 	RETRY_NS = 1000000,
 };
 
@@ -79,7 +79,9 @@ struct connection {
 	uint8_t *old_ring; /* the one before, until `base` is out; or NULL */
 	uint64_t answered; /* the turn in which answer() has used `sg` and `last` */
 	uint64_t message;  /* bytes of the present one */
-	uint32_t last;	   /* bytes of the last SENDV, which may be refused */
+	size_t owed;	   /* bytes that were taken from `parts`, and whose giving back was refused */
+	/* bytes of the last SENDV, and those it gave back: it may be refused */
+	uint32_t last, last_done;
 	uint32_t parts_first, parts_count, parts_max;
 	struct part *parts;
 	bool due;
@@ -274,7 +276,7 @@ static void count(struct connection *connection, size_t bytes)
 	connection->message %= echo->message_bytes;
 }
 
-static void send_ring(struct connection *connection)
+static void send_ring(struct connection *connection, size_t done)
 {
 	size_t size = connection->ring_bytes, at = (connection->sent - connection->base) & (size - 1);
 	size_t length = (size_t)(connection->in - connection->sent);
@@ -283,8 +285,9 @@ static void send_ring(struct connection *connection)
 	connection->sg[1] = (struct rb_sg){connection->ring, length - first};
 	connection->last = (uint32_t)length;
 	connection->sent = connection->in;
-	int result =
-		rb_context_sendv(connection->echo->context, connection->handle, connection->sg, length > first ? 2 : 1);
+	connection->last_done = (uint32_t)done;
+	int result = rb_context_reply(connection->echo->context, connection->handle, (uint32_t)done, connection->sg,
+				      length > first ? 2 : 1);
 	RB_ASSERT_EQ(result, 0); /* serve_due() has looked for room */
 }
 
@@ -292,15 +295,16 @@ static void send_ring(struct connection *connection)
 static void serve(struct connection *connection)
 {
 	struct rb_context *context = connection->echo->context;
-	size_t taken = take_input(connection);
+	size_t taken = take_input(connection), done = taken + connection->owed;
 	int result = 0;
-	if (taken > 0) {
+	if (taken > 0)
 		count(connection, taken);
-		result = rb_context_recv_done(context, connection->handle, taken);
-	}
+	connection->owed = 0;
 	bool sends = connection->in != connection->sent;
 	if (sends)
-		send_ring(connection);
+		send_ring(connection, done);
+	else if (done > 0)
+		result = rb_context_recv_done(context, connection->handle, done);
 	if (connection->broken || (connection->finished && connection->parts_count == 0 && !sends)) {
 		result |= rb_context_close(context, connection->handle,
 					   connection->broken ? RB_CLOSE_ABORT : RB_CLOSE_ORDERLY);
@@ -328,12 +332,11 @@ static inline bool answer(struct connection *connection, const struct rb_event *
 	memcpy(connection->ring + at, event->recv.data, length);
 	connection->in += length;
 	connection->sent = connection->in;
-	connection->last = (uint32_t)length;
+	connection->last = connection->last_done = (uint32_t)length;
 	connection->answered = connection->echo->turn;
 	connection->sg[0] = (struct rb_sg){connection->ring + at, length};
 	count(connection, length);
-	int result = rb_context_recv_done(context, connection->handle, length);
-	result |= rb_context_sendv(context, connection->handle, connection->sg, 1);
+	int result = rb_context_reply(context, connection->handle, (uint32_t)length, connection->sg, 1);
 	RB_ASSERT_EQ(result, 0); /* there is room */
 	return true;
 }
@@ -382,6 +385,7 @@ static void on_error(struct echo *echo, struct connection *connection, const str
 	}
 	if (event->error.command == RB_COMMAND_SENDV && event->status == -ENOBUFS) {
 		connection->sent -= connection->last;
+		connection->owed += connection->last_done;
 		connection->due = false;
 		rb_list_remove(&connection->node);
 		rb_list_append(&echo->refused, &connection->node);
@@ -399,6 +403,8 @@ static void on_event(struct echo *echo, const struct rb_event *event)
 	struct connection *connection = (struct connection *)(uintptr_t)event->cookie;
 	switch (event->type) {
 	case RB_EVENT_RECV:
+		if (event->recv.sent > 0)
+			on_sent(connection, event->recv.sent);
 		if (__builtin_expect(!answer(connection, event), 0))
 			on_received(connection, event);
 		break;
@@ -429,11 +435,13 @@ static int echo_turn(struct app_thread *thread)
 	const struct rb_event *events;
 	enum rb_wait wait = rb_list_empty(&echo->due) ? RB_WAIT : RB_POLL;
 	int count = rb_context_run_io(echo->context, wait, &events);
-	free_all(&echo->ended);
+	if (__builtin_expect(!rb_list_empty(&echo->ended), 0))
+		free_all(&echo->ended);
 	echo->turn++;
 	for (int i = 0; i < count; i++)
 		on_event(echo, &events[i]);
-	serve_due(echo);
+	if (__builtin_expect(!rb_list_empty(&echo->due), 0))
+		serve_due(echo);
 	return count < 0 ? count : 0;
 }
 

@@ -83,6 +83,7 @@ static void bench_command(const struct rb_command *command)
 		bench.received += command->recv_done.bytes;
 		break;
 	case RB_COMMAND_SENDV:
+		bench.received += command->sendv.done;
 		for (uint32_t i = 0; i < command->sendv.count; i++)
 			bytes += command->sendv.sg[i].length;
 		bench.sent[command->handle - 1] = bytes;
@@ -119,13 +120,7 @@ static int bench_run_io(void *state, const struct rb_command *commands, uint32_t
 		event->cookie = bench.cookies[index];
 		event->recv.data = bench.requests[i];
 		event->recv.length = bench.request_bytes[i];
-		if (bench.sent[index] == 0)
-			continue;
-		event = &events[count++];
-		event->type = RB_EVENT_SENT;
-		event->handle = index + 1;
-		event->cookie = bench.cookies[index];
-		event->sent.bytes = bench.sent[index];
+		event->recv.sent = bench.sent[index];
 		bench.sent[index] = 0;
 	}
 	return count;

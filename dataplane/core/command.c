@@ -87,38 +87,19 @@ static int do_sendv(struct core_context *context, const struct rb_command *comma
 {
 	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
 	int count = pieces_of(context, command, pieces);
-	return count < 0 ? count : rb_net_send(context->net, handle, pieces, (unsigned)count);
-}
-
-static inline int received_of(const struct rb_command *command, uint32_t *bytes)
-{
-	if (command->flags != 0 || command->recv_done.bytes == 0 || command->recv_done.bytes > UINT32_MAX)
-		return -EINVAL;
-	*bytes = (uint32_t)command->recv_done.bytes;
-	return 0;
+	if (count < 0)
+		return count;
+	if (command->sendv.done > 0) /* an answer, with its request: in one */
+		return rb_net_reply(context->net, handle, command->sendv.done, pieces, (unsigned)count);
+	return rb_net_send(context->net, handle, pieces, (unsigned)count);
 }
 
 static int do_recv_done(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
 {
-	uint32_t bytes;
-	int result = received_of(command, &bytes);
-	return result != 0 ? result : rb_net_received(context->net, handle, bytes);
-}
-
-/*
- * A request given back and its answer, one after the other, which the instance does in one. False: not such a pair, or
- * not to be carried out as one; then each by itself, to say which of them is wrong. /
- */
-static inline bool reply(struct core_context *context, const struct rb_command *done, const struct rb_command *sendv)
-{
-	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
-	rb_net_handle handle;
-	uint32_t bytes;
-	if (sendv->type != RB_COMMAND_SENDV || sendv->handle != done->handle ||
-	    net_handle_of(context, done->handle, &handle) != 0 || received_of(done, &bytes) != 0)
-		return false;
-	int count = pieces_of(context, sendv, pieces);
-	return count > 0 && rb_net_reply(context->net, handle, bytes, pieces, (unsigned)count) == 0;
+	uint64_t bytes = command->recv_done.bytes;
+	if (command->flags != 0 || bytes == 0 || bytes > UINT32_MAX)
+		return -EINVAL;
+	return rb_net_received(context->net, handle, (uint32_t)bytes);
 }
 
 /* ---- connections ---- */
@@ -187,7 +168,7 @@ static int do_timer(struct core_context *context, const struct rb_command *comma
 	return 0;
 }
 
-static int carry_out(struct core_context *context, const struct rb_command *command)
+static __attribute__((noinline)) int carry_out(struct core_context *context, const struct rb_command *command)
 {
 	rb_net_handle handle;
 	if (command->type == RB_COMMAND_TIMER)
@@ -198,8 +179,6 @@ static int carry_out(struct core_context *context, const struct rb_command *comm
 	if (result != 0)
 		return result;
 	switch (command->type) {
-	case RB_COMMAND_SENDV:
-		return do_sendv(context, command, handle);
 	case RB_COMMAND_RECV_DONE:
 		return do_recv_done(context, command, handle);
 	case RB_COMMAND_ACCEPT:
@@ -213,21 +192,22 @@ static int carry_out(struct core_context *context, const struct rb_command *comm
 	}
 }
 
-/* Carries out the command at `at`, or a pair of them. Returns how many. */
-static inline uint64_t take(struct core_context *context, uint64_t at, uint64_t count)
+/* Most commands are answers. */
+static inline void take(struct core_context *context, const struct rb_command *from)
 {
 	struct rb_command command;
-	copy_in(&command, &context->commands[at]);
-	if (command.type == RB_COMMAND_RECV_DONE && at + 1 < count) {
-		struct rb_command next;
-		copy_in(&next, &context->commands[at + 1]);
-		if (__builtin_expect(reply(context, &command, &next), 1))
-			return 2;
+	rb_net_handle handle;
+	int result;
+	copy_in(&command, from);
+	if (__builtin_expect(command.type == RB_COMMAND_SENDV, 1)) {
+		result = net_handle_of(context, command.handle, &handle);
+		if (__builtin_expect(result == 0, 1))
+			result = do_sendv(context, &command, handle);
+	} else {
+		result = carry_out(context, &command);
 	}
-	int result = carry_out(context, &command);
 	if (__builtin_expect(result != 0, 0))
 		refuse(context, &command, result);
-	return 1;
 }
 
 void core_context_execute(struct core_context *context, uint64_t count)
@@ -239,6 +219,6 @@ void core_context_execute(struct core_context *context, uint64_t count)
 		event->error.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 		return;
 	}
-	for (uint64_t at = 0; at < count;)
-		at += take(context, at, count);
+	for (uint64_t at = 0; at < count; at++)
+		take(context, &context->commands[at]);
 }

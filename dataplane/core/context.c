@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
-/* One event of the instance may become so many: CONNECTED or KNOCK, SENT, RECV, CLOSED. */
-enum { EVENTS_PER_NET_EVENT = 4, NET_EVENTS_MAX = 64 };
+/* One event of the instance may become so many: CONNECTED or KNOCK, SENT or RECV, CLOSED. */
+enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64 };
 
 static bool is_line(const void *pointer)
 {
@@ -117,6 +117,7 @@ static void tell_sent(struct core_context *context, const struct rb_net_event *f
 	context->counters.bytes_out += from->sent;
 }
 
+/* A request nearly always acknowledges the answer before it. */
 static void tell_received(struct core_context *context, const struct rb_net_event *from)
 {
 	struct rb_event *event = tell(context, RB_EVENT_RECV, from);
@@ -127,6 +128,8 @@ static void tell_received(struct core_context *context, const struct rb_net_even
 	}
 	if (from->bits & RB_NET_FIN)
 		event->flags = RB_RECV_FIN;
+	event->recv.sent = from->sent;
+	context->counters.bytes_out += from->sent;
 }
 
 /* Most events tell of bytes that were received, or sent, or both. */
@@ -134,10 +137,10 @@ static void translate(struct core_context *context, const struct rb_net_event *f
 {
 	if (__builtin_expect(from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED), 0))
 		tell_beginning(context, from);
-	if (from->bits & RB_NET_SENT)
-		tell_sent(context, from);
-	if (from->bits & (RB_NET_RECEIVED | RB_NET_FIN))
+	if (__builtin_expect((from->bits & (RB_NET_RECEIVED | RB_NET_FIN)) != 0, 1))
 		tell_received(context, from);
+	else if (from->bits & RB_NET_SENT)
+		tell_sent(context, from);
 	if (__builtin_expect(from->bits & RB_NET_CLOSED, 0))
 		tell_end(context, from);
 }
@@ -160,10 +163,12 @@ void core_context_collect(struct core_context *context, uint64_t now_ns)
 		context->more = most == 0;
 		if (most == 0)
 			return;
-		unsigned count = rb_net_events(context->net, &events, most < NET_EVENTS_MAX ? most : NET_EVENTS_MAX);
+		if (most > NET_EVENTS_MAX)
+			most = NET_EVENTS_MAX;
+		unsigned count = rb_net_events(context->net, &events, most);
 		for (unsigned i = 0; i < count; i++)
 			translate(context, &events[i]);
-		if (count == 0)
-			return;
+		if (count < most)
+			return; /* should there be more after all, the next turn has them */
 	}
 }

@@ -210,6 +210,16 @@ static uint64_t read_length(void)
 	return 1 + (units << shift);
 }
 
+static uint64_t read_done(rb_handle handle)
+{
+	const struct known *known = known_of(handle);
+	const uint64_t unread = known != NULL ? known->unread : 0;
+	const uint8_t how = read_byte();
+	if (how < 0xc0)
+		return how < 0x80 ? unread : unread / 2;
+	return how < 0xe0 ? unread + 1 : read_limit();
+}
+
 static void put_sendv(struct rb_command *command, rb_handle handle)
 {
 	struct rb_sg *list = pair.memory->lists[pair.commands_count - 1];
@@ -228,17 +238,13 @@ static void put_sendv(struct rb_command *command, rb_handle handle)
 		const uint64_t by = read_byte();
 		command->sendv.sg = read_byte() % 2 == 0 ? read_address() : (void *)((uintptr_t)list + by);
 	}
+	if (read_byte() % 2 == 1)
+		command->sendv.done = (uint32_t)read_done(handle);
 }
 
 static void put_recv_done(struct rb_command *command, rb_handle handle)
 {
-	const struct known *known = known_of(handle);
-	const uint64_t unread = known != NULL ? known->unread : 0;
-	const uint8_t how = read_byte();
-	command->recv_done.bytes = how < 0x80	? unread
-				   : how < 0xc0 ? unread / 2
-				   : how < 0xe0 ? unread + 1
-						: read_limit();
+	command->recv_done.bytes = read_done(handle);
 }
 
 static void put_connect(struct rb_command *command)
@@ -356,6 +362,8 @@ static int known_status(const struct rb_command *command, const struct known *kn
 	case RB_COMMAND_REJECT:
 		return known->phase == KNOCKED ? 0 : -EBADF;
 	case RB_COMMAND_SENDV:
+		if (command->sendv.done > 0 && (known->phase == KNOCKED || command->sendv.done > known->unread))
+			return -EINVAL;
 		if (known->phase == KNOCKED)
 			return -EBADF;
 		return known->phase == OPEN && !known->dead ? 0 : -EPIPE;
@@ -509,6 +517,9 @@ static void check_answer(uint64_t number)
 	RB_ASSERT(refused || status == 0 || status == MAYBE);
 	if (!refused || room)
 		apply(command);
+	struct known *known = known_of(command->handle);
+	if (!refused && command->type == RB_COMMAND_SENDV && known != NULL && !known->meddled)
+		known->unread -= command->sendv.done;
 }
 
 /* Those that have ended, which the application is not told yet. */

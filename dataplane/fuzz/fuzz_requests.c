@@ -21,7 +21,7 @@ struct player {
 	enum { KNOCK, PLAY, FIN, WAIT_CLOSE, CLOSED } stage;
 	bool reset;
 	uint64_t replied; /* bytes */
-	uint64_t unreported;
+	uint64_t unreported, unreturned;
 };
 
 enum { HANDLE = 1 };
@@ -69,8 +69,15 @@ static int player_listen(void *state, void *listener, uint64_t cookie)
 	return 0;
 }
 
+static void give_back(uint64_t bytes)
+{
+	RB_ASSERT_LE(bytes, player.unreturned);
+	player.unreturned -= bytes;
+}
+
 static void reply(const struct rb_command *command)
 {
+	give_back(command->sendv.done);
 	for (uint32_t i = 0; i < command->sendv.count; i++) {
 		const struct rb_sg *sg = &command->sendv.sg[i];
 		RB_ASSERT_LE(player.replied + sg->length, player.offset);
@@ -96,6 +103,7 @@ static void take(const struct rb_command *command)
 		break;
 	default:
 		RB_ASSERT_EQ(command->type, RB_COMMAND_RECV_DONE);
+		give_back(command->recv_done.bytes);
 		break;
 	}
 }
@@ -117,6 +125,7 @@ static bool play(struct rb_event *event)
 		event->recv.data = player.data + player.offset;
 		event->recv.length = length;
 		player.offset += length;
+		player.unreturned += length;
 		if (length == 0) {
 			event->flags = RB_RECV_FIN;
 			player.stage = WAIT_CLOSE;

@@ -257,7 +257,8 @@ void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_re
 	rb_list_remove(&c->available);
 	c->filled++;
 	c->sent_requests++;
-	(void)rb_context_sendv(context, c->handle, request->sg, request->pieces);
+	(void)rb_context_reply(context, c->handle, (uint32_t)c->owed_bytes, request->sg, request->pieces);
+	c->owed_bytes = 0;
 	if (pool->config.reply_timeout_ns != 0) {
 		c->sent_ns = now_ns;
 		rb_list_append(&pool->waiting, &c->waiting);
@@ -460,9 +461,11 @@ void rb_pool_event(struct rb_pool *pool, const struct rb_event *event, uint64_t 
 		on_error(pool, c, event, now_ns);
 	else if (c->handle == 0 || c->handle != event->handle)
 		return;
-	else if (event->type == RB_EVENT_RECV)
+	else if (event->type == RB_EVENT_RECV) {
+		if (event->recv.sent > 0)
+			on_sent(pool, c, event->recv.sent);
 		on_recv(pool, c, event, now_ns);
-	else if (event->type == RB_EVENT_SENT)
+	} else if (event->type == RB_EVENT_SENT)
 		on_sent(pool, c, event->sent.bytes);
 	else if (event->type == RB_EVENT_CLOSED)
 		on_closed(pool, c, event->status, now_ns);

@@ -190,6 +190,7 @@ static void test_close_after_reply(void **state)
 		  "no",
 		  6); /* what follows a close is not served */
 	turn_until_handled(1);
+	turn(); /* and the end, once it is known that they have */
 	peer_receive(fd, reply, 3);
 	peer_expect_end(fd);
 	close(fd);

@@ -2,6 +2,7 @@
 /* What a stream asks of the stack under it, which here is one that takes no more than it has to. */
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +11,16 @@
 
 enum { HELD_MAX = 512 * 1024, GIVEN_BACK = 100000, TOTAL = 3 * 1000 * 1000 };
 
-/* One connection, open at once. Gives some of what it holds back at each call. */
+/* One connection, open at once. Gives some of what it holds back at each call, and has no room for some SENDVs. */
 struct thrifty {
 	uint64_t cookie;
 	uint64_t held, taken; /* bytes */
-	bool connects, closes;
+	unsigned sends;
+	bool connects, closes, refuses;
 };
+
+static unsigned refused_each; /* so many SENDVs, one is refused; 0: none is */
+static const uint8_t *wanted; /* what is to be sent */
 
 static struct thrifty thrifty;
 static const char *const no_names[] = {NULL};
@@ -44,16 +49,20 @@ static void take(struct thrifty *own, const struct rb_command *command)
 	case RB_COMMAND_SENDV:
 		assert_false(own->closes);
 		assert_true(command->sendv.count > 0);
-		for (uint32_t i = 0; i < command->sendv.count; i++) {
+		own->refuses = refused_each > 0 && ++own->sends % refused_each == 0;
+		for (uint32_t i = 0; i < command->sendv.count && !own->refuses; i++) {
+			assert_ptr_equal(command->sendv.sg[i].base, wanted + own->taken);
 			own->held += command->sendv.sg[i].length;
 			own->taken += command->sendv.sg[i].length;
 		}
-		assert_in_range(own->held, 1, HELD_MAX);
+		assert_in_range(own->held, own->refuses ? 0 : 1, HELD_MAX);
 		break;
 	case RB_COMMAND_CLOSE:
 		assert_int_equal(own->taken, TOTAL);
 		own->closes = true;
 		break;
+	case RB_COMMAND_TIMER:
+		break; /* the loop looks at its clock in every turn */
 	default:
 		fail_msg("command %u", command->type);
 	}
@@ -71,6 +80,11 @@ static int thrifty_run_io(void *state, const struct rb_command *commands, uint32
 	if (own->connects) {
 		own->connects = false;
 		events[0].type = RB_EVENT_CONNECTED;
+	} else if (own->refuses) {
+		own->refuses = false;
+		events[0].type = RB_EVENT_ERROR;
+		events[0].status = -ENOBUFS;
+		events[0].error.command = RB_COMMAND_SENDV;
 	} else if (own->held > 0) {
 		const uint64_t bytes = own->held < GIVEN_BACK ? own->held : GIVEN_BACK;
 		own->held -= bytes;
@@ -98,12 +112,12 @@ static const struct rb_backend thrifty_backend = {
 	.wake = thrifty_wake,
 };
 
-static bool released, closed;
+static unsigned released, closed;
 
 static void on_release(void *cookie)
 {
 	(void)cookie;
-	released = true;
+	released++;
 }
 
 static size_t on_data(struct rb_stream *stream, const uint8_t *data, size_t length)
@@ -117,36 +131,58 @@ static void on_closed(struct rb_stream *stream, int reason)
 {
 	(void)stream;
 	assert_int_equal(reason, 0);
-	closed = true;
+	closed++;
+}
+
+static void send_large_loan(unsigned turns)
+{
+	struct rb_virtual_clock clock;
+	static const struct rb_stream_ops ops = {.data = on_data, .closed = on_closed};
+	const struct rb_loop_config config = {.context = {.backend = &thrifty_backend, .clock = &clock.clock}};
+	struct rb_loop *loop;
+	struct rb_stream *stream;
+	uint8_t *memory = calloc(1, TOTAL);
+	const struct rb_sg piece = {.base = memory, .length = TOTAL};
+	const struct rb_address nobody = {.ip = 1, .port = 1};
+	assert_non_null(memory);
+	wanted = memory;
+	released = closed = 0;
+	rb_virtual_clock_init(&clock, 0);
+	assert_int_equal(rb_loop_create(&config, &loop), 0);
+	assert_int_equal(rb_loop_connect(loop, (struct rb_address){0}, nobody, &ops, NULL, &stream), 0);
+	assert_int_equal(rb_stream_send(stream, &piece, 1, on_release, NULL), 0);
+	rb_stream_close(stream);
+	for (unsigned turn = 0; turn < turns && closed == 0; turn++) {
+		rb_virtual_clock_advance_to(&clock, clock.ns + RB_NS_PER_MS);
+		assert_int_equal(rb_loop_turn(loop, RB_POLL), 0);
+	}
+	assert_int_equal(released, 1);
+	assert_int_equal(closed, 1);
+	assert_int_equal(thrifty.taken, TOTAL);
+	rb_loop_destroy(loop);
+	free(memory);
 }
 
 /* However much is lent, the stack is never given more than it must take; the end waits for all of it. */
 static void test_large_loan(void **state)
 {
-	static const struct rb_stream_ops ops = {.data = on_data, .closed = on_closed};
-	const struct rb_loop_config config = {.context = {.backend = &thrifty_backend}};
-	struct rb_loop *loop;
-	struct rb_stream *stream;
-	uint8_t *data = calloc(1, TOTAL);
-	const struct rb_sg piece = {.base = data, .length = TOTAL};
-	const struct rb_address nobody = {.ip = 1, .port = 1};
 	(void)state;
-	assert_non_null(data);
-	assert_int_equal(rb_loop_create(&config, &loop), 0);
-	assert_int_equal(rb_loop_connect(loop, (struct rb_address){0}, nobody, &ops, NULL, &stream), 0);
-	assert_int_equal(rb_stream_send(stream, &piece, 1, on_release, NULL), 0);
-	rb_stream_close(stream);
-	for (unsigned turn = 0; turn < 100 && !closed; turn++)
-		assert_int_equal(rb_loop_turn(loop, RB_POLL), 0);
-	assert_true(released);
-	assert_true(closed);
-	assert_int_equal(thrifty.taken, TOTAL);
-	rb_loop_destroy(loop);
-	free(data);
+	refused_each = 0;
+	send_large_loan(100);
+}
+
+/* What is refused is offered again, from where it was, and the end waits for that, too. */
+static void test_refused_loan(void **state)
+{
+	(void)state;
+	for (refused_each = 2; refused_each <= 3; refused_each++) {
+		send_large_loan(1000);
+		assert_true(thrifty.sends > refused_each);
+	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_loan)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_large_loan), cmocka_unit_test(test_refused_loan)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,18 @@ int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct 
 	return 0;
 }
 
+int rb_context_reply(struct rb_context *context, rb_handle handle, uint32_t done, const struct rb_sg *sg,
+		     uint32_t count)
+{
+	struct rb_command *command = next_command(context, RB_COMMAND_SENDV, handle);
+	if (command == NULL)
+		return -ENOBUFS;
+	command->sendv.sg = sg;
+	command->sendv.count = count;
+	command->sendv.done = done;
+	return 0;
+}
+
 int rb_context_recv_done(struct rb_context *context, rb_handle handle, uint64_t bytes)
 {
 	struct rb_command *command = next_command(context, RB_COMMAND_RECV_DONE, handle);

@@ -121,6 +121,9 @@ int rb_context_accept(struct rb_context *context, rb_handle handle, uint64_t coo
 int rb_context_reject(struct rb_context *context, rb_handle handle);
 int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct rb_sg *sg, uint32_t count);
 int rb_context_recv_done(struct rb_context *context, rb_handle handle, uint64_t bytes);
+/* Both in one: `done` received bytes are given back and the answer to them is sent; or neither. */
+int rb_context_reply(struct rb_context *context, rb_handle handle, uint32_t done, const struct rb_sg *sg,
+		     uint32_t count);
 int rb_context_close(struct rb_context *context, rb_handle handle, enum rb_close_flags flags);
 int rb_context_timer(struct rb_context *context, uint64_t deadline_ns, uint64_t cookie);
 

@@ -82,21 +82,6 @@ static int execute_reject(struct epoll_context *context, struct connection *conn
 	return 0;
 }
 
-static int execute_sendv(struct epoll_context *context, struct connection *connection, const struct rb_sg *sg,
-			 uint32_t count)
-{
-	if (connection->state != CONNECTION_OPEN || connection->write_closed)
-		return -EPIPE;
-	if (sg == NULL)
-		return -EFAULT;
-	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
-		return -EINVAL;
-	int result = tx_queue_append(&context->tx, &connection->tx, sg, count);
-	if (result == 0)
-		epoll_connection_ready(context, connection);
-	return result;
-}
-
 static int execute_recv_done(struct epoll_context *context, struct connection *connection, uint64_t bytes)
 {
 	uint32_t index = rb_handle_index(connection->handle);
@@ -105,6 +90,26 @@ static int execute_recv_done(struct epoll_context *context, struct connection *c
 	if (connection->readable)
 		epoll_connection_ready(context, connection);
 	return 0;
+}
+
+static int execute_sendv(struct epoll_context *context, struct connection *connection, const struct rb_command *command)
+{
+	const struct rb_sg *sg = command->sendv.sg;
+	uint32_t count = command->sendv.count, done = command->sendv.done;
+	if (done > connection->held.bytes)
+		return -EINVAL;
+	if (connection->state != CONNECTION_OPEN || connection->write_closed)
+		return -EPIPE;
+	if (sg == NULL)
+		return -EFAULT;
+	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
+		return -EINVAL;
+	int result = tx_queue_append(&context->tx, &connection->tx, sg, count);
+	if (result == 0 && done > 0)
+		result = execute_recv_done(context, connection, done); /* it has so many */
+	if (result == 0)
+		epoll_connection_ready(context, connection);
+	return result;
 }
 
 static int execute_close(struct epoll_context *context, struct connection *connection, uint16_t flags)
@@ -145,7 +150,7 @@ static int execute_on_connection(struct epoll_context *context, struct connectio
 	case RB_COMMAND_REJECT:
 		return execute_reject(context, connection);
 	case RB_COMMAND_SENDV:
-		return execute_sendv(context, connection, command->sendv.sg, command->sendv.count);
+		return execute_sendv(context, connection, command);
 	case RB_COMMAND_RECV_DONE:
 		return execute_recv_done(context, connection, command->recv_done.bytes);
 	case RB_COMMAND_CLOSE:

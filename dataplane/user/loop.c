@@ -13,6 +13,30 @@
 #include "base/log.h"
 #include "user/loop_defs.h"
 
+enum { RETRY_NS = RB_NS_PER_MS };
+
+static void append_all(struct rb_list *from, struct rb_list *to)
+{
+	struct rb_list *node;
+	while ((node = rb_list_pop(from)) != NULL)
+		rb_list_append(to, node);
+}
+
+static void retry(struct rb_timer *timer, uint64_t now_ns)
+{
+	struct rb_loop *loop = RB_CONTAINER_OF(timer, struct rb_loop, retry);
+	(void)now_ns;
+	append_all(&loop->refused, &loop->dirty);
+}
+
+void loop_retry(struct rb_loop *loop, struct rb_stream *stream)
+{
+	if (rb_list_empty(&loop->refused))
+		rb_loop_arm(loop, &loop->retry, rb_loop_now(loop) + RETRY_NS);
+	rb_list_remove(&stream->dirty);
+	rb_list_append(&loop->refused, &stream->dirty);
+}
+
 static int fill_config(struct rb_loop_config *config)
 {
 	if (config->stream_input_max == 0)
@@ -42,6 +66,9 @@ int rb_loop_create(const struct rb_loop_config *config, struct rb_loop **loop)
 	rb_timers_init(&made->timers);
 	rb_list_init(&made->streams);
 	rb_list_init(&made->dirty);
+	rb_list_init(&made->later);
+	rb_list_init(&made->refused);
+	rb_timer_init(&made->retry, retry);
 	rb_list_init(&made->ended);
 	int result = fill_config(&made->config);
 	if (result == 0) {
@@ -108,6 +135,7 @@ static bool issue_commands(struct rb_loop *loop)
 			break;
 		stream_issue(RB_CONTAINER_OF(node, struct rb_stream, dirty));
 	}
+	append_all(&loop->later, &loop->dirty);
 	uint64_t deadline = rb_timers_next(&loop->timers);
 	if (deadline != loop->armed_ns) {
 		rb_context_timer(loop->context, deadline, 0);
@@ -160,10 +188,12 @@ static void dispatch(struct rb_loop *loop, const struct rb_event *event)
 		stream_on_connected(stream, event);
 		break;
 	case RB_EVENT_RECV:
+		if (event->recv.sent > 0)
+			stream_on_sent(stream, event->recv.sent);
 		stream_on_recv(stream, event);
 		break;
 	case RB_EVENT_SENT:
-		stream_on_sent(stream, event);
+		stream_on_sent(stream, event->sent.bytes);
 		break;
 	case RB_EVENT_CLOSED:
 		stream_on_closed(stream, event->status);

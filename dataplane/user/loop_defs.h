@@ -45,11 +45,12 @@ struct chunk {
 struct output {
 	struct segment *head; /* oldest */
 	struct segment *tail;
-	struct chunk *open; /* the newest chunk, whose free end takes further bytes, or NULL */
-	size_t bytes;	    /* not yet released */
-	size_t copied;	    /* of these, in chunks */
-	size_t unqueued;    /* of these, not yet handed over */
-	uint32_t lent;	    /* segments of the application's memory */
+	struct chunk *open;  /* the newest chunk, whose free end takes further bytes, or NULL */
+	size_t bytes;	     /* not yet released */
+	size_t copied;	     /* of these, in chunks */
+	size_t unqueued;     /* of these, not yet handed over */
+	uint32_t lent;	     /* segments of the application's memory */
+	uint32_t last_count; /* pieces of the last SENDV, which may be refused */
 	/* lengths of the pieces the stack holds: a ring */
 	uint32_t piece_first;
 	uint32_t piece_count;
@@ -72,7 +73,7 @@ enum stream_state {
 
 struct rb_stream {
 	struct rb_list node;  /* in rb_loop.streams, or in rb_loop.ended */
-	struct rb_list dirty; /* in rb_loop.dirty while commands are due */
+	struct rb_list dirty; /* in rb_loop.dirty while commands are due, or in .later or .refused */
 	struct rb_loop *loop;
 	const struct rb_stream_ops *ops;
 	void *user;
@@ -86,9 +87,10 @@ struct rb_stream {
 	bool wants_close, closed;
 	bool wants_abort;
 	bool fin_received;
-	int reason;	   /* replaces the status of `closed` if not 0 */
-	size_t unreturned; /* received bytes not yet given back */
-	size_t credit;	   /* of these, to be given back in this turn */
+	int reason;	      /* replaces the status of `closed` if not 0 */
+	size_t unreturned;    /* received bytes not yet given back */
+	size_t credit;	      /* of these, to be given back in this turn */
+	uint32_t last_credit; /* given back with the last SENDV, which may be refused */
 	struct input input;
 	struct output output;
 };
@@ -101,6 +103,9 @@ struct rb_loop {
 	struct rb_list streams;
 	size_t streams_count;
 	struct rb_list dirty;
+	struct rb_list later;	/* dirty in the next turn */
+	struct rb_list refused; /* dirty when `retry` fires: the stack had no room for their output */
+	struct rb_timer retry;
 	struct rb_list ended; /* their memory may be with the stack until the next run_io() */
 	struct rb_sg *sg;     /* of this turn's SENDV commands */
 	uint32_t sg_count;
@@ -127,12 +132,15 @@ void stream_free(struct rb_stream *stream);
 /* Puts it on the dirty list. */
 void stream_touch(struct rb_stream *stream);
 
+/* loop.c: the stack had no room for its output, which is tried again a little later. */
+void loop_retry(struct rb_loop *loop, struct rb_stream *stream);
+
 /* Issues the commands that are due; needs STREAM_COMMANDS_MAX free slots. May retire the stream. */
 void stream_issue(struct rb_stream *stream);
 
 void stream_on_connected(struct rb_stream *stream, const struct rb_event *event);
 void stream_on_recv(struct rb_stream *stream, const struct rb_event *event);
-void stream_on_sent(struct rb_stream *stream, const struct rb_event *event);
+void stream_on_sent(struct rb_stream *stream, uint64_t bytes);
 /* Calls `closed`. The caller retires the stream. */
 void stream_on_closed(struct rb_stream *stream, int status);
 void stream_on_error(struct rb_stream *stream, const struct rb_event *event);
@@ -145,6 +153,9 @@ int output_append(struct rb_loop *loop, struct output *output, const void *data,
 /* The same without a copy. `release` may be NULL. */
 int output_lend(struct rb_loop *loop, struct output *output, const struct rb_sg *pieces, uint32_t count,
 		void (*release)(void *cookie), void *cookie);
+
+/* The stack has refused the last SENDV: its bytes are unqueued again. */
+void output_unqueue(struct output *output);
 
 /* Describes unqueued bytes as pieces in `sg`, as many as the limit allows, and counts them as queued. */
 uint32_t output_queue(struct output *output, struct rb_sg *sg);

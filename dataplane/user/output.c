@@ -256,6 +256,7 @@ int output_lend(struct rb_loop *loop, struct output *output, const struct rb_sg 
 uint32_t output_queue(struct output *output, struct rb_sg *sg)
 {
 	uint32_t count = 0;
+	output->last_count = 0;
 	for (struct segment *segment = output->head; segment != NULL; segment = segment->next) {
 		while (segment->queued < segment->end) {
 			uint64_t room = QUEUED_MAX - (output->bytes - output->unqueued);
@@ -267,11 +268,27 @@ uint32_t output_queue(struct output *output, struct rb_sg *sg)
 			sg[count++] = (struct rb_sg){.base = segment->base + segment->queued, .length = length};
 			output->piece[(output->piece_first + output->piece_count++) % STREAM_PIECES_MAX] =
 				(uint32_t)length;
+			output->last_count++;
 			segment->queued += length;
 			output->unqueued -= length;
 		}
 	}
 	return count;
+}
+
+void output_unqueue(struct output *output)
+{
+	for (; output->last_count > 0; output->last_count--)
+		output->unqueued += output->piece[(output->piece_first + --output->piece_count) % STREAM_PIECES_MAX];
+	uint64_t kept = output->bytes - output->unqueued;
+	for (struct segment *segment = output->head; segment != NULL; segment = segment->next) {
+		uint64_t part = segment->queued - segment->sent;
+		if (part > kept)
+			part = kept;
+		segment->queued = segment->sent + part;
+		kept -= part;
+	}
+	RB_ASSERT_EQ(kept, 0U);
 }
 
 static void release_pieces(struct output *output, uint64_t bytes)

@@ -47,17 +47,37 @@ void stream_touch(struct rb_stream *stream)
 
 /* ---- commands ---- */
 
-static void issue_output(struct rb_stream *stream)
+static void took_credit(struct rb_stream *stream)
+{
+	stream->unreturned -= stream->credit;
+	stream->credit = 0;
+}
+
+static void issue_credit(struct rb_stream *stream)
+{
+	if (stream->credit == 0)
+		return;
+	rb_context_recv_done(stream->loop->context, stream->handle, stream->credit);
+	took_credit(stream);
+}
+
+/* Gives back what there is to, with the same command. Returns whether there was one. */
+static bool issue_output(struct rb_stream *stream)
 {
 	struct rb_loop *loop = stream->loop;
 	if (stream->output.unqueued == 0)
-		return;
+		return false;
+	if (stream->credit > UINT32_MAX)
+		issue_credit(stream);
 	struct rb_sg *sg = &loop->sg[loop->sg_count];
 	uint32_t count = output_queue(&stream->output, sg);
 	if (count == 0)
-		return; /* SENT brings us back */
+		return false; /* SENT brings us back */
 	loop->sg_count += count;
-	rb_context_sendv(loop->context, stream->handle, sg, count);
+	stream->last_credit = (uint32_t)stream->credit;
+	rb_context_reply(loop->context, stream->handle, stream->last_credit, sg, count);
+	took_credit(stream);
+	return true;
 }
 
 static void issue_open(struct rb_stream *stream)
@@ -71,18 +91,19 @@ static void issue_open(struct rb_stream *stream)
 	}
 	if (stream->closed)
 		return;
-	if (stream->credit > 0) {
-		rb_context_recv_done(context, stream->handle, stream->credit);
-		stream->unreturned -= stream->credit;
-		stream->credit = 0;
-	}
-	issue_output(stream);
-	if (stream->output.unqueued > 0)
+	bool sends = issue_output(stream);
+	if (!sends)
+		issue_credit(stream);
+	bool closes = stream->wants_close || (stream->wants_shutdown && !stream->shut_down);
+	if (!closes || stream->output.unqueued > 0)
 		return; /* closing waits for it; SENT brings us back */
-	if (stream->wants_close) {
+	if (sends) {
+		/* in the next turn, when it is known that nothing was refused: or the end would be cut off */
+		rb_list_append(&stream->loop->later, &stream->dirty);
+	} else if (stream->wants_close) {
 		rb_context_close(context, stream->handle, RB_CLOSE_ORDERLY);
 		stream->closed = true;
-	} else if (stream->wants_shutdown && !stream->shut_down) {
+	} else {
 		rb_context_close(context, stream->handle, RB_CLOSE_WRITE);
 		stream->shut_down = true;
 	}
@@ -250,9 +271,9 @@ void stream_on_connected(struct rb_stream *stream, const struct rb_event *event)
 		stream->ops->connected(stream);
 }
 
-void stream_on_sent(struct rb_stream *stream, const struct rb_event *event)
+void stream_on_sent(struct rb_stream *stream, uint64_t bytes)
 {
-	output_release(stream->loop, &stream->output, event->sent.bytes);
+	output_release(stream->loop, &stream->output, bytes);
 	if (stream->output.unqueued > 0)
 		stream_touch(stream);
 	if (ending(stream))
@@ -271,6 +292,13 @@ void stream_on_closed(struct rb_stream *stream, int status)
 
 void stream_on_error(struct rb_stream *stream, const struct rb_event *event)
 {
+	if (event->error.command == RB_COMMAND_SENDV && event->status == -ENOBUFS) {
+		output_unqueue(&stream->output);
+		stream->unreturned += stream->last_credit;
+		stream->credit += stream->last_credit;
+		loop_retry(stream->loop, stream);
+		return;
+	}
 	if (event->status != -EBADF) /* the connection has ended meanwhile: CLOSED is on its way */
 		fail(stream, event->status);
 }

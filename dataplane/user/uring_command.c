@@ -75,21 +75,6 @@ static int execute_reject(struct uring_context *context, struct uring_connection
 	return 0;
 }
 
-static int execute_sendv(struct uring_context *context, struct uring_connection *connection, const struct rb_sg *sg,
-			 uint32_t count)
-{
-	if (connection->state != URING_OPEN || connection->write_closed)
-		return -EPIPE;
-	if (sg == NULL)
-		return -EFAULT;
-	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
-		return -EINVAL;
-	int result = tx_queue_append(&context->tx, &connection->tx, sg, count);
-	if (result == 0)
-		uring_connection_ready(context, connection);
-	return result;
-}
-
 static int execute_recv_done(struct uring_context *context, struct uring_connection *connection, uint64_t bytes)
 {
 	if (bytes == 0 || !uring_rx_return(&context->rx, &connection->held, bytes))
@@ -97,6 +82,27 @@ static int execute_recv_done(struct uring_context *context, struct uring_connect
 	if (connection->held.waiting != 0 || !connection->receiving)
 		uring_connection_ready(context, connection);
 	return 0;
+}
+
+static int execute_sendv(struct uring_context *context, struct uring_connection *connection,
+			 const struct rb_command *command)
+{
+	const struct rb_sg *sg = command->sendv.sg;
+	uint32_t count = command->sendv.count, done = command->sendv.done;
+	if (done > connection->held.bytes)
+		return -EINVAL;
+	if (connection->state != URING_OPEN || connection->write_closed)
+		return -EPIPE;
+	if (sg == NULL)
+		return -EFAULT;
+	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
+		return -EINVAL;
+	int result = tx_queue_append(&context->tx, &connection->tx, sg, count);
+	if (result == 0 && done > 0)
+		result = execute_recv_done(context, connection, done); /* it has so many */
+	if (result == 0)
+		uring_connection_ready(context, connection);
+	return result;
 }
 
 static int execute_close(struct uring_context *context, struct uring_connection *connection, uint16_t flags)
@@ -136,7 +142,7 @@ static int execute_on_connection(struct uring_context *context, struct uring_con
 	case RB_COMMAND_REJECT:
 		return execute_reject(context, connection);
 	case RB_COMMAND_SENDV:
-		return execute_sendv(context, connection, command->sendv.sg, command->sendv.count);
+		return execute_sendv(context, connection, command);
 	case RB_COMMAND_RECV_DONE:
 		return execute_recv_done(context, connection, command->recv_done.bytes);
 	case RB_COMMAND_CLOSE:

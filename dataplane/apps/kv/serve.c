@@ -22,8 +22,9 @@ enum {
 struct connection {
 	struct connection *next; /* free, or ended */
 	rb_handle handle;
-	uint64_t owed; /* received bytes that were not given back */
-	uint8_t *kept; /* input that could not be used yet */
+	uint64_t owed;	    /* received bytes that were not given back */
+	uint32_t last_done; /* given back with the last SENDV, which may be refused */
+	uint8_t *kept;	    /* input that could not be used yet */
 	size_t kept_bytes, kept_max;
 	bool dirty;    /* in serve.dirty: commands are due */
 	bool ended;    /* by the stack: CLOSED was seen */
@@ -223,10 +224,12 @@ static void on_error(struct kv_serve *serve, struct connection *connection, cons
 	if (event->error.command == RB_COMMAND_ACCEPT) {
 		end(serve, connection);
 	} else if (event->error.command == RB_COMMAND_SENDV) {
-		if (event->status == -ENOBUFS)
-			kv_output_refused(&connection->session.output); /* tried again in the next turn */
-		else
+		if (event->status == -ENOBUFS) { /* tried again in the next turn */
+			kv_output_refused(&connection->session.output);
+			connection->owed += connection->last_done;
+		} else {
 			connection->broken = true;
+		}
 		mark(serve, connection);
 	}
 }
@@ -245,6 +248,8 @@ static void handle(struct kv_serve *serve, const struct rb_event *event)
 
 	switch (event->type) {
 	case RB_EVENT_RECV:
+		if (event->recv.sent > 0)
+			on_sent(serve, connection, event->recv.sent);
 		on_recv(serve, connection, event);
 		break;
 	case RB_EVENT_SENT:
@@ -287,13 +292,22 @@ static void close_connection(struct kv_serve *serve, struct connection *connecti
 	(void)rb_context_close(serve->context, connection->handle, flags); /* there was space: flush() has looked */
 }
 
-static void send_replies(struct kv_serve *serve, struct connection *connection)
+static void give_back(struct kv_serve *serve, struct connection *connection)
+{
+	(void)rb_context_recv_done(serve->context, connection->handle, connection->owed);
+	connection->owed = 0;
+}
+
+/* Gives back `done` bytes with them. */
+static void send_replies(struct kv_serve *serve, struct connection *connection, uint32_t done)
 {
 	struct rb_sg *sg = &serve->pieces[serve->pieces_used];
 	const uint32_t count = kv_output_queue(&connection->session.output, sg);
 
 	serve->pieces_used += count;
-	(void)rb_context_sendv(serve->context, connection->handle, sg, count);
+	connection->last_done = done;
+	connection->owed -= done;
+	(void)rb_context_reply(serve->context, connection->handle, done, sg, count);
 }
 
 static __attribute__((noinline)) void flush_odd(struct kv_serve *serve, struct connection *connection)
@@ -308,14 +322,14 @@ static __attribute__((noinline)) void flush_odd(struct kv_serve *serve, struct c
 		close_connection(serve, connection, RB_CLOSE_ABORT);
 		return;
 	}
-	if (kv_output_full(output)) {
+	const bool full = kv_output_full(output);
+	if (full)
 		kv_count(&serve->worker->counters.pauses);
-	} else if (connection->owed > 0 && !connection->closing) {
-		(void)rb_context_recv_done(serve->context, connection->handle, connection->owed);
-		connection->owed = 0;
-	}
+	const uint32_t done = full || connection->closing ? 0 : (uint32_t)connection->owed;
 	if (output->unqueued != NULL)
-		send_replies(serve, connection);
+		send_replies(serve, connection, done);
+	else if (done > 0)
+		give_back(serve, connection);
 	if (is_over(connection))
 		close_connection(serve, connection, RB_CLOSE_ORDERLY);
 }
@@ -329,12 +343,10 @@ static inline void flush_one(struct kv_serve *serve, struct connection *connecti
 		flush_odd(serve, connection);
 		return;
 	}
-	if (connection->owed > 0) {
-		(void)rb_context_recv_done(serve->context, connection->handle, connection->owed);
-		connection->owed = 0;
-	}
 	if (output->unqueued != NULL)
-		send_replies(serve, connection);
+		send_replies(serve, connection, (uint32_t)connection->owed);
+	else if (connection->owed > 0)
+		give_back(serve, connection);
 }
 
 /* Returns true when nothing is left to be said: only then may the thread wait. */

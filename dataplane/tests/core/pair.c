@@ -282,6 +282,12 @@ void pair_recv_done(struct pair *pair, rb_handle handle, uint64_t bytes)
 	pair_command(pair, RB_COMMAND_RECV_DONE, handle)->recv_done.bytes = bytes;
 }
 
+void pair_answers(struct pair *pair, uint32_t done)
+{
+	RB_ASSERT_GT(pair->commands_count, (uint64_t)0);
+	pair->memory->commands[pair->commands_count - 1].sendv.done = done;
+}
+
 void pair_shut(struct pair *pair, rb_handle handle, enum rb_close_flags flags)
 {
 	pair_command(pair, RB_COMMAND_CLOSE, handle)->flags = (uint16_t)flags;
@@ -346,6 +352,21 @@ static void check_fence(const uint8_t *from, const void *to)
 	RB_ASSERT(*from == FENCE && memcmp(from, from + 1, length - 1) == 0);
 }
 
+/* Keeps an event for the test. RECV that is a SENT, too, becomes the two. */
+static void keep(struct pair *pair, const struct rb_event *event)
+{
+	struct rb_event kept = *event;
+	if (event->type == RB_EVENT_RECV && event->recv.sent > 0) {
+		pair->told[pair->told_last++ % PAIR_TOLD] = (struct rb_event){.type = RB_EVENT_SENT,
+									      .handle = event->handle,
+									      .cookie = event->cookie,
+									      .sent.bytes = event->recv.sent};
+		pair->told_both++;
+		kept.recv.sent = 0;
+	}
+	pair->told[pair->told_last++ % PAIR_TOLD] = kept;
+}
+
 /* What the array has now is the application's. */
 static void take_events(struct pair *pair)
 {
@@ -356,7 +377,7 @@ static void take_events(struct pair *pair)
 	check_fence((const uint8_t *)&memory->events[count], memory->lists);
 	for (uint32_t i = 0; i < count; i++) {
 		check_event(&memory->events[i]);
-		pair->told[pair->told_last++ % PAIR_TOLD] = memory->events[i];
+		keep(pair, &memory->events[i]);
 	}
 	RB_ASSERT_LE(pair->told_last - pair->told_first, (uint64_t)PAIR_TOLD);
 	if (count > pair->events_most)
@@ -496,7 +517,7 @@ void pair_open(struct pair *pair, const struct pair_config *config)
 		config = &defaults;
 	}
 	memset(pair, 0, offsetof(struct pair, told));
-	pair->told_first = pair->told_last = pair->events_most = 0;
+	pair->told_first = pair->told_last = pair->told_both = pair->events_most = 0;
 	pair->peer_rejects = pair->peer_keeps = false;
 	for (unsigned i = 0; i < PAIR_CONNECTIONS; i++)
 		memset(&pair->peer[i], 0, offsetof(struct pair_connection, bytes));

@@ -80,6 +80,7 @@ struct pair {
 	uint64_t commands_count;
 	struct rb_event told[PAIR_TOLD]; /* a ring */
 	uint64_t told_first, told_last;
+	uint64_t told_both;   /* RECV that were SENT, too, and are the two in `told` */
 	uint32_t events_most; /* in one turn */
 	/* the peer */
 	rb_net_handle peer_listener;
@@ -129,6 +130,8 @@ struct rb_command *pair_command(struct pair *pair, unsigned type, rb_handle hand
 void pair_connect(struct pair *pair, uint16_t local, uint16_t remote, uint64_t cookie);
 void pair_accept(struct pair *pair, rb_handle handle, uint64_t cookie);
 void pair_recv_done(struct pair *pair, rb_handle handle, uint64_t bytes);
+/* The last command, a SENDV, gives so many back, too. */
+void pair_answers(struct pair *pair, uint32_t done);
 void pair_shut(struct pair *pair, rb_handle handle, enum rb_close_flags flags);
 void pair_timer(struct pair *pair, uint64_t deadline_ns, uint64_t cookie);
 /* Bytes from..to of the application's, in so many pieces; the list is the pair's next one. */

@@ -9,22 +9,23 @@
 enum { COOKIE = 42 };
 
 /*
- * RECV_DONE and SENDV, one after the other.
+ * A request is given back and answered.
  */
 
-enum between { NOTHING, A_TIMER };
+enum how { AS_ONE, AS_TWO };
 
 /* A request of 100 bytes and its answer, and 10 bytes more. Returns how many segments went out. */
-static uint64_t exchange(rb_handle handle, unsigned peer, uint64_t at, enum between between)
+static uint64_t exchange(rb_handle handle, unsigned peer, uint64_t at, enum how how)
 {
 	assert_int_equal(pair_peer_send(&pair, peer, 100), 0);
 	pair_turn(&pair);
 	expect_recv(handle, COOKIE, at, at + 100, 0);
 	const uint64_t frames = pair.end[0].frames;
-	pair_recv_done(&pair, handle, 100);
-	if (between == A_TIMER)
-		pair_timer(&pair, RB_DEADLINE_NONE, 0);
+	if (how == AS_TWO)
+		pair_recv_done(&pair, handle, 100);
 	pair_sendv(&pair, handle, 0, 200, 1);
+	if (how == AS_ONE)
+		pair_answers(&pair, 100);
 	pair_sendv(&pair, handle, 200, 210, 1);
 	pair_turn(&pair);
 	const uint64_t segments = pair.end[0].frames - frames;
@@ -39,7 +40,7 @@ static uint64_t exchange(rb_handle handle, unsigned peer, uint64_t at, enum betw
 }
 
 /* As one, the answer is a segment of its own, at once; as two it waits for what else there may be. All else is the same. */
-static void test_pair(void **state)
+static void test_answer(void **state)
 {
 	(void)state;
 	uint64_t counters[2][2];
@@ -48,8 +49,8 @@ static void test_pair(void **state)
 		if (i > 0)
 			expect_again(NULL);
 		const rb_handle handle = expect_connected(COOKIE, &peer);
-		(void)exchange(handle, peer, 0, i == 0 ? NOTHING : A_TIMER);
-		assert_int_equal(exchange(handle, peer, 100, i == 0 ? NOTHING : A_TIMER), i == 0 ? 2 : 1);
+		(void)exchange(handle, peer, 0, i == 0 ? AS_ONE : AS_TWO);
+		assert_int_equal(exchange(handle, peer, 100, i == 0 ? AS_ONE : AS_TWO), i == 0 ? 2 : 1);
 		expect_peer_has(peer, 210, 0, 210);
 		counters[i][0] = pair.context.counters.bytes_in;
 		counters[i][1] = pair.context.counters.bytes_out;
@@ -61,55 +62,92 @@ static void test_pair(void **state)
 	assert_memory_equal(counters[0], counters[1], sizeof(counters[0]));
 }
 
-/* What is good of a pair is done, and what is not is told, by itself. */
-static void test_half_a_pair(void **state)
+/* Of an answer that is not right, nothing is done, and its request is not given back. */
+static void test_wrong_answers(void **state)
 {
 	(void)state;
 	static const struct {
-		uint64_t done;
-		uint32_t count;
-		uint16_t done_flags, send_flags;
-		int done_status, send_status;
-	} pairs[] = {
-		{10, 0, 0, 0, 0, -EINVAL},	   {0, 1, 0, 0, -EINVAL, 0},	     {11, 1, 0, 0, -EINVAL, 0},
-		{UINT64_MAX, 1, 0, 0, -EINVAL, 0}, {0, 0, 0, 0, -EINVAL, -EINVAL},   {10, 1, 1, 0, -EINVAL, 0},
-		{10, 1, 0, 1, 0, -EINVAL},	   {10, 65, 1, 1, -EINVAL, -EINVAL},
+		uint32_t done, count;
+		uint16_t flags;
+		int status;
+	} answers[] = {
+		{10, 0, 0, -EINVAL}, {11, 1, 0, -EINVAL},  {UINT32_MAX, 1, 0, -EINVAL},
+		{10, 1, 1, -EINVAL}, {10, 65, 0, -EINVAL}, {1, 1, 0, 0},
+		{9, 1, 0, 0},
 	};
 	unsigned peer;
 	const rb_handle handle = expect_accepted(COOKIE, &peer);
-	uint64_t at = 0, sent = 0;
-	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-		assert_int_equal(pair_peer_send(&pair, peer, 10), 0);
-		pair_settle(&pair);
-		expect_recv(handle, COOKIE, at, at + 10, 0);
-		pair_recv_done(&pair, handle, pairs[i].done);
-		pair.memory->commands[0].flags = pairs[i].done_flags;
+	uint64_t sent = 0;
+	assert_int_equal(pair_peer_send(&pair, peer, 10), 0);
+	pair_settle(&pair);
+	expect_recv(handle, COOKIE, 0, 10, 0);
+	for (unsigned i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
 		pair_sendv(&pair, handle, 0, 5, 1);
-		pair.memory->commands[1].flags = pairs[i].send_flags;
-		pair.memory->commands[1].sendv.count = pairs[i].count;
+		pair_answers(&pair, answers[i].done);
+		pair.memory->commands[0].flags = answers[i].flags;
+		pair.memory->commands[0].sendv.count = answers[i].count;
 		pair_turn(&pair);
-		if (pairs[i].done_status != 0)
-			expect_error(RB_COMMAND_RECV_DONE, handle, COOKIE, pairs[i].done_status);
-		if (pairs[i].send_status != 0)
-			expect_error(RB_COMMAND_SENDV, handle, COOKIE, pairs[i].send_status);
-		assert_int_equal(pair_usage(&pair, 0).receive_parts, pairs[i].done_status != 0);
-		if (pairs[i].done_status != 0)
-			pair_recv_done(&pair, handle, 10);
+		if (answers[i].status != 0)
+			expect_error(RB_COMMAND_SENDV, handle, COOKIE, answers[i].status);
 		pair_run(&pair, RB_NS_PER_S);
-		if (pairs[i].send_status == 0) {
+		if (answers[i].status == 0) {
 			expect_sent(handle, COOKIE, 5);
 			sent += 5;
 		}
 		expect_nothing();
-		assert_int_equal(pair_usage(&pair, 0).receive_parts, 0);
+		assert_int_equal(pair_usage(&pair, 0).receive_parts, answers[i].done != 9);
 		assert_int_equal(pair.peer[peer].received, sent);
-		at += 10;
 	}
 	expect_end();
 }
 
-/* Commands of two connections are no pair; nor is one of another context. */
-static void test_no_pair(void **state)
+/* An answer that there is no room for leaves its request where it is. */
+static void test_refused_answer(void **state)
+{
+	(void)state;
+	unsigned peer;
+	const rb_handle handle = expect_accepted(COOKIE, &peer);
+	assert_int_equal(pair_peer_send(&pair, peer, 10), 0);
+	pair_settle(&pair);
+	expect_recv(handle, COOKIE, 0, 10, 0);
+	pair_shut(&pair, handle, RB_CLOSE_WRITE);
+	pair_sendv(&pair, handle, 0, 5, 1);
+	pair_answers(&pair, 10);
+	pair_settle(&pair);
+	expect_error(RB_COMMAND_SENDV, handle, COOKIE, -EPIPE);
+	assert_int_equal(pair_usage(&pair, 0).receive_parts, 1);
+	pair_recv_done(&pair, handle, 10);
+	pair_settle(&pair);
+	expect_nothing();
+	assert_int_equal(pair_usage(&pair, 0).receive_parts, 0);
+	expect_end();
+}
+
+/* A request acknowledges the answer before it: one event for both. */
+static void test_both_in_one(void **state)
+{
+	(void)state;
+	unsigned peer;
+	const rb_handle handle = expect_accepted(COOKIE, &peer);
+	for (uint64_t i = 0; i < 10; i++) {
+		assert_int_equal(pair_peer_send(&pair, peer, 10), 0);
+		pair_settle(&pair);
+		if (i > 0)
+			expect_sent(handle, COOKIE, 20);
+		expect_recv(handle, COOKIE, 10 * i, 10 * i + 10, 0);
+		expect_nothing();
+		assert_int_equal(pair.told_both, i);
+		pair_sendv(&pair, handle, 0, 20, 1);
+		pair_answers(&pair, 10);
+		pair_turn(&pair);
+	}
+	pair_run(&pair, RB_NS_PER_S);
+	expect_sent(handle, COOKIE, 20);
+	expect_end();
+}
+
+/* Commands of two connections, beside those of another context. */
+static void test_two_connections(void **state)
 {
 	(void)state;
 	unsigned peer[2];
@@ -139,8 +177,8 @@ static void test_no_pair(void **state)
 	expect_end();
 }
 
-/* The first half is the last command: what stands behind it in the array is none. */
-static void test_pair_at_the_end(void **state)
+/* What stands behind the last command in the array is none. */
+static void test_the_last_command(void **state)
 {
 	(void)state;
 	unsigned peer;
@@ -157,8 +195,8 @@ static void test_pair_at_the_end(void **state)
 	expect_end();
 }
 
-/* Many of them, of several connections, in one array. */
-static void test_pairs(void **state)
+/* Many of them, of several connections, as one and as two, in one array. */
+static void test_many_answers(void **state)
 {
 	(void)state;
 	enum { COUNT = 12, ROUNDS = 5 };
@@ -177,8 +215,11 @@ static void test_pairs(void **state)
 			assert_in_range(of, 0, COUNT - 1);
 			assert_int_equal(event.handle, handle[of]);
 			assert_int_equal(event.recv.length, 100 + of);
-			pair_recv_done(&pair, event.handle, event.recv.length);
+			if (of % 2 == 0)
+				pair_recv_done(&pair, event.handle, event.recv.length);
 			pair_sendv(&pair, event.handle, of, of + 50, 1);
+			if (of % 2 == 1)
+				pair_answers(&pair, (uint32_t)event.recv.length);
 		}
 		pair_run(&pair, RB_NS_PER_S);
 		for (unsigned i = 0; i < COUNT; i++)
@@ -506,7 +547,7 @@ static void test_init(void **state)
 		.commands = pair.memory->commands,
 		.events = pair.memory->events,
 		.commands_max = 10,
-		.events_max = 14,
+		.events_max = 13,
 		.flow_group = RB_FLOW_GROUPS_MAX - 1,
 		.close_timeout_ns = UINT64_C(1000) * UINT32_MAX,
 	};
@@ -515,11 +556,11 @@ static void test_init(void **state)
 	gate.commands_max = 0;
 	assert_int_equal(make(&gate, &range), -EINVAL);
 	gate = good;
-	gate.events_max = 13;
+	gate.events_max = 12;
 	assert_int_equal(make(&gate, &range), -EINVAL);
 	gate = good;
 	gate.commands_max = UINT32_MAX;
-	gate.events_max = 3; /* less than 4 more, around 2^32 */
+	gate.events_max = 2; /* less than 3 more, around 2^32 */
 	assert_int_equal(make(&gate, &range), -EINVAL);
 	gate = good;
 	gate.flow_group = RB_FLOW_GROUPS_MAX;
@@ -571,11 +612,13 @@ static void test_init_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_pair, expect_setup, expect_teardown),
-		cmocka_unit_test_setup_teardown(test_half_a_pair, expect_setup, expect_teardown),
-		cmocka_unit_test_setup_teardown(test_no_pair, expect_setup, expect_teardown),
-		cmocka_unit_test_setup_teardown(test_pair_at_the_end, expect_setup, expect_teardown),
-		cmocka_unit_test_setup_teardown(test_pairs, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_answer, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_answers, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_refused_answer, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_both_in_one, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_two_connections, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_the_last_command, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_many_answers, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_commands, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_all_fail, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_small_array, expect_setup, expect_teardown),

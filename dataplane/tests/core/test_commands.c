@@ -98,6 +98,11 @@ static void *address(uint64_t value)
 	return (void *)(uintptr_t)value;
 }
 
+static void set_answer(struct rb_command *command, uint64_t value)
+{
+	command->sendv.done = (uint32_t)value;
+}
+
 static void set_done(struct rb_command *command, uint64_t value)
 {
 	command->recv_done.bytes = value;
@@ -218,6 +223,9 @@ static const struct wrong wrongs[] = {
 	{"give back 2^64 - 1", RB_COMMAND_RECV_DONE, OPEN, 0, -EINVAL, set_done, UINT64_MAX},
 	{"give back where nothing came", RB_COMMAND_RECV_DONE, HALF, 0, -EINVAL, set_done, 1},
 
+	{"an answer that gives back too much", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_answer, UNREAD + 1},
+	{"an answer that gives back 2^32 - 1", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_answer, UINT32_MAX},
+	{"an answer where nothing came", RB_COMMAND_SENDV, HALF, 0, -EINVAL, set_answer, 1},
 	{"no pieces", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_count, 0},
 	{"65 pieces", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_count, RB_SENDV_ENTRIES_MAX + 1},
 	{"2^32 - 1 pieces", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_count, UINT32_MAX},

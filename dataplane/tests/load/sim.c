@@ -243,6 +243,8 @@ static void do_sendv(struct sim *sim, const struct rb_command *command, uint64_t
 	e.event.handle = c->handle;
 	e.event.recv.length = length;
 	c->sent_unreleased += length;
+	RB_ASSERT_LE(command->sendv.done, c->unreturned);
+	c->unreturned -= command->sendv.done;
 	/* Released when acknowledged: one round trip later. */
 	struct sim_event sent = {.time_ns = now_ns + 2 * sim->delay_ns};
 	sent.event = (struct rb_event){.type = RB_EVENT_SENT, .handle = c->handle, .cookie = c->cookie};
