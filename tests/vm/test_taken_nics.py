@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stacks that drive the NIC themselves, on every model of it and on both clocks."""
+"""Stacks that drive the NIC themselves: every model of it, every application, and both clocks."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from leftovers import Places, Ringbed
 from repeated import directory, same_bytes
 
+from orchestrator.analysis.instructions import read_instructions
 from orchestrator.run import stored
 
 # By name only: guests on the wall clock that lend their NICs take ten minutes.
@@ -115,4 +116,23 @@ def test_every_nic_gives_the_same_bytes(
     run = same_bytes(ringbed, "ix-echo", *words)
     for trial in run.trials.iterdir():
         sound(trial)
+    assert places.clean_within(), places.leftovers()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "only"),
+    [
+        ("ix-pools", ("ix", "load=20000", "workload.memcached.profile=etc")),
+        ("ix-spin", ("ix", "load=20000", "workload.service_time.mean=10us")),
+    ],
+)
+def test_every_application_gives_the_same_bytes(
+    ringbed: Ringbed, places: Places, experiment: str, only: tuple[str, ...]
+) -> None:
+    chosen = (word for one in only for word in ("--only", one))
+    run = same_bytes(ringbed, experiment, *chosen)
+    (trial,) = run.trials.iterdir()
+    sound(trial)
+    counted = read_instructions(trial / "instructions.json")
+    assert counted.is_told("server") and counted.of("server") > 0
     assert places.clean_within(), places.leftovers()
