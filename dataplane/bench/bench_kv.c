@@ -2,8 +2,8 @@
 /*
  * What the key-value server costs by itself: instructions per request, on one thread, with a stack that does nothing. The
  * clients are played outside of what is counted: everything from the first event of a turn to the last command is in
- * bench_turn(), which a profiler counts (callgrind --toggle-collect=bench_turn), the events of RECV and SENT, the
- * commands RECV_DONE and SENDV, parsing, table and reply among it.
+ * bench_turn(), which a profiler counts (callgrind --toggle-collect=bench_turn), the event of a request, the
+ * command that answers it, parsing, table and reply among it.
  *
  *     bench_kv text|binary get|set CONNECTIONS TURNS [VALUE-BYTES]    16 connections per turn, a request each
  *

@@ -101,8 +101,8 @@ static void test_wrong_answers(void **state)
 	expect_end();
 }
 
-/* An answer that there is no room for leaves its request where it is. */
-static void test_refused_answer(void **state)
+/* An answer that can no longer be sent leaves its request where it is. */
+static void test_late_answer(void **state)
 {
 	(void)state;
 	unsigned peer;
@@ -614,7 +614,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answer, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_answers, expect_setup, expect_teardown),
-		cmocka_unit_test_setup_teardown(test_refused_answer, expect_setup, expect_teardown),
+		cmocka_unit_test_setup_teardown(test_late_answer, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_both_in_one, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_two_connections, expect_setup, expect_teardown),
 		cmocka_unit_test_setup_teardown(test_the_last_command, expect_setup, expect_teardown),
