@@ -43,9 +43,6 @@ print("echoed", len(peers))
 
 @pytest.fixture(scope="module")
 def echo(pair: Group) -> Group:
-    for machine in pair:
-        # A port and its virtual function hear the same question: only whose address it is answers.
-        machine.run("echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; ip neighbour flush all")
     pair["server"].run(f"nohup python3 -c {shlex.quote(SINK)} >/dev/null 2>&1 </dev/null & sleep 1")
     return pair
 
