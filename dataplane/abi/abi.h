@@ -98,7 +98,8 @@ enum rb_command_type {
 /*
  * CLOSE without flags is orderly: everything queued is sent, then FIN; what the peer still sends is
  * discarded; CLOSED follows when the peer's FIN has come, or with -ETIMEDOUT when nothing has moved for the
- * close timeout. CLOSE gives all received bytes back; no RECV follows, SENT events do.
+ * close timeout. It gives all received bytes back; no RECV follows, SENT events do. After ABORT they are the
+ * application's until the run_io() that follows CLOSED, as they are when the peer resets.
  */
 enum rb_close_flags {
 	RB_CLOSE_ORDERLY = 0,

@@ -145,7 +145,7 @@ static inline void stop_reading(struct rb_net *net, struct tcb *tcb)
 		tcp_timer_fin_wait(net, tcb);
 }
 
-/* Who aborts wants to hear of the end, and of nothing that came before it. */
+/* Who aborts wants to hear of the end, and of nothing that came before it. What it was told of stays with it till then. */
 static void stop_telling(struct rb_net *net, struct tcb *tcb)
 {
 	if (net->tcp.told_taken != net->tcp.told_count)

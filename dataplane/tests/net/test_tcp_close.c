@@ -175,6 +175,24 @@ static void test_abort(void **state)
 	assert_int_equal(app_usage(&app).receive_parts, 0);
 }
 
+/* What was received is the application's until the flush after CLOSED, and may be given back till then; once. */
+static void test_abort_and_give_back(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	app_established(&app, "mss 1000");
+	peer_send(&app.peer, "P. 1:11(10)");
+	assert_int_equal(rb_net_close(app_net(&app), app.handle, RB_NET_CLOSE_ABORT), 0);
+	assert_int_equal(rb_net_received(app_net(&app), app.handle, 11), -EINVAL);
+	assert_int_equal(rb_net_received(app_net(&app), app.handle, 4), 0);
+	assert_int_equal(rb_net_received(app_net(&app), app.handle, 6), 0);
+	assert_int_equal(rb_net_received(app_net(&app), app.handle, 1), -EINVAL);
+	app_settle(&app);
+	peer_expect(&app.peer, "R. 1:1(0) ack 11");
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+}
+
 /*
  * TIME-WAIT.
  */
@@ -287,6 +305,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_never_closes, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_never_closes_timed, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_abort, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_abort_and_give_back, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_lasts, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse_timestamps, app_setup, app_teardown),
