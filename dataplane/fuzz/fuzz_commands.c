@@ -357,11 +357,6 @@ static bool has_wrong_flags(const struct rb_command *command)
 /* By what the application knows of the connection. */
 static int known_status(const struct rb_command *command, const struct known *known)
 {
-	const bool gives =
-		command->type == RB_COMMAND_RECV_DONE || (command->type == RB_COMMAND_SENDV && command->sendv.done > 0);
-	/* what it has of an aborted one is still with it, unless that had ended before: as of CLOSE, it was given back */
-	if (gives && known->phase == ABORTED)
-		return MAYBE;
 	switch (command->type) {
 	case RB_COMMAND_ACCEPT:
 	case RB_COMMAND_REJECT:
@@ -404,10 +399,11 @@ static void apply_close(struct known *known, uint16_t flags)
 {
 	static const enum phase phases[] = {
 		[RB_CLOSE_ORDERLY] = CLOSING, [RB_CLOSE_WRITE] = HALF, [RB_CLOSE_ABORT] = ABORTED};
+	/* of a connection that is aborted all stays, unless it has ended before: then it is as of any other */
+	if (flags == RB_CLOSE_ORDERLY || (flags == RB_CLOSE_ABORT && (known->dead || known->phase == ABORTED)))
+		known->unread = 0;
 	if (phases[flags] > known->phase)
 		known->phase = phases[flags];
-	if (flags == RB_CLOSE_ORDERLY)
-		known->unread = 0;
 }
 
 /* Was there no room for something that this connection was to send? Then nobody knows which it was. */
