@@ -77,9 +77,15 @@ struct connection {
 	uint32_t ring_bytes;	/* a power of two */
 	uint8_t *ring;
 	uint8_t *old_ring; /* the one before, until `base` is out; or NULL */
-	uint64_t answered; /* the turn in which answer() has used `sg` and `last` */
-	uint64_t message;  /* bytes of the present one */
-	size_t owed;	   /* bytes that were taken from `parts`, and whose giving back was refused */
+	uint64_t answered; /* the turn in which answer() has used `sg` */
+	/*
+	 * Nothing is as it rarely is: nothing is due, waiting or ending, and of the counts above `in`, `sent` and `out` are
+	 * one. The last answer, `answer` bytes at the front of the ring, is in none of them: see unfold().
+	 */
+	bool plain;
+	uint32_t answer;  /* 0: it has been released, or there was none */
+	uint64_t message; /* bytes of the present one */
+	size_t owed;	  /* bytes that were taken from `parts`, and whose giving back was refused */
 	/* bytes of the last SENDV, and those it gave back: it may be refused */
 	uint32_t last, last_done;
 	uint32_t parts_first, parts_count, parts_max;
@@ -92,6 +98,28 @@ struct connection {
 	struct rb_sg sg[2];
 	uint8_t first_ring[];
 };
+
+/* ---- plain connections ---- */
+
+/* Whatever is not answer()'s begins with this: the answer that is under way becomes what others are, part of a ring. */
+static void unfold(struct connection *connection)
+{
+	if (!connection->plain)
+		return;
+	connection->plain = false;
+	connection->base = connection->out;
+	connection->in = connection->sent = connection->out + connection->answer;
+	connection->last = connection->last_done = connection->answer;
+	connection->answer = 0;
+}
+
+/* And ends with this, once all is as it nearly always is again. */
+static void fold(struct connection *connection)
+{
+	connection->plain = !connection->due && !connection->closing && !connection->finished && !connection->broken &&
+			    connection->parts_count == 0 && connection->owed == 0 &&
+			    connection->in == connection->out && connection->old_ring == NULL;
+}
 
 /* ---- connections ---- */
 
@@ -115,6 +143,7 @@ static void accept_or_reject(struct echo *echo, rb_handle handle)
 	connection->handle = handle;
 	connection->ring = connection->first_ring;
 	connection->ring_bytes = echo->ring_bytes;
+	connection->plain = true;
 	if (rb_context_accept(echo->context, handle, (uintptr_t)connection) != 0) {
 		free(connection); /* no room for the command: knocked and never accepted, it ends by itself */
 		return;
@@ -173,23 +202,6 @@ static bool grow(struct connection *connection)
 	return true;
 }
 
-static void on_received(struct connection *connection, const struct rb_event *event)
-{
-	uint32_t at = connection->parts_first + connection->parts_count;
-	if (connection->closing)
-		return; /* CLOSE gives all back */
-	connection->finished |= (event->flags & RB_RECV_FIN) != 0;
-	make_due(connection);
-	if (event->recv.length == 0)
-		return;
-	if (at == connection->parts_max && !grow(connection)) {
-		connection->broken = true;
-		return;
-	}
-	at = connection->parts_first + connection->parts_count++;
-	connection->parts[at] = (struct part){event->recv.data, event->recv.length};
-}
-
 /* ---- a turn's commands ---- */
 
 static size_t space(const struct connection *connection)
@@ -230,6 +242,26 @@ static void on_sent(struct connection *connection, uint64_t bytes)
 	drop_old_ring(connection);
 	if (connection->parts_count > 0)
 		make_due(connection);
+}
+
+static void on_received(struct connection *connection, const struct rb_event *event)
+{
+	unfold(connection);
+	if (event->recv.sent > 0)
+		on_sent(connection, event->recv.sent);
+	uint32_t at = connection->parts_first + connection->parts_count;
+	if (connection->closing)
+		return; /* CLOSE gives all back */
+	connection->finished |= (event->flags & RB_RECV_FIN) != 0;
+	make_due(connection);
+	if (event->recv.length == 0)
+		return;
+	if (at == connection->parts_max && !grow(connection)) {
+		connection->broken = true;
+		return;
+	}
+	at = connection->parts_first + connection->parts_count++;
+	connection->parts[at] = (struct part){event->recv.data, event->recv.length};
 }
 
 static void copy_to_ring(struct connection *connection, const uint8_t *data, size_t length)
@@ -316,27 +348,23 @@ static void serve(struct connection *connection)
 }
 
 /*
- * What nearly every event is: a request to a connection that has nothing else to do and nothing under way, which fits
- * into the ring in one piece. It is answered at once; what else comes in the turn is for the next one. False: it is
- * something else, and nothing has changed.
+ * What nearly every event is: a request to a connection that has nothing else to do and nothing under way, but for an
+ * answer that the event releases. It is answered at once, from the front of the ring; what else comes in the turn is
+ * for the next one. False: it is something else, and nothing has changed.
  */
 static inline bool answer(struct connection *connection, const struct rb_event *event)
 {
-	struct rb_context *context = connection->echo->context;
-	size_t length = event->recv.length, size = connection->ring_bytes;
-	size_t at = (size_t)(connection->in - connection->base) & (size - 1);
-	if (connection->due || connection->closing || event->flags != 0 || connection->parts_count > 0 ||
-	    connection->in != connection->out || length - 1 >= size - at ||
-	    rb_context_command_space(context) < COMMANDS_PER_CONNECTION)
+	struct echo *echo = connection->echo;
+	size_t length = event->recv.length;
+	if (!connection->plain || event->recv.sent != connection->answer || event->flags != 0 ||
+	    length - 1 >= connection->ring_bytes || rb_context_command_space(echo->context) < COMMANDS_PER_CONNECTION)
 		return false;
-	memcpy(connection->ring + at, event->recv.data, length);
-	connection->in += length;
-	connection->sent = connection->in;
-	connection->last = connection->last_done = (uint32_t)length;
-	connection->answered = connection->echo->turn;
-	connection->sg[0] = (struct rb_sg){connection->ring + at, length};
+	memcpy(connection->ring, event->recv.data, length);
+	connection->answer = (uint32_t)length;
+	connection->answered = echo->turn;
+	connection->sg[0] = (struct rb_sg){connection->ring, length};
 	count(connection, length);
-	int result = rb_context_reply(context, connection->handle, (uint32_t)length, connection->sg, 1);
+	int result = rb_context_reply(echo->context, connection->handle, (uint32_t)length, connection->sg, 1);
 	RB_ASSERT_EQ(result, 0); /* there is room */
 	return true;
 }
@@ -356,6 +384,7 @@ static void serve_due(struct echo *echo)
 			serve(connection);
 		else
 			make_due(connection);
+		fold(connection);
 	}
 	while ((node = rb_list_pop(&now)) != NULL)
 		rb_list_append(&echo->due, node);
@@ -383,6 +412,7 @@ static void on_error(struct echo *echo, struct connection *connection, const str
 		on_closed(connection); /* gone before it was accepted */
 		return;
 	}
+	unfold(connection);
 	if (event->error.command == RB_COMMAND_SENDV && event->status == -ENOBUFS) {
 		connection->sent -= connection->last;
 		connection->owed += connection->last_done;
@@ -403,13 +433,13 @@ static void on_event(struct echo *echo, const struct rb_event *event)
 	struct connection *connection = (struct connection *)(uintptr_t)event->cookie;
 	switch (event->type) {
 	case RB_EVENT_RECV:
-		if (event->recv.sent > 0)
-			on_sent(connection, event->recv.sent);
 		if (__builtin_expect(!answer(connection, event), 0))
 			on_received(connection, event);
 		break;
 	case RB_EVENT_SENT:
+		unfold(connection);
 		on_sent(connection, event->sent.bytes);
+		fold(connection);
 		break;
 	case RB_EVENT_KNOCK:
 		accept_or_reject(echo, event->handle);
