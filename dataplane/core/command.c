@@ -26,24 +26,26 @@ static inline int net_handle_of(const struct core_context *context, rb_handle ha
 }
 
 /* Whom an error is for: the connection's own cookie says it. ACCEPT has brought it; who has no handle has no other. */
-static uint64_t cookie_of(const struct core_context *context, const struct rb_command *command)
+static uint64_t cookie_of(const struct core_context *context, uint32_t type, rb_handle from, uint64_t own)
 {
 	rb_net_handle handle;
 	struct rb_net_info info;
-	if (command->type == RB_COMMAND_ACCEPT || command->type == RB_COMMAND_TIMER ||
-	    net_handle_of(context, command->handle, &handle) != 0 || rb_net_info(context->net, handle, &info) != 0)
-		return command->cookie;
+	if (type == RB_COMMAND_ACCEPT || type == RB_COMMAND_TIMER || net_handle_of(context, from, &handle) != 0 ||
+	    rb_net_info(context->net, handle, &info) != 0)
+		return own;
 	return info.cookie;
 }
 
-static __attribute__((noinline)) void refuse(struct core_context *context, const struct rb_command *command, int status)
+/* `cookie`: the command's. */
+static __attribute__((noinline)) void refuse(struct core_context *context, uint32_t type, rb_handle handle,
+					     uint64_t cookie, int status)
 {
-	uint64_t cookie = cookie_of(context, command);
+	uint64_t whose = cookie_of(context, type, handle, cookie);
 	struct rb_event *event = core_context_event(context, RB_EVENT_ERROR);
 	event->status = status;
-	event->handle = command->handle;
-	event->cookie = cookie;
-	event->error.command = command->type;
+	event->handle = handle;
+	event->cookie = whose;
+	event->error.command = type;
 	event->error.count = 1;
 }
 
@@ -65,33 +67,47 @@ static inline int piece_of(const struct core_context *context, const struct loos
 	return 0;
 }
 
-/* The list of a SENDV, copied and checked. Returns how many pieces, or -errno. / */
-static inline int pieces_of(const struct core_context *context, const struct rb_command *command,
-			    struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX])
+/* What a SENDV says beside its type, copied. */
+struct sendv {
+	rb_net_handle handle;
+	const struct loose_sg *list;
+	uint32_t count, done;
+};
+
+/* An answer with its request, in one; or only bytes to send. */
+static inline int send_or_reply(struct core_context *context, const struct sendv *sendv,
+				const struct rb_net_piece *pieces)
 {
-	uint32_t count = command->sendv.count;
-	const struct loose_sg *list = (const struct loose_sg *)command->sendv.sg;
-	if (command->flags != 0 || count == 0 || count > RB_SENDV_ENTRIES_MAX)
+	if (sendv->done > 0)
+		return rb_net_reply(context->net, sendv->handle, sendv->done, pieces, sendv->count);
+	return rb_net_send(context->net, sendv->handle, pieces, sendv->count);
+}
+
+static __attribute__((noinline)) int do_sendv_several(struct core_context *context, const struct sendv *sendv)
+{
+	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
+	if (sendv->count == 0 || sendv->count > RB_SENDV_ENTRIES_MAX)
 		return -EINVAL;
-	if (!core_range_has(&context->memory, list, count * sizeof(*list)))
+	if (!core_range_has(&context->memory, sendv->list, sendv->count * sizeof(*sendv->list)))
 		return -EFAULT;
-	for (uint32_t i = 0; i < count; i++) {
-		int result = piece_of(context, &list[i], &pieces[i]);
+	for (uint32_t i = 0; i < sendv->count; i++) {
+		int result = piece_of(context, &sendv->list[i], &pieces[i]);
 		if (result != 0)
 			return result;
 	}
-	return (int)count;
+	return send_or_reply(context, sendv, pieces);
 }
 
-static int do_sendv(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
+/* Nearly always it is one piece. */
+static inline int do_sendv(struct core_context *context, const struct sendv *sendv)
 {
-	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
-	int count = pieces_of(context, command, pieces);
-	if (count < 0)
-		return count;
-	if (command->sendv.done > 0) /* an answer, with its request: in one */
-		return rb_net_reply(context->net, handle, command->sendv.done, pieces, (unsigned)count);
-	return rb_net_send(context->net, handle, pieces, (unsigned)count);
+	struct rb_net_piece piece;
+	if (__builtin_expect(sendv->count != 1, 0))
+		return do_sendv_several(context, sendv);
+	if (!core_range_has(&context->memory, sendv->list, sizeof(*sendv->list)))
+		return -EFAULT;
+	int result = piece_of(context, sendv->list, &piece);
+	return result != 0 ? result : send_or_reply(context, sendv, &piece);
 }
 
 static int do_recv_done(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
@@ -192,22 +208,34 @@ static __attribute__((noinline)) int carry_out(struct core_context *context, con
 	}
 }
 
-/* Most commands are answers. */
-static inline void take(struct core_context *context, const struct rb_command *from)
+/* Any but SENDV: as that, it would be refused, having become one meanwhile. */
+static __attribute__((noinline)) void take_other(struct core_context *context, const struct rb_command *from)
 {
 	struct rb_command command;
-	rb_net_handle handle;
-	int result;
 	copy_in(&command, from);
-	if (__builtin_expect(command.type == RB_COMMAND_SENDV, 1)) {
-		result = net_handle_of(context, command.handle, &handle);
-		if (__builtin_expect(result == 0, 1))
-			result = do_sendv(context, &command, handle);
-	} else {
-		result = carry_out(context, &command);
+	int result = carry_out(context, &command);
+	if (result != 0)
+		refuse(context, command.type, command.handle, command.cookie, result);
+}
+
+/* Most commands are answers. Each of their fields is read once. */
+static inline void take(struct core_context *context, const struct rb_command *from)
+{
+	const volatile struct rb_command *there = from;
+	rb_handle handle = there->handle;
+	struct sendv sendv;
+	if (__builtin_expect(there->type != RB_COMMAND_SENDV, 0)) {
+		take_other(context, from);
+		return;
 	}
+	sendv.list = (const struct loose_sg *)there->sendv.sg;
+	sendv.count = there->sendv.count;
+	sendv.done = there->sendv.done;
+	int result = net_handle_of(context, handle, &sendv.handle);
+	if (__builtin_expect(result == 0, 1))
+		result = __builtin_expect(there->flags == 0, 1) ? do_sendv(context, &sendv) : -EINVAL;
 	if (__builtin_expect(result != 0, 0))
-		refuse(context, &command, result);
+		refuse(context, RB_COMMAND_SENDV, handle, there->cookie, result);
 }
 
 void core_context_execute(struct core_context *context, uint64_t count)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* One event of the instance may become so many: CONNECTED or KNOCK, SENT or RECV, CLOSED. */
 enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64 };
@@ -61,10 +62,16 @@ struct rb_address core_address(const struct rb_endpoint *endpoint)
 	};
 }
 
-struct rb_event *core_context_event(struct core_context *context, enum rb_event_type type)
+/* The next free slot of the event array, as it lies there. */
+static inline struct rb_event *next_slot(struct core_context *context)
 {
 	RB_DEBUG_ASSERT_LT(context->events_count, context->events_max);
-	struct rb_event *event = &context->events[context->events_count++];
+	return &context->events[context->events_count++];
+}
+
+struct rb_event *core_context_event(struct core_context *context, enum rb_event_type type)
+{
+	struct rb_event *event = next_slot(context);
 	*event = (struct rb_event){.type = (uint16_t)type};
 	return event;
 }
@@ -117,32 +124,65 @@ static void tell_sent(struct core_context *context, const struct rb_net_event *f
 	context->counters.bytes_out += from->sent;
 }
 
-/* A request nearly always acknowledges the answer before it. */
-static void tell_received(struct core_context *context, const struct rb_net_event *from)
+/*
+ * A request nearly always acknowledges the answer before it. Both events have their fields in the same places, but for
+ * the first word.
+ */
+static inline void tell_received(struct core_context *context, const struct rb_net_event *from)
+{
+	enum { SAME = offsetof(struct rb_event, recv.sent) + sizeof(uint64_t) };
+	RB_BUILD_ASSERT(offsetof(struct rb_net_event, handle) == offsetof(struct rb_event, handle) &&
+				offsetof(struct rb_net_event, cookie) == offsetof(struct rb_event, cookie) &&
+				offsetof(struct rb_net_event, data) == offsetof(struct rb_event, recv.data) &&
+				offsetof(struct rb_net_event, length) == offsetof(struct rb_event, recv.length) &&
+				offsetof(struct rb_net_event, sent) == offsetof(struct rb_event, recv.sent),
+			"copied up to there");
+	struct rb_event *event = next_slot(context);
+	memcpy(event, from, SAME);
+	memset((char *)event + SAME, 0, sizeof(*event) - SAME);
+	event->type = RB_EVENT_RECV;
+	event->flags = 0;
+	event->status = 0;
+	event->handle = context->group | from->handle;
+	context->counters.bytes_in += from->length;
+	context->counters.bytes_out += from->sent;
+}
+
+/* With the end of the peer's stream, behind what it has sent if it has. */
+static __attribute__((noinline)) void tell_fin(struct core_context *context, const struct rb_net_event *from)
 {
 	struct rb_event *event = tell(context, RB_EVENT_RECV, from);
+	event->flags = RB_RECV_FIN;
+	event->recv.sent = from->sent;
+	context->counters.bytes_out += from->sent;
 	if (from->bits & RB_NET_RECEIVED) {
 		event->recv.data = from->data;
 		event->recv.length = from->length;
 		context->counters.bytes_in += from->length;
 	}
-	if (from->bits & RB_NET_FIN)
-		event->flags = RB_RECV_FIN;
-	event->recv.sent = from->sent;
-	context->counters.bytes_out += from->sent;
 }
 
-/* Most events tell of bytes that were received, or sent, or both. */
-static void translate(struct core_context *context, const struct rb_net_event *from)
+static __attribute__((noinline)) void translate_other(struct core_context *context, const struct rb_net_event *from)
 {
-	if (__builtin_expect(from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED), 0))
+	if (from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED))
 		tell_beginning(context, from);
-	if (__builtin_expect((from->bits & (RB_NET_RECEIVED | RB_NET_FIN)) != 0, 1))
+	if (from->bits & RB_NET_FIN)
+		tell_fin(context, from);
+	else if (from->bits & RB_NET_RECEIVED)
 		tell_received(context, from);
 	else if (from->bits & RB_NET_SENT)
 		tell_sent(context, from);
-	if (__builtin_expect(from->bits & RB_NET_CLOSED, 0))
+	if (from->bits & RB_NET_CLOSED)
 		tell_end(context, from);
+}
+
+/* Most events tell of bytes that were received, and nothing but that others were sent. */
+static inline void translate(struct core_context *context, const struct rb_net_event *from)
+{
+	if (__builtin_expect((from->bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED, 1))
+		tell_received(context, from);
+	else
+		translate_other(context, from);
 }
 
 static void tell_deadline(struct core_context *context)

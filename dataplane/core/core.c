@@ -47,8 +47,7 @@ void core_poll(struct core *core)
 void core_timers(struct core *core)
 {
 	core->now_ns = core_clock_ns(core->clock, core->busy ? core->tsc : core_tsc());
-	rb_net_advance(core->net, core->now_ns);
-	if (core->busy)
+	if (rb_net_advance(core->net, core->now_ns) && core->busy)
 		stage_end(core, CORE_STAGE_timers);
 }
 
@@ -140,7 +139,6 @@ void core_transmit(struct core *core)
 	enum core_stage stage = core->busy ? CORE_STAGE_transmit : CORE_STAGE_timers;
 	uint64_t before = counters->frames_out;
 	rb_net_flush(core->net);
-	rb_nic_flush(core->queue);
 	core->busy |= counters->frames_out != before;
 	if (core->busy)
 		stage_end(core, stage);

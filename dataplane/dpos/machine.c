@@ -222,7 +222,6 @@ void dpos_net_close(struct core *core)
 		return;
 	rb_net_close_all(core->net, RB_NET_CLOSE_ABORT);
 	rb_net_flush(core->net);
-	rb_nic_flush(core->queue);
 	core->net_counters = *rb_net_counters(core->net);
 	rb_net_drop(core->net);
 	rb_nic_reclaim(core->queue);

@@ -183,5 +183,6 @@ void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsig
 			continue;
 		input_release(net, packet->buffer);
 	}
-	input_release_flush(net);
+	if (net->released.count > 0)
+		input_release_flush(net);
 }

@@ -51,17 +51,22 @@ void rb_net_drop(struct rb_net *net)
 	input_release_flush(net);
 }
 
-void rb_net_advance(struct rb_net *net, uint64_t now_ns)
+/* Neighbours' timers count in TCP's ticks, too: whose time comes between two of them waits for the second. */
+bool rb_net_advance(struct rb_net *net, uint64_t now_ns)
 {
 	if (now_ns > net->now_ns)
 		net->now_ns = now_ns;
-	neighbour_advance(net);
-	tcp_timer_advance(net);
+	bool due = tcp_timer_advance(net);
+	if (due)
+		neighbour_advance(net);
+	return due;
 }
 
 uint64_t rb_net_deadline_ns(const struct rb_net *net)
 {
 	uint64_t tcp = tcp_timer_deadline_ns(net), neighbours = neighbour_deadline_ns(net);
+	if (neighbours < net->tcp.until_ns)
+		neighbours = net->tcp.until_ns; /* not before the next tick: see rb_net_advance() */
 	return tcp < neighbours ? tcp : neighbours;
 }
 
@@ -81,9 +86,11 @@ void rb_net_flush(struct rb_net *net)
 		if (__builtin_expect(tcb->state == TCP_CLOSED, 0))
 			tcp_free(net, tcb);
 	}
-	tcp_close_flush(net);
+	if (__builtin_expect(tcp_ring_count(&net->tcp.closed) > 0, 0))
+		tcp_close_flush(net);
 	tx_flush(net);
-	input_release_flush(net);
+	if (net->released.count > 0)
+		input_release_flush(net);
 }
 
 const struct rb_net_counters *rb_net_counters(const struct rb_net *net)

@@ -213,8 +213,11 @@ void rb_net_drop(struct rb_net *net);
  * The turn.
  */
 
-/* Sets the clock (never backwards) and does what is due. May leave frames for the flush, and events. */
-void rb_net_advance(struct rb_net *net, uint64_t now_ns);
+/*
+ * Sets the clock (never backwards) and does what is due: once per tick of 16 us, or when a millisecond begins. True if it
+ * was such a time. May leave frames for the flush, and events.
+ */
+bool rb_net_advance(struct rb_net *net, uint64_t now_ns);
 
 /* When the next timer may be due, at the earliest: no need to advance before. UINT64_MAX: never. */
 uint64_t rb_net_deadline_ns(const struct rb_net *net);
@@ -239,16 +242,18 @@ enum rb_net_event_bits {
 	RB_NET_WRITABLE = 128, /* a send that was refused with -ENOBUFS may be tried again */
 };
 
+/* A cache line, with its fields in an order in which an event of the ABI is a copy of them (core/context.c). */
 struct rb_net_event {
-	rb_net_handle handle;
-	uint64_t cookie;
-	uint64_t buffer;
-	const uint8_t *data; /* the bytes themselves, where the packet's data pointer leads */
-	uint32_t length;
-	uint32_t sent;
 	uint16_t bits; /* enum rb_net_event_bits */
 	uint16_t offset;
 	int32_t status;
+	rb_net_handle handle;
+	uint64_t cookie;
+	const uint8_t *data; /* the bytes themselves, where the packet's data pointer leads */
+	uint64_t length;
+	uint64_t sent;
+	uint64_t buffer;
+	uint64_t reserved;
 };
 
 /*

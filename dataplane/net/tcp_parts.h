@@ -427,7 +427,8 @@ void tcp_timer_resume(struct rb_net *net, struct tcb *tcb);
 void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb);
 /* Closed both ways by the application, in FIN-WAIT-2: a peer that never closes must not hold us for ever. */
 void tcp_timer_fin_wait(struct rb_net *net, struct tcb *tcb);
-void tcp_timer_advance(struct rb_net *net);
+/* By the instance's time. True: a tick has begun, and what was due in it is done. */
+bool tcp_timer_advance(struct rb_net *net);
 uint64_t tcp_timer_deadline_ns(const struct rb_net *net);
 /* Makes sure of an entry in the wheel for what the short way has just sent. */
 __attribute__((noinline)) void tcp_timer_short(struct rb_net *net, struct tcb *tcb);

@@ -232,7 +232,7 @@ static void run(struct rb_net *net, uint32_t index)
 		tcp_timer_resume(net, tcb);
 }
 
-void tcp_timer_advance(struct rb_net *net)
+bool tcp_timer_advance(struct rb_net *net)
 {
 	enum { BATCH = 64 };
 	struct tcp *tcp = &net->tcp;
@@ -240,7 +240,7 @@ void tcp_timer_advance(struct rb_net *net)
 
 	tcp->now_us = (uint32_t)(net->now_ns / 1000);
 	if (net->now_ns < tcp->until_ns)
-		return; /* the tick of the last time, whose timers have expired */
+		return false; /* the tick of the last time, whose timers have expired */
 	tcp->tick = (net->now_ns - tcp->start_ns) / TCP_TICK_NS;
 	tcp->ts_now = (uint32_t)(net->now_ns / 1000000);
 	const uint64_t next_tick_ns = tcp->start_ns + (tcp->tick + 1) * TCP_TICK_NS;
@@ -251,6 +251,7 @@ void tcp_timer_advance(struct rb_net *net)
 		for (uint32_t i = 0; i < count; i++)
 			run(net, expired[i]);
 	} while (count == BATCH);
+	return true;
 }
 
 uint64_t tcp_timer_deadline_ns(const struct rb_net *net)

@@ -34,7 +34,7 @@ void tx_init(struct rb_net *net)
 }
 
 /* The memory that frames referred to is free when they have gone. */
-static void after_output(struct rb_net *net)
+static __attribute__((noinline)) void give_back(struct rb_net *net)
 {
 	struct tx *tx = &net->tx;
 	for (uint32_t i = 0; i < tx->held_count; i++)
@@ -43,6 +43,12 @@ static void after_output(struct rb_net *net)
 		input_release_flush(net);
 	tx->held_count = 0;
 	pending_sent(net);
+}
+
+static inline void after_output(struct rb_net *net)
+{
+	if (__builtin_expect(net->tx.held_count > 0 || net->tx.sent_pending != PENDING_NONE, 0))
+		give_back(net);
 }
 
 void tx_flush(struct rb_net *net)

@@ -9,7 +9,7 @@
  *   spread.c    packets that go from queue to queue
  *   pool.c      the memory of packets
  *   memory.c    memory of others that frames may refer to
- *   receive.c, transmit.c   the packet path
+ *   receive.c, transmit.c   the packet path; sum.h: checksums of short frames
  */
 #pragma once
 
@@ -105,8 +105,6 @@ struct rb_nic_queue {
 	unsigned lent;	      /* packets in inboxes of others, to be taken back */
 	uint16_t inbox_first; /* whose inbox is looked at first */
 	bool inbox_odd;
-	unsigned tx_count;
-	struct rte_mbuf *tx[RB_NET_BURST]; /* made, and not yet given to the device */
 	unsigned random_left;
 	uint64_t random[NIC_RANDOM_WORDS];
 };

@@ -106,7 +106,7 @@ unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packet
  */
 unsigned rb_nic_receive_spread(struct rb_nic_queue *queue, struct rb_net_packet *packets, unsigned max);
 
-/* All of rb_net_ops; the context is the queue. Frames made by output() go out with the flush. */
+/* All of rb_net_ops; the context is the queue. */
 extern const struct rb_net_ops rb_nic_ops;
 
 /*
@@ -115,13 +115,10 @@ extern const struct rb_net_ops rb_nic_ops;
  */
 unsigned rb_nic_reclaim(struct rb_nic_queue *queue);
 
-/* Sends received packets as they stand, in order; what the device has no room for is dropped and counted. For l2. */
+/* Sends received packets as they stand, RB_NET_BURST at most, in order; what the device has no room for is dropped and counted. For l2. */
 void rb_nic_return(struct rb_nic_queue *queue, const struct rb_net_packet *packets, unsigned count);
 /* The bytes of a received packet, to be written by their holder. */
 uint8_t *rb_nic_data(const struct rb_net_packet *packet);
-
-/* Gives the device what output() and return() have left in the queue's own array. Once per turn. */
-void rb_nic_flush(struct rb_nic_queue *queue);
 
 /* One table, as net's: X(name, text). */
 #define RB_NIC_COUNTERS(X)                                                \

@@ -22,6 +22,7 @@
 #include "base/assert.h"
 #include "nic/defs.h"
 #include "nic/ops.h"
+#include "nic/sum.h"
 
 /* What one quadword of an mbuf has: data_off, refcnt 1, nb_segs and no port. */
 #define REARM(offset, segments) \
@@ -47,46 +48,37 @@ static const uint64_t fills[FILLS] = {
  * Sending.
  */
 
-static __attribute__((cold, noinline)) void drop(struct rb_nic_queue *queue, unsigned first)
+/* The counters have them already. */
+static __attribute__((cold, noinline)) void drop(struct rb_nic_queue *queue, struct rte_mbuf **mbufs, unsigned count)
 {
-	for (unsigned i = first; i < queue->tx_count; i++) {
-		queue->counters.tx_bytes -= queue->tx[i]->pkt_len;
-		rte_pktmbuf_free(queue->tx[i]);
+	for (unsigned i = 0; i < count; i++) {
+		queue->counters.tx_bytes -= mbufs[i]->pkt_len;
+		rte_pktmbuf_free(mbufs[i]);
 	}
-	queue->counters.tx_full += queue->tx_count - first;
-	queue->counters.tx_packets -= queue->tx_count - first;
+	queue->counters.tx_full += count;
+	queue->counters.tx_packets -= count;
 }
 
-static void send_all(struct rb_nic_queue *queue)
+static inline void give(struct rb_nic_queue *queue, struct rte_mbuf **mbufs, unsigned count, uint64_t bytes)
 {
-	const unsigned sent = rte_eth_tx_burst(queue->port, queue->index, queue->tx, (uint16_t)queue->tx_count);
-	if (unlikely(sent < queue->tx_count))
-		drop(queue, sent);
-	queue->tx_count = 0;
-}
-
-static inline void send_later(struct rb_nic_queue *queue, struct rte_mbuf *mbuf)
-{
-	queue->tx[queue->tx_count++] = mbuf;
-	if (unlikely(queue->tx_count == RB_NET_BURST))
-		send_all(queue);
-}
-
-void rb_nic_flush(struct rb_nic_queue *queue)
-{
-	if (queue->tx_count > 0)
-		send_all(queue);
+	queue->counters.tx_packets += count;
+	queue->counters.tx_bytes += bytes;
+	const unsigned sent = rte_eth_tx_burst(queue->port, queue->index, mbufs, (uint16_t)count);
+	if (unlikely(sent < count))
+		drop(queue, mbufs + sent, count - sent);
 }
 
 void rb_nic_return(struct rb_nic_queue *queue, const struct rb_net_packet *packets, unsigned count)
 {
+	struct rte_mbuf *mbufs[RB_NET_BURST];
 	uint64_t bytes = 0;
+	RB_DEBUG_ASSERT_LE(count, (unsigned)RB_NET_BURST);
 	for (unsigned i = 0; i < count; i++) {
 		bytes += packets[i].length;
-		send_later(queue, (struct rte_mbuf *)(uintptr_t)packets[i].buffer);
+		mbufs[i] = (struct rte_mbuf *)(uintptr_t)packets[i].buffer;
 	}
-	queue->counters.tx_packets += count;
-	queue->counters.tx_bytes += bytes;
+	if (count > 0)
+		give(queue, mbufs, count, bytes);
 }
 
 /*
@@ -97,7 +89,6 @@ void rb_nic_return(struct rb_nic_queue *queue, const struct rb_net_packet *packe
 static __attribute__((cold, noinline)) unsigned get_few(struct rb_nic_queue *queue, void **objects, unsigned count)
 {
 	unsigned got = 0;
-	rb_nic_flush(queue);
 	/* Not every driver can; such a one takes buffers back when it is given more to send. */
 	(void)rte_eth_tx_done_cleanup(queue->port, queue->index, 0);
 	while (got < count && rte_mempool_get(queue->tx_pool, &objects[got]) == 0)
@@ -284,34 +275,53 @@ static inline uint64_t offload_flags(const struct rb_net_frame *frame)
 	return flags;
 }
 
+/* What is all in the header's buffer, and so short that nobody need ask the device for its checksums. */
+static inline bool is_summed_here(const struct rte_mbuf *head, const struct rb_net_frame *frame)
+{
+	return frame->checksum == (RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL) &&
+	       head->data_len <= NIC_SUM_MAX;
+}
+
+static inline void ask(struct rte_mbuf *head, const struct rb_net_frame *frame)
+{
+	head->ol_flags = offload_flags(frame);
+	head->tx_offload = frame->l2_length | (uint64_t)frame->l3_length << RTE_MBUF_L3_LEN_OFS;
+}
+
 static inline struct rte_mbuf *make(struct rb_nic_queue *queue, const struct rb_net_frame *frame)
 {
 	struct rte_mbuf *head = (struct rte_mbuf *)(uintptr_t)frame->owner;
 	RB_DEBUG_ASSERT_EQ((uintptr_t)frame->header, (uintptr_t)head + sizeof(*head) + RTE_PKTMBUF_HEADROOM);
 	head->rearm_data[0] = REARM(RTE_PKTMBUF_HEADROOM, 1);
-	head->ol_flags = offload_flags(frame);
-	head->tx_offload = frame->l2_length | (uint64_t)frame->l3_length << RTE_MBUF_L3_LEN_OFS;
 	head->pkt_len = frame->length;
 	head->data_len = frame->header_length;
-	if (frame->pieces_count == 0)
-		return head;
-	if (frame->length - frame->header_length <= NIC_COPY_MAX)
-		copy_pieces(queue, head, frame, 0);
-	else
+	if (unlikely(frame->length - frame->header_length > NIC_COPY_MAX)) {
+		ask(head, frame);
 		add_long(queue, head, frame);
+		return head;
+	}
+	if (likely(frame->pieces_count > 0))
+		copy_pieces(queue, head, frame, 0);
+	if (likely(is_summed_here(head, frame))) {
+		head->ol_flags = 0;
+		nic_sum_fill(frame->header, head->data_len);
+	} else {
+		ask(head, frame);
+	}
 	return head;
 }
 
 static void nic_output(void *context, const struct rb_net_frame *frames, unsigned count)
 {
 	struct rb_nic_queue *queue = context;
+	struct rte_mbuf *mbufs[RB_NET_BURST];
 	uint64_t bytes = 0;
+	RB_DEBUG_ASSERT_LE(count, (unsigned)RB_NET_BURST);
 	for (unsigned i = 0; i < count; i++) {
 		bytes += frames[i].length;
-		send_later(queue, make(queue, &frames[i]));
+		mbufs[i] = make(queue, &frames[i]);
 	}
-	queue->counters.tx_packets += count;
-	queue->counters.tx_bytes += bytes;
+	give(queue, mbufs, count, bytes);
 }
 
 static __attribute__((cold, noinline)) void random_refill(struct rb_nic_queue *queue)

@@ -48,7 +48,6 @@ static void run_l2(struct core *core)
 		for (unsigned i = 0; i < core->packets_count; i++)
 			turn_round(rb_nic_data(&core->packets[i]), core->packets[i].length);
 		rb_nic_return(core->queue, core->packets, core->packets_count);
-		rb_nic_flush(core->queue);
 		core_turn_end(core);
 	}
 }
