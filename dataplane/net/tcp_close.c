@@ -148,9 +148,7 @@ static inline void stop_reading(struct rb_net *net, struct tcb *tcb)
 /* Who aborts wants to hear of the end, and of nothing that came before it. What it was told of stays with it till then. */
 static void stop_telling(struct rb_net *net, struct tcb *tcb)
 {
-	if (net->tcp.told_taken != net->tcp.told_count)
-		tcp_untell(net, tcb);
-	tcb->rx_event = TCP_NONE;
+	tcp_deliver_drop_untold(net, tcb);
 	tcb->flags &= ~(uint32_t)TCP_ENDED;
 }
 

@@ -371,6 +371,28 @@ void tcp_deliver_drop_all(struct rb_net *net, struct tcb *tcb)
 	tcb->rx_event = TCP_NONE;
 }
 
+void tcp_deliver_drop_untold(struct rb_net *net, struct tcb *tcb)
+{
+	if (net->tcp.told_taken != net->tcp.told_count)
+		tcp_untell(net, tcb);
+	if (tcb->rx_event == TCP_NONE)
+		return;
+	const uint32_t first = tcp_part(net, tcb->rx_tail)->next, last = tcb->rx_tail;
+	uint32_t told = TCP_NONE; /* the last that was */
+	for (uint32_t at = first; at != tcb->rx_event; at = tcp_part(net, at)->next)
+		told = at;
+	for (uint32_t at = tcb->rx_event, next;; at = next) {
+		next = tcp_part(net, at)->next;
+		part_free(net, at);
+		if (at == last)
+			break;
+	}
+	if (told != TCP_NONE)
+		tcp_part(net, told)->next = first;
+	tcb->rx_tail = told;
+	tcb->rx_event = TCP_NONE;
+}
+
 /* Gives back `bytes` of the oldest part; the part goes when these are its last. */
 static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 {

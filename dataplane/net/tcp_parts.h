@@ -262,6 +262,8 @@ void tcp_give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes);
 bool tcp_window_opened(const struct rb_net *net, const struct tcb *tcb);
 /* SACK blocks for the next acknowledgement, at most `max`; a D-SACK first. Returns how many. */
 unsigned tcp_sack_report(struct rb_net *net, struct tcb *tcb, struct tcp_range *blocks, unsigned max);
+/* Gives back what the application has not been told of, and of what has been told that it has not taken yet. */
+void tcp_deliver_drop_untold(struct rb_net *net, struct tcb *tcb);
 /* Gives back all received buffers, delivered or not. */
 void tcp_deliver_drop_all(struct rb_net *net, struct tcb *tcb);
 static inline void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)

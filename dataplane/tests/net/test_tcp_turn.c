@@ -145,6 +145,43 @@ static void test_fin_and_reset(void **state)
 	assert_int_equal(app_usage(&app).connections, 0);
 }
 
+static unsigned told;
+
+static void abort_at_first(struct rb_net *net, const struct rb_net_event *event)
+{
+	if (!(event->bits & RB_NET_RECEIVED))
+		return;
+	told++;
+	assert_int_equal(event->length, 10);
+	assert_int_equal(rb_net_close(net, event->handle, RB_NET_CLOSE_ABORT), 0);
+	assert_int_equal(rb_net_received(net, event->handle, 11), -EINVAL);
+	assert_int_equal(rb_net_received(net, event->handle, 4), 0);
+	assert_int_equal(rb_net_received(net, event->handle, 7), -EINVAL);
+	assert_int_equal(rb_net_received(net, event->handle, 6), 0);
+}
+
+/* Of three segments in one burst the application has seen the first: of the others it hears nothing, nor may it give them back. */
+static void test_abort_before_the_rest(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	established(abort_at_first);
+	told = 0;
+	struct peer *peer = &app.peer;
+	peer->host.config.events = 1;
+	peer->host.config.period_ns = LINK_NS_PER_MS;
+	peer_send(peer, ".");
+	for (unsigned i = 0; i < 3; i++)
+		peer_send(peer, "P. %u:%u(10)", 1 + 10 * i, 11 + 10 * i);
+	assert_int_equal(app_usage(&app).receive_parts, 0); /* they wait for the next turn */
+	peer_expect(peer, "R. 1:1(0) ack 31");
+	app_settle(&app);
+	assert_int_equal(told, 1);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ECONNABORTED);
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+}
+
 /*
  * CLOSED, while the application has not taken it.
  */
@@ -235,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fin_lost, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_behind_data, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_and_reset, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_abort_before_the_rest, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_waits, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_stays, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_taken_back, app_setup, app_teardown),
