@@ -86,7 +86,7 @@ class Veths:
             *(f"--delay={DELAY}us", f"--jitter={JITTER}us", f"--loss={LOSS}"),
             *(f"--reorder={REORDER}", f"--reorder-time={4 * DELAY}us", f"--duplicate={DUPLICATE}"),
         ]
-        bridge = subprocess.Popen(words)
+        bridge = subprocess.Popen(words, stdout=subprocess.PIPE)
         try:
             yield replace(
                 self.place,
@@ -97,9 +97,12 @@ class Veths:
             )
         finally:
             bridge.terminate()
-            bridge.wait(running.STOP_S)
+            said, _ = bridge.communicate(timeout=running.STOP_S)
             netns.remove("far0")
             netns.remove("bridge1")
+        link = json.loads(said)
+        lost = [link[way]["lost"] for way in ("to_0", "to_1")]
+        assert min(lost) > 0, f"not all went over the bad cable: {link}"
 
     def cut(self) -> None:
         netns.switch_off("here0")

@@ -49,6 +49,7 @@ def enter() -> None:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"0 {user} 1")
             Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        _answer_for_own_only()
         add_veth("probe0", "probe1")
     except OSError as error:
         raise Unavailable(f"no network namespace with devices: {error}") from error
@@ -72,9 +73,16 @@ def make() -> int:
     here = current()
     os.unshare(os.CLONE_NEWNET)
     made = current()
+    _answer_for_own_only()
     os.setns(here, os.CLONE_NEWNET)
     os.close(here)
     return made
+
+
+def _answer_for_own_only() -> None:
+    """Of this namespace, no device answers ARP for another one's address. Else both ends of a
+    bridge would, and what is meant for the far one could go around the bridge."""
+    Path("/proc/sys/net/ipv4/conf/all/arp_ignore").write_text("1")
 
 
 def _attribute(kind: int, data: bytes) -> bytes:

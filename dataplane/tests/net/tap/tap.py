@@ -364,6 +364,14 @@ def _linux_goodput(program: str, case: Case, namespace: int) -> Json:
     return {**results, "link": link}
 
 
+def _crossed(result: Json, total: int) -> bool:
+    """Have all bytes come over the link, and not another way?"""
+    link = result["link"]
+    assert isinstance(link, dict)
+    frames: list[int] = [link[way]["sent"] for way in ("to_0", "to_1")]
+    return max(frames) * _MSS_MOST >= total
+
+
 def _forget_paths(namespace: int | None) -> None:
     """Linux would begin each connection with what it has learnt from the one before."""
     here = netns.current()
@@ -382,6 +390,8 @@ _GOODPUT_LEAST = 0.8
 # Of the time that data flow, what any of the processes may run late: more, and the figures are the
 # machine's.
 _LATE_MOST = 0.02
+# Of Ethernet without jumbo frames.
+_MSS_MOST = 1460
 
 
 def _late_share(result: Json) -> float:
@@ -420,6 +430,8 @@ def _compare_goodput(
             assert isinstance(sink, dict)
             if sink["exit"] != 0:
                 faults.append(f"loss {loss}, seed {seed}, {name}: {sink.get('fault')}")
+            elif name == "linux" and not _crossed(result, total):
+                faults.append(f"loss {loss}, seed {seed}: Linux has not used the link")
             found.append(_goodput(sink))
             late = _late_share(result)
             if late > _LATE_MOST:
