@@ -169,7 +169,19 @@ static unsigned peer_add(struct pair *pair, rb_net_handle handle)
 	return number;
 }
 
-static void peer_received(struct pair *pair, struct pair_connection *connection, const struct rb_net_event *event)
+/* Does one of these events end that connection? Its handle is void as soon as they are taken. */
+static bool is_ended_by(rb_net_handle handle, const struct rb_net_event *events, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (events[i].handle == handle && (events[i].bits & RB_NET_CLOSED) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of the first of `count` events. */
+static void peer_received(struct pair *pair, struct pair_connection *connection, const struct rb_net_event *event,
+			  unsigned count)
 {
 	for (uint32_t i = 0; i < event->length; i++)
 		connection->bytes[(connection->received + i) % PAIR_BYTES] = event->data[i];
@@ -178,11 +190,11 @@ static void peer_received(struct pair *pair, struct pair_connection *connection,
 	if (pair->peer_keeps)
 		return;
 	int result = rb_net_received(pair->end[1].net, event->handle, event->length);
-	RB_ASSERT(result == 0 || result == -EBADF); /* CLOSED is here, or among the next: the handle is void already */
+	RB_ASSERT_EQ(result, is_ended_by(event->handle, event, count) ? -EBADF : 0);
 	connection->unread -= event->length;
 }
 
-static void peer_event(struct pair *pair, const struct rb_net_event *event)
+static void peer_event(struct pair *pair, const struct rb_net_event *event, unsigned count)
 {
 	if (event->bits & RB_NET_KNOCK) {
 		if (pair->peer_rejects) {
@@ -199,7 +211,7 @@ static void peer_event(struct pair *pair, const struct rb_net_event *event)
 	if (event->bits & RB_NET_CONNECTED)
 		connection->connected = event->status == 0;
 	if (event->bits & RB_NET_RECEIVED)
-		peer_received(pair, connection, event);
+		peer_received(pair, connection, event, count);
 	connection->fin |= (event->bits & RB_NET_FIN) != 0;
 	connection->closed |= (event->bits & RB_NET_CLOSED) != 0 || event->status != 0;
 	if (event->bits & (RB_NET_CONNECTED | RB_NET_CLOSED))
@@ -213,7 +225,7 @@ void pair_turn_peer(struct pair *pair)
 	input(&pair->end[1]);
 	while ((count = rb_net_events(pair->end[1].net, &events, BURST)) > 0) {
 		for (unsigned i = 0; i < count; i++)
-			peer_event(pair, &events[i]);
+			peer_event(pair, &events[i], count - i);
 	}
 	rb_net_flush(pair->end[1].net);
 }

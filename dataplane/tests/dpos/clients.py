@@ -57,7 +57,9 @@ def http(place: Place) -> Iterator[tuple[str, dict[str, bytes]]]:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(body)
         server = (place.program("rb-http"), f"--root={directory}", f"--port={HTTP_PORT}")
-        with running.dpos(place, "--", *server, "--memory=16m") as one:
+        # wrk leaves with a RST, which nobody sends again when the device has no room for it.
+        options = ("--memory=16m", "--idle-timeout=5s")
+        with running.dpos(place, "--", *server, *options) as one:
             yield f"http://{place.address}:{HTTP_PORT}", bodies
             one.until_empty()
 
