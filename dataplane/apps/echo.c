@@ -486,7 +486,7 @@ static uint32_t ring_bytes(uint64_t message_bytes)
 	return bytes;
 }
 
-static int echo_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+static int echo_start(struct app_thread *thread, const struct rb_context_config *context)
 {
 	struct echo *echo = calloc(1, sizeof(*echo));
 	if (echo == NULL)
@@ -498,16 +498,18 @@ static int echo_start(struct app_thread *thread, const struct rb_context_config 
 	rb_list_init(&echo->ended);
 	rb_list_init(&echo->others);
 	int result = rb_context_create(context, &echo->context);
-	if (result == 0)
-		result = rb_context_listen(echo->context, listener, 0);
 	if (result != 0) {
-		rb_context_destroy(echo->context);
 		free(echo);
 		return result;
 	}
 	thread->context = echo->context;
 	thread->state = echo;
 	return 0;
+}
+
+static int echo_listen(struct app_thread *thread, struct rb_listener *listener)
+{
+	return rb_context_listen(thread->context, listener, 0);
 }
 
 static void echo_stop(struct app_thread *thread)
@@ -540,6 +542,7 @@ int main(int argc, char **argv)
 	rb_log_init("rb-echo", (enum rb_log_level)config.server.log);
 	const struct app app = {.name = "echo",
 				.start = echo_start,
+				.listen = echo_listen,
 				.turn = echo_turn,
 				.stop = echo_stop,
 				.requests = echo_requests,

@@ -2,6 +2,7 @@
 #include "apps/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -43,7 +44,7 @@ struct server {
 	const struct app *app;
 	const struct app_options *options;
 	const struct rb_backend *backend;
-	struct rb_listener *listener;
+	struct rb_listener *listeners[APP_PORTS_MAX]; /* those behind the last are NULL */
 	struct worker *workers;
 	uint64_t count;
 };
@@ -103,22 +104,41 @@ static int find_backend(struct server *server)
 	return -EINVAL;
 }
 
-static int open_listener(struct server *server)
+static int open_listener(struct server *server, uint16_t port, struct rb_listener **listener)
 {
 	const struct app_options *options = server->options;
 	struct rb_listen_config config = {
-		.address = {.ip = options->address.ip, .port = (uint16_t)options->port},
+		.address = {.ip = options->address.ip, .port = port},
 		.mode = (enum rb_listen_mode)options->listen,
 		.accept_batch = (uint32_t)options->accept_batch,
 		.nagle = options->nagle,
 	};
-	int result = rb_listener_create(server->backend, &config, &server->listener);
+	int result = rb_listener_create(server->backend, &config, listener);
 	if (result != 0) {
 		char text[RB_ADDRESS_TEXT_MAX];
 		rb_log(RB_LOG_ERROR, "cannot listen on %s: %s", rb_address_format(config.address, text),
 		       strerror(-result));
 	}
 	return result;
+}
+
+/* The first is at port 0 wherever there is a free one, and the others are above it. */
+static int open_listeners(struct server *server)
+{
+	const struct app_options *options = server->options;
+	uint64_t first = options->port;
+	for (uint64_t i = 0; i < options->ports; i++) {
+		if (first + i > UINT16_MAX) {
+			rb_log(RB_LOG_ERROR, "--ports: there are no %" PRIu64 " ports from %" PRIu64 " on",
+			       options->ports, first);
+			return -EINVAL;
+		}
+		int result = open_listener(server, (uint16_t)(first + i), &server->listeners[i]);
+		if (result != 0)
+			return result;
+		first = rb_listener_address(server->listeners[0]).port;
+	}
+	return 0;
 }
 
 static int prepare_worker(struct server *server, unsigned index)
@@ -134,14 +154,16 @@ static int prepare_worker(struct server *server, unsigned index)
 		.connections_max = (uint32_t)options->connections,
 		.spin_ns = options->busy_poll ? UINT64_MAX : 0,
 	};
-	int result = server->app->start(&worker->thread, &context, server->listener);
-	if (result != 0) {
-		rb_log(RB_LOG_ERROR, "cannot set up thread %u: %s", index, strerror(-result));
-		return result;
+	int result = server->app->start(&worker->thread, &context);
+	if (result == 0) {
+		sem_init(&worker->ready, 0, 0);
+		worker->started = true;
 	}
-	sem_init(&worker->ready, 0, 0);
-	worker->started = true;
-	return 0;
+	for (uint64_t i = 0; result == 0 && i < options->ports; i++)
+		result = server->app->listen(&worker->thread, server->listeners[i]);
+	if (result != 0)
+		rb_log(RB_LOG_ERROR, "cannot set up thread %u: %s", index, strerror(-result));
+	return result;
 }
 
 static int start_worker(struct worker *worker)
@@ -166,7 +188,7 @@ static int start_worker(struct worker *worker)
 /* All listen sockets exist before the first thread runs, so no connection meets a half-built group. */
 static int start(struct server *server)
 {
-	int result = open_listener(server);
+	int result = open_listeners(server);
 	for (unsigned i = 0; result == 0 && i < server->count; i++)
 		result = prepare_worker(server, i);
 	for (unsigned i = 0; result == 0 && i < server->count; i++)
@@ -202,7 +224,8 @@ static void release(struct server *server)
 		server->app->stop(&server->workers[i].thread);
 		sem_destroy(&server->workers[i].ready);
 	}
-	rb_listener_destroy(server->listener);
+	for (uint64_t i = 0; i < server->options->ports; i++)
+		rb_listener_destroy(server->listeners[i]);
 	free(server->workers);
 }
 
@@ -295,7 +318,7 @@ static void block_signals(sigset_t *signals)
 
 static void serve_until_ended(struct server *server, const sigset_t *signals)
 {
-	printf("ready port=%u\n", rb_listener_address(server->listener).port);
+	printf("ready port=%u\n", rb_listener_address(server->listeners[0]).port);
 	fflush(stdout);
 	for (;;) {
 		int signal = sigwaitinfo(signals, NULL);

@@ -14,11 +14,11 @@
 #include "base/options.h"
 #include "user/context.h"
 
-enum { APP_THREADS_MAX = RB_CPUS_MAX };
+enum { APP_THREADS_MAX = RB_CPUS_MAX, APP_PORTS_MAX = 64 };
 
 struct app_options {
 	struct rb_address address;
-	uint64_t port;
+	uint64_t port, ports;
 	uint64_t threads;
 	unsigned listen; /* enum rb_listen_mode */
 	struct rb_cpu_list cpus;
@@ -46,6 +46,13 @@ extern const char *const app_listen_names[];
 		 .default_value = "9000",                                                              \
 		 .max = 65535,                                                                         \
 		 .help = "TCP port to listen on; 0 takes a free one (see the ready line)."},           \
+		{.name = "ports",                                                                      \
+		 .type = RB_OPTION_UINT,                                                               \
+		 .offset = offsetof(config, field.ports),                                              \
+		 .default_value = "1",                                                                 \
+		 .min = 1,                                                                             \
+		 .max = APP_PORTS_MAX,                                                                 \
+		 .help = "Ports to listen on, this one and those above it."},                          \
 		{.name = "threads",                                                                    \
 		 .type = RB_OPTION_UINT,                                                               \
 		 .offset = offsetof(config, field.threads),                                            \
@@ -116,8 +123,10 @@ struct app_thread {
 /* The application. `config` is its configuration as given to app_run(). */
 struct app {
 	const char *name; /* in the statistics */
-	/* Sets thread->context, made with `context`, attaches `listener` to it, and sets thread->state. */
-	int (*start)(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener);
+	/* Sets thread->context, made with `context`, and thread->state. Returns 0, or -errno and nothing is left. */
+	int (*start)(struct app_thread *thread, const struct rb_context_config *context);
+	/* Attaches a listener to that context; called for each before the first turn. Returns 0 or -errno. */
+	int (*listen)(struct app_thread *thread, struct rb_listener *listener);
 	/*
 	 * Waits with the context, or with what the application has built upon it, and handles what has come; must
 	 * return after rb_context_wake(). Called again and again in the thread. Returns 0, or -errno to end the server.

@@ -53,7 +53,7 @@ static const struct rb_service spin_service = {
 	.reply_max = RB_SPIN_MESSAGE_MAX,
 };
 
-static int spin_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+static int spin_start(struct app_thread *thread, const struct rb_context_config *context)
 {
 	const struct spin_config *spin_config = thread->app->config;
 	struct rb_service_config config = {.service = &spin_service, .context = *context, .user = thread};
@@ -62,16 +62,18 @@ static int spin_start(struct app_thread *thread, const struct rb_context_config 
 		return -ENOMEM;
 	work_init(&spin->work, (enum work_kind)spin_config->work);
 	int result = rb_server_create(&config, &spin->server);
-	if (result == 0)
-		result = rb_server_listen(spin->server, listener);
 	if (result != 0) {
-		rb_server_destroy(spin->server);
 		free(spin);
 		return result;
 	}
 	thread->context = rb_loop_context(rb_server_loop(spin->server));
 	thread->state = spin;
 	return 0;
+}
+
+static int spin_listen(struct app_thread *thread, struct rb_listener *listener)
+{
+	return rb_server_listen(((const struct spin *)thread->state)->server, listener);
 }
 
 static int spin_turn(struct app_thread *thread)
@@ -106,6 +108,7 @@ int main(int argc, char **argv)
 	rb_log_init("rb-spin", (enum rb_log_level)config.server.log);
 	const struct app app = {.name = "spin",
 				.start = spin_start,
+				.listen = spin_listen,
 				.turn = spin_turn,
 				.stop = spin_stop,
 				.requests = spin_requests,

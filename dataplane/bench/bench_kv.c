@@ -235,7 +235,8 @@ static void open_server(uint32_t connections)
 	bench.worker.shared = &bench.shared;
 	RB_ASSERT_EQ(kv_pool_init(&bench.worker.pool, bench.shared.store), 0);
 	RB_ASSERT_EQ(rb_listener_create(&stack, &(struct rb_listen_config){0}, &listener), 0);
-	RB_ASSERT_EQ(kv_serve_create(&context, listener, &bench.worker, &bench.serve), 0);
+	RB_ASSERT_EQ(kv_serve_create(&context, &bench.worker, &bench.serve), 0);
+	RB_ASSERT_EQ(rb_context_listen(kv_serve_context(bench.serve), listener, 0), 0);
 	while (bench.accepted < connections)
 		bench_warm_up();
 	rb_listener_destroy(listener);

@@ -27,6 +27,13 @@ enum { FILL_RING = 16 };
 
 static const struct rb_option options[] = {
 	{.name = "target", .type = RB_OPTION_ENDPOINT, .offset = FIELD(target), .required = 1, .help = "server"},
+	{.name = "target-ports",
+	 .type = RB_OPTION_UINT,
+	 .offset = FIELD(target_ports),
+	 .default_value = "1",
+	 .min = 1,
+	 .max = UINT16_MAX,
+	 .help = "connect to so many ports from the target's on, in turn: one takes 64 k connections from an address"},
 	{.name = "protocol",
 	 .type = RB_OPTION_CHOICE,
 	 .offset = FIELD(protocol),
@@ -327,6 +334,9 @@ static bool check(const struct rb_load_config *c, FILE *err)
 	if (c->connections < c->threads)
 		fprintf(err, "rbload: --connections=%ju is fewer than --threads=%ju; each thread needs at least one\n",
 			(uintmax_t)c->connections, (uintmax_t)c->threads);
+	else if (c->target.port + c->target_ports - 1U > UINT16_MAX)
+		fprintf(err, "rbload: --target-ports=%ju: there are only %d ports from %d on\n",
+			(uintmax_t)c->target_ports, UINT16_MAX - c->target.port + 1, c->target.port);
 	else if (c->transport == RB_LOAD_UDP && rb_load_is_memcached(c))
 		fprintf(err, "rbload: --transport=udp speaks echo and spin, not %s\n", rb_protocol_names[c->protocol]);
 	else if (c->transport == RB_LOAD_UDP && c->depth != 1)
@@ -443,9 +453,10 @@ static struct rb_pool_config pool_config(const struct rb_load_config *c, const s
 	return (struct rb_pool_config){
 		.protocol = protocol,
 		.target = c->target,
+		.target_ports = (uint32_t)c->target_ports,
 		.sources = c->sources.address,
 		.sources_count = c->sources.count,
-		.first_source = (uint32_t)(thread * share + (thread < rest ? thread : rest)),
+		.first_path = (uint32_t)(thread * share + (thread < rest ? thread : rest)),
 		.connections = (uint32_t)(share + (thread < rest ? 1U : 0U)),
 		.ring = (uint32_t)depth,
 		.open_interval_ns = RB_NS_PER_S * c->threads / c->connect_rate,

@@ -21,6 +21,7 @@ enum rb_load_transport { RB_LOAD_TCP, RB_LOAD_UDP };
 struct rb_load_config {
 	/* as given */
 	struct rb_address target;
+	uint64_t target_ports;
 	struct rb_address_list sources;
 	unsigned protocol; /* enum rb_protocol_kind */
 	unsigned mode;	   /* enum rb_load_mode */

@@ -44,7 +44,7 @@ int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, cons
 	pool->counters = counters;
 	pool->objects = rb_pool_objects(config);
 	pool->paced = config->connections;
-	pool->next_source = config->first_source;
+	pool->next_path = config->first_path;
 	pool->depth = config->depth;
 	pool->limited = true;
 	/* Slots keep the alignment of the structure. */
@@ -194,16 +194,25 @@ void rb_pool_flush(struct rb_pool *pool, struct rb_context *context)
 	}
 }
 
-static struct rb_address pick_source(struct rb_pool *pool)
+/* A source and a port of the target: every pair of them in turn. */
+static void pick_path(struct rb_pool *pool, struct rb_address *source, struct rb_address *target)
 {
-	if (pool->config.sources_count == 0)
-		return (struct rb_address){0};
-	return pool->config.sources[pool->next_source++ % pool->config.sources_count];
+	const struct rb_pool_config *config = &pool->config;
+	uint32_t path = pool->next_path++;
+
+	*source = (struct rb_address){0};
+	if (config->sources_count > 0) {
+		*source = config->sources[path % config->sources_count];
+		path /= config->sources_count;
+	}
+	*target = config->target;
+	target->port = (uint16_t)(target->port + path % config->target_ports);
 }
 
 static void open_one(struct rb_pool *pool, struct rb_context *context)
 {
 	struct rb_connection *c = pop_work(&pool->free);
+	struct rb_address source, target;
 
 	c->state = RB_CONNECTION_CONNECTING;
 	c->close_wanted = false;
@@ -213,7 +222,8 @@ static void open_one(struct rb_pool *pool, struct rb_context *context)
 	memset(&c->parser, 0, sizeof(c->parser));
 	pool->busy++;
 	pool->live++;
-	(void)rb_context_connect(context, pick_source(pool), pool->config.target, index_of(pool, c));
+	pick_path(pool, &source, &target);
+	(void)rb_context_connect(context, source, target, index_of(pool, c));
 }
 
 static bool wants_open(const struct rb_pool *pool)

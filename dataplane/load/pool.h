@@ -65,9 +65,10 @@ struct rb_pool_owner {
 struct rb_pool_config {
 	const struct rb_protocol *protocol;
 	struct rb_address target;
+	uint32_t target_ports;		  /* from the target's on, taken in turn with each source; >= 1 */
 	const struct rb_address *sources; /* borrowed; taken in turn */
 	uint32_t sources_count;		  /* 0: by route */
-	uint32_t first_source;		  /* where this thread's turn starts */
+	uint32_t first_path;		  /* of sources and ports: where this thread's turn starts */
 	uint32_t connections;		  /* kept open, >= 1 */
 	uint32_t ring;			  /* slots per connection, >= depth */
 	uint64_t open_interval_ns;	  /* between openings that are spread; 0: at once */
@@ -96,7 +97,7 @@ struct rb_pool {
 	uint32_t open;		/* OPEN */
 	uint32_t busy;		/* objects that are not FREE */
 	uint32_t paced;		/* openings that are still to be spread */
-	uint32_t next_source;
+	uint32_t next_path;
 	uint64_t next_open_ns;
 	bool limited; /* n applies */
 	uint32_t depth;

@@ -68,7 +68,8 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """An application on a stack: the steps to bring it up and down, and where it listens.
+    """An application on a stack: the steps to bring it up and down, and where it listens: `ports`
+    from `port` on.
 
     count_begin and count_end bracket the load of an accounting trial: what counts system calls and
     packets per batch of this stack, and how the counts are collected. They are there when the
@@ -79,6 +80,7 @@ class Served:
     port: int
     up: tuple[Step, ...]
     down: tuple[Step, ...]
+    ports: int = 1
     count_begin: tuple[Step, ...] = ()
     count_end: tuple[Step, ...] = ()
 

@@ -71,6 +71,12 @@ class ServerOptions(DposOptions):
     connections: int = Field(
         default=16384, ge=1, le=1 << 20, description="Connections at a time, of each core."
     )
+    ports: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Ports to listen on; one takes 64 k connections from an address of the client.",
+    )
 
 
 class KvOptions(ServerOptions):
@@ -123,6 +129,7 @@ class IxStack:
             f"{BIN}/{program}",
             f"--address={site.server.address}",
             f"--port={SERVER_PORT}",
+            f"--ports={options.ports}",
             f"--threads={options.threads}",
             f"--connections={options.connections}",
             "--stats={out}/server.json",
@@ -133,6 +140,7 @@ class IxStack:
         machine = site.server.machine
         return replace(
             served,
+            ports=options.ports,
             count_begin=accounting.begin(machine),
             count_end=accounting.end(machine, SERVER),
         )

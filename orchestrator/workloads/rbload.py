@@ -12,7 +12,12 @@ from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads.base import Load
 
 # Of the generator itself, where it runs on the dataplane.
-_CLIENT = dpos.ServerOptions(connections=65536)
+_CONNECTIONS = 65536
+_APPLICATION_MIB = 32
+# That many connections fit into it; each beyond them takes so many bytes more.
+_CONNECTIONS_WITHIN = 16384
+_CONNECTION_BYTES = 2048
+MIB = 1 << 20
 CONNECT_TIMEOUT_S = 10.0
 FILL_TIMEOUT_S = 60.0
 SECOND_NS = 1_000_000_000
@@ -37,7 +42,7 @@ class Rbload:
         # The keys are stored before a short closed loop, whose result nobody reads.
         argv = (
             f"{BIN}/rbload",
-            f"--target={served.address}:{served.port}",
+            *_target(served),
             "--mode=closed",
             *_connections(load, client),
             *_payload(load),
@@ -55,7 +60,7 @@ class Rbload:
         machine = client.machine
         argv = [
             f"{BIN}/rbload",
-            f"--target={served.address}:{served.port}",
+            *_target(served),
             *_pace(load),
             *_connections(load, client),
             *_payload(load),
@@ -77,11 +82,12 @@ class Rbload:
         steps: list[Step] = []
         if load.workload.stack == "ix":
             threads = load.workload.threads
-            steps += device.take(client, dpos.huge_pages(_CLIENT, threads))
+            own = _client_options(load.workload)
+            steps += device.take(client, dpos.huge_pages(own, threads))
             overhead_s += device.START_S + device.GRACE_S
             argv = [
-                *dpos.start_words("ix", _CLIENT, client, threads, "client-dpos.json"),
-                *dpos.application_words(_CLIENT, client, threads),
+                *dpos.start_words("ix", own, client, threads, "client-dpos.json"),
+                *dpos.application_words(own, client, threads),
                 *argv,
             ]
         if load.workload.trace is not None:
@@ -98,6 +104,20 @@ class Rbload:
 
     def convert(self, directory: Path) -> None:
         """Nothing to do: load.json is the generator's own."""
+
+
+def _target(served: Served) -> list[str]:
+    return [f"--target={served.address}:{served.port}", f"--target-ports={served.ports}"]
+
+
+def _client_options(workload: Workload) -> dpos.ServerOptions:
+    """Of the dataplane that the generator runs on: more connections want more of its memory."""
+    each = -(-workload.connections // workload.threads)
+    beyond = max(0, each - _CONNECTIONS_WITHIN)
+    return dpos.ServerOptions(
+        connections=max(_CONNECTIONS, each),
+        application_mib=_APPLICATION_MIB + beyond * _CONNECTION_BYTES // MIB,
+    )
 
 
 def _pace(load: Load) -> list[str]:

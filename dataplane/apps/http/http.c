@@ -217,7 +217,7 @@ static bool on_accept(struct rb_loop *loop, struct rb_stream *stream, uint64_t c
 
 /* ---- threads ---- */
 
-static int http_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+static int http_start(struct app_thread *thread, const struct rb_context_config *context)
 {
 	const struct http_config *config = thread->app->config;
 	struct rb_loop_config loop = {
@@ -234,16 +234,19 @@ static int http_start(struct app_thread *thread, const struct rb_context_config 
 	rb_list_init(&http->connections);
 	rb_timer_init(&http->timer, on_tick);
 	int result = rb_loop_create(&loop, &http->loop);
-	if (result == 0)
-		result = rb_loop_listen(http->loop, listener, (uintptr_t)http);
 	if (result != 0) {
-		rb_loop_destroy(http->loop);
 		free(http);
 		return result;
 	}
 	thread->context = rb_loop_context(http->loop);
 	thread->state = http;
 	return 0;
+}
+
+static int http_listen(struct app_thread *thread, struct rb_listener *listener)
+{
+	struct http *http = thread->state;
+	return rb_loop_listen(http->loop, listener, (uintptr_t)http);
 }
 
 static int http_turn(struct app_thread *thread)
@@ -267,6 +270,7 @@ static int serve(struct http_config *config)
 {
 	const struct app app = {.name = "http",
 				.start = http_start,
+				.listen = http_listen,
 				.turn = http_turn,
 				.stop = http_stop,
 				.requests = http_requests,

@@ -55,7 +55,7 @@ struct kv {
 	struct kv_serve *serve;
 };
 
-static int kv_start(struct app_thread *thread, const struct rb_context_config *context, struct rb_listener *listener)
+static int kv_start(struct app_thread *thread, const struct rb_context_config *context)
 {
 	struct kv_shared *shared = ((const struct kv_config *)thread->app->config)->shared;
 	struct kv *kv = calloc(1, sizeof(*kv));
@@ -66,7 +66,7 @@ static int kv_start(struct app_thread *thread, const struct rb_context_config *c
 	kv->worker.shared = shared;
 	int result = kv_pool_init(&kv->worker.pool, shared->store);
 	if (result == 0)
-		result = kv_serve_create(context, listener, &kv->worker, &kv->serve);
+		result = kv_serve_create(context, &kv->worker, &kv->serve);
 	if (result != 0) {
 		kv_pool_free(&kv->worker.pool);
 		free(kv);
@@ -78,6 +78,11 @@ static int kv_start(struct app_thread *thread, const struct rb_context_config *c
 	thread->context = kv_serve_context(kv->serve);
 	thread->state = kv;
 	return 0;
+}
+
+static int kv_listen(struct app_thread *thread, struct rb_listener *listener)
+{
+	return rb_context_listen(thread->context, listener, 0);
 }
 
 static int kv_turn(struct app_thread *thread)
@@ -121,6 +126,7 @@ static int run(struct kv_config *config)
 	static struct kv_shared shared;
 	const struct app app = {.name = "kv",
 				.start = kv_start,
+				.listen = kv_listen,
 				.turn = kv_turn,
 				.stop = kv_stop,
 				.requests = kv_requests,

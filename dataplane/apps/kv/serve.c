@@ -387,8 +387,7 @@ int kv_serve_turn(struct kv_serve *serve, enum rb_wait wait)
 
 /* ---- life ---- */
 
-int kv_serve_create(const struct rb_context_config *config, struct rb_listener *listener, struct kv_worker *worker,
-		    struct kv_serve **serve)
+int kv_serve_create(const struct rb_context_config *config, struct kv_worker *worker, struct kv_serve **serve)
 {
 	struct rb_context_config filled = *config;
 	struct kv_serve *made = calloc(1, sizeof(*made));
@@ -408,8 +407,6 @@ int kv_serve_create(const struct rb_context_config *config, struct rb_listener *
 	int result = made->connections == NULL || made->dirty == NULL ? -ENOMEM : 0;
 	if (result == 0)
 		result = rb_context_create(&filled, &made->context);
-	if (result == 0)
-		result = rb_context_listen(made->context, listener, 0);
 	if (result != 0) {
 		kv_serve_destroy(made);
 		return result;

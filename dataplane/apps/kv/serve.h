@@ -14,11 +14,10 @@
 struct kv_serve;
 
 /*
- * Makes a context as configured, attaches the listener, and serves with `worker` (borrowed), whose time it keeps.
+ * Makes a context as configured, and serves what is accepted from its listeners with `worker` (borrowed), whose time it keeps.
  * Returns 0 or -errno.
  */
-int kv_serve_create(const struct rb_context_config *config, struct rb_listener *listener, struct kv_worker *worker,
-		    struct kv_serve **serve);
+int kv_serve_create(const struct rb_context_config *config, struct kv_worker *worker, struct kv_serve **serve);
 
 /* Aborts all connections. NULL is allowed. */
 void kv_serve_destroy(struct kv_serve *serve);

@@ -220,7 +220,8 @@ static void do_connect(struct sim *sim, const struct rb_command *command, uint64
 	*c = (struct sim_connection){.handle = rb_handle_make(0, (uint32_t)(c - sim->connections), ++sim->generation),
 				     .cookie = command->cookie,
 				     .input = input,
-				     .local = command->connect.local};
+				     .local = command->connect.local,
+				     .remote = command->connect.remote};
 	later(sim, now_ns + 2 * sim->delay_ns + sim->connect_delay_ns, c, RB_EVENT_CONNECTED, status);
 }
 

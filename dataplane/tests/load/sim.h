@@ -25,7 +25,7 @@ struct sim_connection {
 	uint64_t served;	  /* messages answered */
 	uint64_t unreturned;	  /* bytes the client has not given back */
 	uint64_t sent_unreleased; /* bytes for which SENT is still to come */
-	struct rb_address local;
+	struct rb_address local, remote;
 };
 
 struct sim_event {

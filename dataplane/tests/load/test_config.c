@@ -47,6 +47,7 @@ static void wrong_values_are_named(void **state)
 		{"rbload", {"target", ""}},
 		{"rbload --target=10.0.0.1:80 --protocol=http", {"protocol", "memcached-text"}},
 		{"rbload --target=10.0.0.1:80 --rate=0", {"rate", "0.001"}},
+		{"rbload --target=10.0.0.1:65500 --target-ports=37", {"--target-ports=37", "only 36 ports from 65500"}},
 		{"rbload --target=10.0.0.1:80 --threads=65", {"threads", "64"}},
 		{"rbload --target=10.0.0.1:80 --threads=4 --connections=3", {"--connections=3", "--threads=4"}},
 		{"rbload --target=10.0.0.1:80 --connections=500000 --depth=4096", {"--depth=4096", "product"}},
@@ -114,7 +115,7 @@ static void work_is_divided(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		const struct rb_worker_config w = rb_load_worker_config(&config, &protocol, &run, i);
 
-		assert_int_equal(w.pool.first_source, total);
+		assert_int_equal(w.pool.first_path, total);
 		total += w.pool.connections;
 		assert_int_equal(w.pool.ring, 16);
 		assert_int_equal(w.pool.depth, 1);

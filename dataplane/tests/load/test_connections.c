@@ -93,6 +93,28 @@ static void sources_are_taken_in_turn(void **state)
 	fixture_free(f);
 }
 
+/* Every source goes to every port of the target before one does again. */
+static void ports_are_taken_in_turn(void **state)
+{
+	struct fixture *f = fixture_new();
+	unsigned seen[2][3] = {{0, 0, 0}, {0, 0, 0}};
+
+	(void)state;
+	f->config.connections = 12;
+	f->config.target_ports = 3;
+	f->config.sources.count = 2;
+	for (uint32_t i = 0; i < 2; i++)
+		f->config.sources.address[i].ip = 100 + i;
+	fixture_run(f);
+	for (unsigned i = 0; i < 12; i++) {
+		const struct sim_connection *c = &f->sim->connections[i];
+		seen[c->local.ip - 100][c->remote.port - f->config.target.port]++;
+	}
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(seen[i / 3][i % 3], 2);
+	fixture_free(f);
+}
+
 /* Failed attempts are errors and are repeated; the run waits for all connections. */
 static void refused_connections_are_retried(void **state)
 {
@@ -292,6 +314,7 @@ int main(void)
 		cmocka_unit_test(request_waits_for_its_connection),
 		cmocka_unit_test(opening_is_paced),
 		cmocka_unit_test(sources_are_taken_in_turn),
+		cmocka_unit_test(ports_are_taken_in_turn),
 		cmocka_unit_test(refused_connections_are_retried),
 		cmocka_unit_test(no_server_is_not_measured),
 		cmocka_unit_test(resets_are_counted_and_replaced),

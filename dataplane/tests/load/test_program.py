@@ -7,6 +7,7 @@ wait. Only counts, bytes, errors and the form of the document are checked: how f
 and whether the generator kept its schedule, decides nothing.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from typing import Any
 
 RBLOAD, ECHO, SPIN, MEMCACHED, UDP_ECHO, *CASES = sys.argv[1:]
 DEADLINE = 60.0
+PORT_TRIES = 20
 
 
 @contextmanager
@@ -42,6 +44,22 @@ def server(*argv: str) -> Iterator[int]:
             status = process.wait(DEADLINE)
     if status != 0:
         raise AssertionError(f"{argv[0]} ended with {status}")
+
+
+@contextmanager
+def several_ports(*argv: str, ports: int) -> Iterator[int]:
+    """The same on so many ports, and nobody at the one behind the last. Yields the first."""
+    for _ in range(PORT_TRIES):
+        with contextlib.ExitStack() as stack:
+            try:
+                first = stack.enter_context(server(*argv, f"--ports={ports}"))
+                unused = stack.enter_context(socket.socket())
+                unused.bind(("127.0.0.1", first + ports))
+            except (AssertionError, OSError, OverflowError):
+                continue  # somebody else has one of them
+            yield first
+            return
+    raise AssertionError(f"no {ports + 1} free ports in a row, {PORT_TRIES} times")
 
 
 @contextmanager
@@ -192,6 +210,16 @@ class Echo(Documents):
                 "--rpcs-per-connection=10",
             )
         self.check(doc)
+
+    def test_several_ports(self) -> None:
+        with several_ports(ECHO, "--message-bytes=64", ports=3) as port:
+            doc = rbload(port, "--target-ports=3", "--connections=6")
+            self.check(doc)
+            self.assertEqual(doc["errors"]["connect"], 0)
+            # One more than there are: who is refused there goes to another one.
+            doc = rbload(port, "--target-ports=4", "--connections=8", "--threads=2")
+            self.check(doc)
+            self.assertGreater(doc["errors"]["connect"], 0)
 
 
 class Datagrams(Documents):
