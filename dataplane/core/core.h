@@ -7,8 +7,8 @@
  * device's (nic/spread.c).
  *
  * A turn of a loop that runs to completion
- *     core_poll()       at most B packets from the queue
- *     core_timers()     the clock; what is due
+ *     core_poll()       at most B packets from the queue; the clock
+ *     core_timers()     what is due
  *     core_network()    the packets, through TCP/IP
  *     core_events()     what they mean to the application; false: nothing
  *     core_cross()      into the application, and back with its commands
@@ -28,7 +28,9 @@
 
 enum { CORE_BATCH_MAX = RB_NET_BURST, CORE_LISTENERS_MAX = 8 };
 
-/* Where the cycles of a busy turn go. */
+/* Where the cycles of a busy turn go. They are counted in one turn of so many. */
+enum { CORE_TIMED = 16 };
+
 #define CORE_STAGES(X)                                                \
 	X(poll, "taking packets from the device")                     \
 	X(timers, "timers that are due")                              \
@@ -50,8 +52,8 @@ struct core_counters {
 	uint64_t turns, idle_turns;
 	uint64_t batches, packets; /* turns that had packets, and these */
 	uint64_t crossings;
-	uint64_t idle_cycles;
-	uint64_t cycles[CORE_STAGES_COUNT]; /* of busy turns */
+	uint64_t busy_cycles, idle_cycles;  /* of turns, from one reading of the clock to the next */
+	uint64_t cycles[CORE_STAGES_COUNT]; /* of those busy turns that are timed */
 };
 
 struct rb_app_thread; /* core/app.h */
@@ -66,11 +68,14 @@ struct core {
 	struct rb_nic_queue *queue;
 	struct rb_net *net;
 	const struct core_clock *clock;
-	uint64_t tsc;	 /* at the end of the last stage of a busy turn, or of the last turn */
-	uint64_t now_ns; /* of this turn */
+	uint64_t tsc;	    /* at the last reading of the clock */
+	uint64_t stage_tsc; /* at the end of the last stage, in a turn that is timed */
+	uint64_t now_ns;    /* of this turn */
 	uint32_t batch_max;
 	unsigned packets_count;
-	bool busy;   /* this turn has found something to do */
+	bool busy; /* this turn has found something to do */
+	bool was_busy;
+	bool timed;
 	bool spread; /* the queue is not the only one: some of its packets come from others, or are theirs */
 	bool polls;  /* the application wants to come back at once */
 	uint64_t commands_count;

@@ -9,8 +9,9 @@ static void write_loop(struct rb_json *json, const struct core_counters *counter
 	rb_json_uint(json, "batches", counters->batches);
 	rb_json_uint(json, "packets", counters->packets);
 	rb_json_uint(json, "crossings", counters->crossings);
+	rb_json_uint(json, "busy_cycles", counters->busy_cycles);
 	rb_json_uint(json, "idle_cycles", counters->idle_cycles);
-	rb_json_object_begin(json, "cycles");
+	rb_json_object_begin(json, "timed_cycles");
 #define WRITE_STAGE(name, text) rb_json_uint(json, #name, counters->cycles[CORE_STAGE_##name]);
 	CORE_STAGES(WRITE_STAGE)
 #undef WRITE_STAGE

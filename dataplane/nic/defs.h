@@ -35,6 +35,7 @@ enum {
 	NIC_SEGMENTS_MAX = 16,	    /* parts of a frame, its header included */
 	NIC_REGIONS_MAX = 64,	    /* of registered memory */
 	NIC_CACHE = 256,	    /* buffers that a thread keeps of each pool, at most */
+	NIC_RETURNED = 16,	    /* receive buffers that a queue keeps for the pool, to give them back together */
 	NIC_RETA_MAX = 512,	    /* entries of the redirection table */
 	NIC_RSS_KEY_WORDS = 64,	    /* what a device's key may have at most, in words of 32 bits */
 	NIC_RANDOM_WORDS = 32,	    /* random numbers that one system call brings */
@@ -106,7 +107,9 @@ struct rb_nic_queue {
 	uint16_t inbox_first; /* whose inbox is looked at first */
 	bool inbox_odd;
 	unsigned random_left;
+	unsigned returned_count;
 	uint64_t random[NIC_RANDOM_WORDS];
+	uint64_t returned[NIC_RETURNED]; /* as nic_release() was given them */
 };
 
 struct rb_nic {

@@ -82,7 +82,8 @@ static int rx_pool_create(struct rb_nic_queue *queue, const struct rb_nic_config
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 	const uint16_t room = (uint16_t)rx_room(config);
-	const unsigned count = queue->nic->rx_descriptors + config->rx_buffers + nic_lent_max(queue->nic);
+	const unsigned count =
+		queue->nic->rx_descriptors + config->rx_buffers + nic_lent_max(queue->nic) + NIC_RETURNED;
 	const unsigned per_page = NIC_PAGE / room;
 	const unsigned pages = (count + per_page - 1) / per_page;
 	struct rte_pktmbuf_extmem *parts = calloc(pages, sizeof(parts[0]));
@@ -177,7 +178,7 @@ void nic_pools_uncache(void)
 
 void rb_nic_buffers(const struct rb_nic_queue *queue, struct rb_nic_buffers *used)
 {
-	used->rx = rte_mempool_in_use_count(queue->rx_pool);
+	used->rx = rte_mempool_in_use_count(queue->rx_pool) - queue->returned_count;
 	used->tx = rte_mempool_in_use_count(queue->tx_pool);
 	used->pieces = rte_mempool_in_use_count(queue->piece_pool);
 }

@@ -73,12 +73,26 @@ unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packet
  * A received packet is one buffer with one user, as it came from the pool, so it goes back into it as it is: nothing is
  * to be looked up or reset, and a name of net's is the pointer that the pool takes.
  */
+static __attribute__((noinline)) void put(struct rb_nic_queue *queue, const uint64_t *buffers, unsigned count)
+{
+	RB_BUILD_ASSERT(sizeof(buffers[0]) == sizeof(void *), "a buffer's name is a pointer");
+	rte_mempool_put_bulk(queue->rx_pool, (void *const *)(uintptr_t)buffers, count);
+}
+
+/* A few at a time would cost as much as many. */
 void nic_release(void *context, const uint64_t *buffers, unsigned count)
 {
 	struct rb_nic_queue *queue = context;
-	RB_BUILD_ASSERT(sizeof(buffers[0]) == sizeof(void *), "a buffer's name is a pointer");
-	if (count > 0)
-		rte_mempool_put_bulk(queue->rx_pool, (void *const *)(uintptr_t)buffers, count);
+	if (count > NIC_RETURNED / 2) {
+		put(queue, buffers, count);
+		return;
+	}
+	if (queue->returned_count + count > NIC_RETURNED) {
+		put(queue, queue->returned, queue->returned_count);
+		queue->returned_count = 0;
+	}
+	for (unsigned i = 0; i < count; i++)
+		queue->returned[queue->returned_count++] = buffers[i];
 }
 
 uint8_t *rb_nic_data(const struct rb_net_packet *packet)

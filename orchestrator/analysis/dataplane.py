@@ -23,8 +23,8 @@ class Core:
 
     batches: turns that had packets. packets: that it has taken through its loop. packets_in: that
     the device has given it, of which it has handed some over to other cores. crossings: into the
-    application and back. strays: TCP segments of connections that are not this core's. cycles: of
-    busy turns, by stage.
+    application and back. strays: TCP segments of connections that are not this core's.
+    timed_cycles: by stage, of a sample of the busy turns.
     """
 
     number: int
@@ -42,8 +42,9 @@ class Core:
     strays: int
     retransmitted: int
     connections: int
+    busy_cycles: int
     idle_cycles: int
-    cycles: Mapping[str, int]
+    timed_cycles: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ def read_file(path: Path) -> Counters:
 
 def _core(fields: Fields) -> Core:
     loop, queue = fields.child("loop"), fields.child("queue")
-    cycles = loop.child("cycles")
+    timed = loop.child("timed_cycles")
     # The stack l2 has neither protocols nor connections.
     net = fields.child("net") if fields.has("net") else None
     used = fields.child("used") if fields.has("used") else None
@@ -144,8 +145,9 @@ def _core(fields: Fields) -> Core:
         strays=net.integer("tcp_no_connection") if net else 0,
         retransmitted=net.integer("tcp_retransmitted") if net else 0,
         connections=used.integer("connections") if used else 0,
+        busy_cycles=loop.integer("busy_cycles"),
         idle_cycles=loop.integer("idle_cycles"),
-        cycles={stage: cycles.integer(stage) for stage in STAGES},
+        timed_cycles={stage: timed.integer(stage) for stage in STAGES},
     )
 
 
@@ -161,8 +163,9 @@ def rates(before: Counters, after: Counters) -> tuple[Rates, ...]:
 def _rates(before: Core, after: Core, seconds: float) -> Rates:
     packets = after.packets - before.packets
     batches = after.batches - before.batches
-    cycles = {stage: after.cycles[stage] - before.cycles[stage] for stage in STAGES}
-    busy = sum(cycles.values())
+    timed = {stage: after.timed_cycles[stage] - before.timed_cycles[stage] for stage in STAGES}
+    all_timed = sum(timed.values())
+    busy = after.busy_cycles - before.busy_cycles
     all_cycles = busy + after.idle_cycles - before.idle_cycles
     return Rates(
         number=after.number,
@@ -176,6 +179,8 @@ def _rates(before: Core, after: Core, seconds: float) -> Rates:
         busy=busy / all_cycles if all_cycles else 0.0,
         batch=packets / batches if batches else 0.0,
         cycles_per_packet=(
-            {stage: count / packets for stage, count in cycles.items()} if packets else {}
+            {stage: busy * count / all_timed / packets for stage, count in timed.items()}
+            if packets and all_timed
+            else {}
         ),
     )

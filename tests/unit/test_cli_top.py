@@ -24,8 +24,9 @@ def told(number: int) -> dict[str, Any]:
         "batches": 100 * number,
         "packets": 800 * number,
         "crossings": 90 * number,
+        "busy_cycles": 1600 * len(STAGES) * number,
         "idle_cycles": 3000 * number,
-        "cycles": {stage: 1600 * number for stage in STAGES},
+        "timed_cycles": {stage: 100 * number for stage in STAGES},
     }
     queue = {"rx_packets": 900 * number, "tx_packets": 750 * number, "tx_full": 3 * number}
     queue |= {"handed_over": 100 * number, "inbox_full": 2 * number, "inbox_lost": number}

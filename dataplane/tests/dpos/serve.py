@@ -59,7 +59,7 @@ def test_echo(place: Place) -> None:
         assert core["application"]["accepted"] == 101
         assert core["net"]["bad_checksums"] == 0
         assert core["queue"]["tx_full"] == 0
-        assert sum(core["loop"]["cycles"].values()) > 0
+        assert core["loop"]["busy_cycles"] > 0
         for stream in streams:
             stream.close()
         assert one.stop() == 0
