@@ -39,7 +39,8 @@ struct known {
 	uint64_t cookie;
 	enum phase phase;
 	bool fin, dead;
-	bool meddled; /* somebody has guessed the handle before it was told: who knows what has been done to it */
+	/* Somebody has guessed the handle before it was told, or mark_unsure(): who knows what has been done to it. */
+	bool meddled;
 	uint64_t received, unread, queued_least, queued_most, sent; /* bytes */
 };
 
@@ -536,6 +537,24 @@ static void mark_dead(void)
 	}
 }
 
+/*
+ * Of several that were to send on a connection, one found no room: nobody knows which, and so not what they have given
+ * back, if they were to.
+ */
+static void mark_unsure(void)
+{
+	for (uint64_t i = 0; i < fuzz.count; i++) {
+		const struct rb_command *command = &fuzz.commands[i];
+		struct known *known = known_of(command->handle);
+		if (known == NULL || command->type != RB_COMMAND_SENDV || command->sendv.done == 0 ||
+		    !wanted_room(command->handle))
+			continue;
+		for (uint64_t j = 0; j < fuzz.count; j++)
+			known->meddled |= j != i && fuzz.commands[j].type == RB_COMMAND_SENDV &&
+					  fuzz.commands[j].handle == command->handle;
+	}
+}
+
 /* All that a refused command must leave as it was: the context, but for the count of its answers, and the instance. */
 static void *snapshot(void)
 {
@@ -573,6 +592,7 @@ static void carry_out(void)
 	}
 	for (uint64_t i = 0; i < fuzz.count; i++)
 		fuzz.possible[i] |= names_something(fuzz.commands[i].handle);
+	mark_unsure();
 	for (uint64_t i = 0; i < fuzz.count; i++)
 		check_answer(i);
 	RB_ASSERT_EQ(fuzz.answers, pair.context.events_count);
