@@ -2,9 +2,9 @@
 /*
  * rbload: the load generator. See --help for its options, load/result.h for the document it writes.
  *
- * Exit status: 0 measured (whether the point is valid is in the document), 2 wrong usage, 3 nothing could be
- * measured (no connection, or no result file), 130 or 143 interrupted by SIGINT or SIGTERM (the document has what
- * there was, marked invalid).
+ * Exit status: 0 measured (whether the point is valid is in the document), 1 there is no document (no memory, say), 2
+ * wrong usage, 3 nothing could be measured (no connection; the document says why), 130 or 143 interrupted by SIGINT or
+ * SIGTERM (the document has what there was, marked invalid).
  */
 
 #include "base/log.h"
@@ -14,6 +14,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { EXIT_USAGE = 2, EXIT_NOT_MEASURED = 3, EXIT_SIGNAL = 128 };
@@ -62,11 +63,11 @@ static int exit_status(const struct rb_result *result)
 static int measure(const struct rb_load_config *config)
 {
 	struct rb_result result;
-	int status = EXIT_NOT_MEASURED;
+	int status = EXIT_FAILURE;
 
 	if (rb_result_init(&result, config) != 0) {
 		rb_log(RB_LOG_ERROR, "out of memory");
-		return EXIT_NOT_MEASURED;
+		return EXIT_FAILURE;
 	}
 	if (rb_load_run(config, &result) == 0) {
 		rb_result_judge(&result);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "user/backend.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -224,7 +225,7 @@ int rb_load_run(const struct rb_load_config *config, struct rb_result *result)
 	struct crew crew = {.config = config, .begin_ns = rb_clock_now(rb_clock_monotonic())};
 
 	crew.last_line_ns = crew.begin_ns;
-	int rc = raise_descriptor_limit(config);
+	int rc = config->backend->sockets ? raise_descriptor_limit(config) : 0;
 	if (rc != 0)
 		return rc;
 	rc = rb_protocol_init(&crew.protocol, &protocol);

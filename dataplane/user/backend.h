@@ -10,6 +10,7 @@
 
 struct rb_backend {
 	const char *name;
+	bool sockets; /* each connection is a file descriptor of this process */
 
 	/* The clock of deadlines, and so the default of contexts. NULL: rb_clock_monotonic() */
 	const struct rb_clock *(*clock)(void);

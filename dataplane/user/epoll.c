@@ -346,6 +346,7 @@ static int epoll_context_create(const struct rb_context_config *config, struct r
 
 const struct rb_backend rb_backend_epoll = {
 	.name = "epoll",
+	.sockets = true,
 	.syscall_names = rb_linux_syscall_names,
 	.context_create = epoll_context_create,
 	.context_destroy = epoll_context_destroy,

@@ -399,6 +399,7 @@ static int uring_context_create(const struct rb_context_config *config, struct r
 
 const struct rb_backend rb_backend_io_uring = {
 	.name = "io_uring",
+	.sockets = true,
 	.syscall_names = rb_linux_syscall_names,
 	.context_create = uring_context_create,
 	.context_destroy = uring_context_destroy,

@@ -75,7 +75,8 @@ class ServerOptions(DposOptions):
         default=1,
         ge=1,
         le=64,
-        description="Ports to listen on; one takes 64 k connections from an address of the client.",
+        description="Ports to listen on. A client on the dataplane opens at most 32,768 "
+        "connections to one.",
     )
 
 
@@ -166,7 +167,7 @@ class L2Stack:
         if not isinstance(options, L2Options):
             raise TypeError(f"options of {app} are of another application: {options!r}")
         threads = pollers(options.threads, site.server.queues, site.server.cpus)
-        pages = options.memory_mib * threads // _PAGE_MIB
+        pages = _pages(options.memory_mib * threads)
         served = _serve(self.name, options, threads, pages, (), site)
         return replace(
             served,
@@ -201,8 +202,12 @@ def application_words(options: ServerOptions, machine: Endpoint, threads: int) -
 
 
 def huge_pages(options: ServerOptions, threads: int) -> int:
-    """How many it needs with so many cores."""
-    return (options.memory_mib + options.application_mib) * threads // _PAGE_MIB
+    """How many it needs with so many cores: whole ones for the device and for the application."""
+    return _pages(options.memory_mib * threads) + _pages(options.application_mib * threads)
+
+
+def _pages(mib: int) -> int:
+    return -(-mib // _PAGE_MIB)
 
 
 def _own_words(app: str, options: ServerOptions, message_bytes: int) -> tuple[str, ...]:
