@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "fuzz/list.h"
 #include "fuzz/net_invariants.h"
 #include "net/tcp_handle.h"
 #include "tests/core/pair.h"
@@ -314,42 +315,6 @@ static void do_command(void)
  * What must come of them.
  */
 
-static bool is_outside(const void *base, uint64_t length)
-{
-	const uint64_t at = (uintptr_t)base, from = (uintptr_t)pair.memory, to = (uintptr_t)(pair.memory + 1);
-	return at < from || at > to || length > to - at;
-}
-
-/* Of a SENDV's list; 0: it is right. */
-static int list_status(const struct rb_command *command)
-{
-	const uint64_t count = command->sendv.count;
-	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
-		return -EINVAL;
-	if (is_outside(command->sendv.sg, count * sizeof(struct rb_sg)))
-		return -EFAULT;
-	for (uint64_t i = 0; i < count; i++) {
-		struct rb_sg sg;
-		memcpy(&sg, (const uint8_t *)command->sendv.sg + i * sizeof(sg), sizeof(sg));
-		if (sg.length == 0 || sg.length > UINT32_MAX)
-			return -EINVAL;
-		if (is_outside(sg.base, sg.length))
-			return -EFAULT;
-	}
-	return 0;
-}
-
-static uint64_t bytes_of(const struct rb_command *command)
-{
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < command->sendv.count; i++) {
-		struct rb_sg sg;
-		memcpy(&sg, (const uint8_t *)command->sendv.sg + i * sizeof(sg), sizeof(sg));
-		bytes += sg.length;
-	}
-	return bytes;
-}
-
 static bool has_wrong_flags(const struct rb_command *command)
 {
 	return command->flags > (command->type == RB_COMMAND_CLOSE ? RB_CLOSE_ABORT : 0);
@@ -420,7 +385,7 @@ static bool wanted_room(rb_handle handle)
 
 static void apply_sendv(struct known *known, const struct rb_command *command)
 {
-	const uint64_t bytes = bytes_of(command);
+	const uint64_t bytes = list_bytes(command);
 	known->queued_most += bytes;
 	if (!wanted_room(command->handle))
 		known->queued_least += bytes;
@@ -576,7 +541,7 @@ static void carry_out(void)
 	for (uint64_t i = 0; i < fuzz.count; i++) {
 		fuzz.commands[i] = pair.memory->commands[i];
 		if (fuzz.commands[i].type == RB_COMMAND_SENDV)
-			fuzz.list_status[i] = list_status(&fuzz.commands[i]);
+			fuzz.list_status[i] = list_status(&fuzz.commands[i], pair.memory, pair.memory + 1);
 		fuzz.possible[i] = names_something(fuzz.commands[i].handle);
 	}
 	if (fuzz.count > 0)

@@ -121,11 +121,17 @@ def _unit() -> list[Check]:
     ]
 
 
-def _long_fuzz(seconds: int) -> list[Check]:
-    def command() -> Sequence[str]:
-        from orchestrator.host import cchecks
+def _long_fuzz(seconds: int, asked: Sequence[str]) -> list[Check]:
+    from orchestrator.host import cchecks
 
-        return cchecks.long_fuzz_command(seconds)
+    targets = cchecks.fuzz_targets()
+    for name in asked:
+        if name not in targets:
+            hint = f"one of {', '.join(targets)}"
+            raise UsageError(f"there is no fuzz target {name!r}", hint=hint)
+
+    def command() -> Sequence[str]:
+        return cchecks.long_fuzz_command(seconds, asked or targets)
 
     # One core may have to take all targets in turn.
     return [Check(name="fuzz targets", argv=command, timeout=900 + 20 * seconds, live=True)]
@@ -283,6 +289,12 @@ def test(
             help="Only the fuzz targets of C, each for so long.",
         ),
     ] = 0,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET", show_default=False, help="With --fuzz: only this one; repeatable."
+        ),
+    ] = None,
     net: Net = None,
     dpos: Dpos = None,
     marked: Annotated[
@@ -302,13 +314,15 @@ def test(
     if sum((vm or only_vm, lint, fuzz > 0, *named)) > 1:
         names = "--vm, --only-vm, --lint, --fuzz, --net, --dpos and --marked"
         raise UsageError(f"only one of {names} can be given")
+    if target and not fuzz:
+        raise UsageError("--target says what --fuzz SECONDS is for", hint="--fuzz 600")
     if locked:
         os.environ["RINGBED_LOCKED"] = "1"
     if archive:
         os.environ["RINGBED_ARCHIVE"] = archive
     begin = time.monotonic()
     verdicts: list[Verdict] = []
-    by_name = _by_name(fuzz, net, dpos, marked)
+    by_name = _long_fuzz(fuzz, target or ()) if fuzz else _by_name(net, dpos, marked)
     if by_name:
         verdicts += _run_all(by_name)
     elif not only_vm:
@@ -318,10 +332,8 @@ def test(
     _conclude(verdicts, time.monotonic() - begin)
 
 
-def _by_name(fuzz: int, net: Form | None, dpos: Proof | None, marked: Mark | None) -> list[Check]:
+def _by_name(net: Form | None, dpos: Proof | None, marked: Mark | None) -> list[Check]:
     """What runs alone, if something was asked for that does."""
-    if fuzz:
-        return _long_fuzz(fuzz)
     if net:
         return _net(net)
     if dpos:

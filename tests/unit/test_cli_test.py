@@ -32,6 +32,14 @@ def test_what_excludes_each_other_is_refused(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == ""
 
 
+def test_a_fuzz_target_is_one_that_there_is() -> None:
+    with pytest.raises(UsageError, match="--fuzz"):
+        checks.test(target=["net_packet"])
+    with pytest.raises(UsageError, match="net_pocket") as raised:
+        checks.test(fuzz=1, target=["net_pocket"])
+    assert "net_packet" in raised.value.hint
+
+
 def test_guests_come_after_all_that_is_checked_without_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
