@@ -411,8 +411,10 @@ static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 	part_free(net, index);
 }
 
-bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+bool tcp_were_told(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 {
+	if (net->tcp.told_taken != net->tcp.told_count)
+		tcp_untell(net, tcb); /* events that it has not taken do not count */
 	if (tcb->rx_tail == TCP_NONE)
 		return bytes == 0;
 	uint32_t at = tcp_part(net, tcb->rx_tail)->next;
@@ -459,8 +461,9 @@ int rb_net_received(struct rb_net *net, rb_net_handle handle, uint32_t bytes)
 	/* nearly always: all there is, which is one part, and a flush that will look at the window is due anyway */
 	const uint32_t due = TCP_PENDING | TCP_ACK_DELAYED;
 	uint32_t tail = tcb->rx_tail;
-	if (__builtin_expect(
-		    (tcb->flags & (TCP_FINISHED | due)) != due || tail == TCP_NONE || tcb->rx_event != TCP_NONE, 0))
+	if (__builtin_expect((tcb->flags & (TCP_FINISHED | due)) != due || tail == TCP_NONE ||
+				     tcb->rx_event != TCP_NONE || net->tcp.told_taken != net->tcp.told_count,
+			     0))
 		return received_any(net, tcb, bytes);
 	const struct tcp_part *part = tcp_part(net, tail);
 	if (__builtin_expect(part->next != tail || part->length != bytes, 0))

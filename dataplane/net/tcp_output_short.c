@@ -191,7 +191,7 @@ bool tcp_output_short(struct rb_net *net, struct tcb *tcb)
 static inline bool is_all(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
 {
 	uint32_t tail = tcb->rx_tail;
-	if (tail == TCP_NONE || tcb->rx_event != TCP_NONE)
+	if (tail == TCP_NONE || tcb->rx_event != TCP_NONE || net->tcp.told_taken != net->tcp.told_count)
 		return false;
 	const struct tcp_part *part = tcp_part(net, tail);
 	return part->next == tail && part->length == bytes;

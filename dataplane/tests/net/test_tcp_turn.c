@@ -160,21 +160,52 @@ static void abort_at_first(struct rb_net *net, const struct rb_net_event *event)
 	assert_int_equal(rb_net_received(net, event->handle, 6), 0);
 }
 
+static void take_too_much(struct rb_net *net, const struct rb_net_event *event)
+{
+	static const uint8_t bytes[1] = {1};
+	const struct rb_net_piece piece = {bytes, sizeof(bytes)};
+	if (!(event->bits & RB_NET_RECEIVED))
+		return;
+	told++;
+	assert_int_equal(event->length, 10);
+	assert_int_equal(rb_net_received(net, event->handle, 11), -EINVAL);
+	assert_int_equal(rb_net_reply(net, event->handle, 20, &piece, 1), -EINVAL);
+	assert_int_equal(rb_net_received(net, event->handle, 10), 0);
+	assert_int_equal(rb_net_received(net, event->handle, 10), -EINVAL);
+}
+
+static void burst_taken_singly(struct peer *peer, unsigned segments)
+{
+	told = 0;
+	peer->host.config.events = 1;
+	peer->host.config.period_ns = LINK_NS_PER_MS;
+	peer_send(peer, ".");
+	for (unsigned i = 0; i < segments; i++)
+		peer_send(peer, "P. %u:%u(10)", 1 + 10 * i, 11 + 10 * i);
+	assert_int_equal(app_usage(&app).receive_parts, 0); /* they wait for the next turn */
+}
+
+/* Events are made in the burst, but their bytes are not the application's before it takes them. */
+static void test_nothing_in_advance(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	established(take_too_much);
+	burst_taken_singly(&app.peer, 3);
+	peer_run(&app.peer, 100 * LINK_NS_PER_MS);
+	peer_forget(&app.peer);
+	assert_int_equal(told, 3);
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+}
+
 /* Of three segments in one burst the application has seen the first: of the others it hears nothing, nor may it give them back. */
 static void test_abort_before_the_rest(void **state)
 {
 	(void)state;
 	app.keeps = true;
 	established(abort_at_first);
-	told = 0;
-	struct peer *peer = &app.peer;
-	peer->host.config.events = 1;
-	peer->host.config.period_ns = LINK_NS_PER_MS;
-	peer_send(peer, ".");
-	for (unsigned i = 0; i < 3; i++)
-		peer_send(peer, "P. %u:%u(10)", 1 + 10 * i, 11 + 10 * i);
-	assert_int_equal(app_usage(&app).receive_parts, 0); /* they wait for the next turn */
-	peer_expect(peer, "R. 1:1(0) ack 31");
+	burst_taken_singly(&app.peer, 3);
+	peer_expect(&app.peer, "R. 1:1(0) ack 31");
 	app_settle(&app);
 	assert_int_equal(told, 1);
 	assert_int_equal(app.closed, 1);
@@ -272,6 +303,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fin_lost, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_behind_data, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_and_reset, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_in_advance, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_abort_before_the_rest, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_waits, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_stays, app_setup, app_teardown),
