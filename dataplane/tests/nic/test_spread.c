@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Packets that go from queue to queue, over a device whose queues are rings of their own. */
+#include "base/clock.h"
 #include "tests/nic/fixture.h"
 
 #include <pthread.h>
@@ -501,7 +502,9 @@ struct worker {
 	bool disorder, astray, failed;
 };
 
-static atomic_uint senders;
+/* By both together; and how long to wait for the last of them. */
+static atomic_uint all_received;
+#define PATIENCE_NS (30 * RB_NS_PER_S)
 
 /* Half of the flows come to each queue, and half of those are its own, about. */
 static void send_some(struct worker *worker, struct rte_ring *ring, uint32_t round)
@@ -536,6 +539,7 @@ static void take_some(struct worker *worker)
 		rb_nic_ops.release(queue, &packets[i].buffer, 1);
 	}
 	worker->received += count;
+	atomic_fetch_add(&all_received, count);
 }
 
 static void *work(void *user)
@@ -544,7 +548,6 @@ static void *work(void *user)
 	pthread_setaffinity_np(pthread_self(), sizeof(all_cpus), &all_cpus);
 	if (rb_nic_thread_begin() != 0) {
 		worker->failed = true;
-		atomic_fetch_sub(&senders, 1);
 		return NULL;
 	}
 	for (uint32_t round = 0; round < ROUNDS && !worker->failed;) {
@@ -556,12 +559,14 @@ static void *work(void *user)
 			sched_yield();
 		take_some(worker);
 	}
-	atomic_fetch_sub(&senders, 1);
-	/* what is left, of both */
-	for (unsigned idle = 0; idle < 1000 || atomic_load(&senders) > 0; idle++) {
+	/* what is left, of both: the other one may have something for this one till the end */
+	const uint64_t end_ns = rb_clock_now(rb_clock_monotonic()) + PATIENCE_NS;
+	while (atomic_load(&all_received) < (unsigned)(QUEUES * ROUNDS * PER_ROUND) &&
+	       rb_clock_now(rb_clock_monotonic()) < end_ns) {
 		take_some(worker);
 		sched_yield();
 	}
+	take_some(worker); /* and back what the other one has copied */
 	rb_nic_thread_end();
 	return NULL;
 }
@@ -572,7 +577,7 @@ static void test_two_threads(void **state)
 	uint64_t received = 0;
 	(void)state;
 	open_device(NULL);
-	atomic_store(&senders, QUEUES);
+	atomic_store(&all_received, 0);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		workers[i] = (struct worker){.queue = i};
 		assert_int_equal(pthread_create(&workers[i].id, NULL, work, &workers[i]), 0);
