@@ -12,13 +12,21 @@
 enum {
 	NIC_SUM_ETHERNET = 14,
 	NIC_SUM_IP4 = 20,		  /* no options: nobody sends any */
+	NIC_SUM_HEADER = 32,		  /* TCP's, with timestamps */
 	NIC_SUM_MAX = 14 + 20 + 32 + 128, /* bytes of a frame that is added up here */
-	NIC_SUM_STEP = 32,		  /* bytes that may be written behind it */
+	NIC_SUM_STEP = 64,		  /* bytes that may be written behind it */
 };
 
 static inline uint64_t nic_sum_load(const uint8_t *at)
 {
 	uint64_t word;
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+static inline uint32_t nic_sum_load16(const uint8_t *at)
+{
+	uint16_t word;
 	memcpy(&word, at, sizeof(word));
 	return word;
 }
@@ -40,14 +48,18 @@ static inline uint64_t nic_sum_carry(uint64_t sum, uint64_t word, uint64_t *carr
 	return result;
 }
 
-static inline uint64_t nic_sum_step(uint64_t sum, const uint8_t *at)
+static inline uint64_t nic_sum_32(uint64_t sum, const uint8_t *at, uint64_t *carry)
 {
-	uint64_t carry = 0;
-	sum = nic_sum_carry(sum, nic_sum_load(at), &carry);
-	sum = nic_sum_carry(sum, nic_sum_load(at + 8), &carry);
-	sum = nic_sum_carry(sum, nic_sum_load(at + 16), &carry);
-	sum = nic_sum_carry(sum, nic_sum_load(at + 24), &carry);
-	return nic_sum_carry(sum, 0, &carry); /* a sum that has carried is not all ones */
+	sum = nic_sum_carry(sum, nic_sum_load(at), carry);
+	sum = nic_sum_carry(sum, nic_sum_load(at + 8), carry);
+	sum = nic_sum_carry(sum, nic_sum_load(at + 16), carry);
+	return nic_sum_carry(sum, nic_sum_load(at + 24), carry);
+}
+
+/* A sum that has carried is not all ones. */
+static inline uint64_t nic_sum_end(uint64_t sum, uint64_t carry)
+{
+	return nic_sum_carry(sum, 0, &carry);
 }
 
 static inline void nic_sum_store(uint8_t *at, uint64_t sum)
@@ -57,22 +69,35 @@ static inline void nic_sum_store(uint8_t *at, uint64_t sum)
 }
 
 /*
+ * The sum of IPv4's header from that of the pseudo-header, which has the addresses already, TCP's number, and a length that
+ * is 20 less.
+ */
+static inline uint64_t nic_sum_ip4(const uint8_t *ip, uint32_t pseudo)
+{
+	const uint32_t rest = (NIC_SUM_IP4 - 6) << 8; /* in network byte order */
+	uint32_t middle;
+	memcpy(&middle, ip + 4, sizeof(middle));
+	return (uint64_t)middle + nic_sum_load16(ip) + nic_sum_load16(ip + 8) + pseudo + rest;
+}
+
+/*
  * Fills in what a device would have to (net.h): IPv4's checksum, and that of the TCP behind it, in whose field is the sum
  * of the pseudo-header. The NIC_SUM_STEP bytes behind the frame must be the buffer's, too.
  */
 static inline void nic_sum_fill(uint8_t *frame, uint32_t length)
 {
 	uint8_t *ip = frame + NIC_SUM_ETHERNET, *tcp = ip + NIC_SUM_IP4, *end = frame + length;
-	uint64_t sum, carry = 0;
-	uint32_t last;
-	memcpy(&last, ip + 16, sizeof(last));
-	sum = nic_sum_carry(nic_sum_load(ip), nic_sum_load(ip + 8), &carry);
-	sum = nic_sum_carry(sum, last, &carry);
-	nic_sum_store(ip + 10, nic_sum_carry(sum, 0, &carry));
+	nic_sum_store(ip + 10, nic_sum_ip4(ip, nic_sum_load16(tcp + 16)));
 
-	sum = 0;
+	uint64_t carry = 0;
 	memset(end, 0, NIC_SUM_STEP); /* whole steps */
-	for (const uint8_t *at = tcp; at < end; at += NIC_SUM_STEP)
-		sum = nic_sum_step(sum, at);
+	uint64_t sum = nic_sum_32(0, tcp, &carry);
+	sum = nic_sum_end(sum, carry);
+	for (const uint8_t *at = tcp + NIC_SUM_HEADER; at < end; at += NIC_SUM_STEP) {
+		carry = 0;
+		sum = nic_sum_32(sum, at, &carry);
+		sum = nic_sum_32(sum, at + NIC_SUM_STEP / 2, &carry);
+		sum = nic_sum_end(sum, carry);
+	}
 	nic_sum_store(tcp + 16, sum);
 }

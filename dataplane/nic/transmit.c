@@ -28,6 +28,8 @@
 #define REARM(offset, segments) \
 	((uint64_t)(offset) | UINT64_C(1) << 16 | (uint64_t)(segments) << 32 | (uint64_t)RTE_MBUF_PORT_INVALID << 48)
 
+RB_BUILD_ASSERT(NIC_SUM_MAX + NIC_SUM_STEP <= RB_NET_HEADER_MAX + NIC_COPY_MAX, "the least that a header buffer has");
+
 RB_BUILD_ASSERT(offsetof(struct rte_mbuf, refcnt) == offsetof(struct rte_mbuf, rearm_data) + 2, "REARM");
 RB_BUILD_ASSERT(offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, rearm_data) + 4, "REARM");
 RB_BUILD_ASSERT(offsetof(struct rte_mbuf, port) == offsetof(struct rte_mbuf, rearm_data) + 6, "REARM");
@@ -139,7 +141,10 @@ unsigned rb_nic_reclaim(struct rb_nic_queue *queue)
 /* Behind `to`: never reads beyond the piece, whose page may be the last one. */
 static inline void copy(uint8_t *to, const uint8_t *from, uint32_t length)
 {
-	if (likely(length >= 32 && length <= NIC_COPY_MAX)) {
+	if (likely(length >= 32 && length <= 64)) {
+		memcpy(to, from, 32);
+		memcpy(to + length - 32, from + length - 32, 32);
+	} else if (length > 64 && length <= NIC_COPY_MAX) {
 		for (uint32_t i = 0; i < length - 32; i += 32)
 			memcpy(to + i, from + i, 32);
 		memcpy(to + length - 32, from + length - 32, 32);
@@ -165,6 +170,21 @@ static inline void copy_pieces(struct rb_nic_queue *queue, struct rte_mbuf *head
 	}
 	head->data_len = (uint16_t)(to - frame->header);
 	queue->counters.tx_copied += frame->pieces_count - first;
+}
+
+/* All of them, behind the header. */
+static inline void copy_all(struct rb_nic_queue *queue, const struct rb_net_frame *frame)
+{
+	uint8_t *to = frame->header + frame->header_length;
+	queue->counters.tx_copied += frame->pieces_count;
+	if (likely(frame->pieces_count == 1)) {
+		copy(to, frame->pieces[0].base, frame->pieces[0].length);
+		return;
+	}
+	for (unsigned i = 0; i < frame->pieces_count; i++) {
+		copy(to, frame->pieces[i].base, frame->pieces[i].length);
+		to += frame->pieces[i].length;
+	}
 }
 
 /* Copies the leading pieces that are short together. Returns the number of the first that is not. */
@@ -294,14 +314,14 @@ static inline struct rte_mbuf *make(struct rb_nic_queue *queue, const struct rb_
 	RB_DEBUG_ASSERT_EQ((uintptr_t)frame->header, (uintptr_t)head + sizeof(*head) + RTE_PKTMBUF_HEADROOM);
 	head->rearm_data[0] = REARM(RTE_PKTMBUF_HEADROOM, 1);
 	head->pkt_len = frame->length;
-	head->data_len = frame->header_length;
 	if (unlikely(frame->length - frame->header_length > NIC_COPY_MAX)) {
+		head->data_len = frame->header_length;
 		ask(head, frame);
 		add_long(queue, head, frame);
 		return head;
 	}
-	if (likely(frame->pieces_count > 0))
-		copy_pieces(queue, head, frame, 0);
+	head->data_len = (uint16_t)frame->length;
+	copy_all(queue, frame);
 	if (likely(is_summed_here(head, frame))) {
 		head->ol_flags = 0;
 		nic_sum_fill(frame->header, head->data_len);

@@ -340,6 +340,10 @@ static struct rb_net_frame segment_make(struct world *world, unsigned options, u
 	frame.l2_length = 14;
 	frame.l3_length = 20;
 	frame.checksum = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+	ip[0] = 0x45;
+	ip[2] = (uint8_t)((40 + options + payload) >> 8);
+	ip[3] = (uint8_t)(40 + options + payload);
+	ip[9] = 6;
 	memset(ip + 10, 0, 2);
 	const uint64_t pseudo = checksum_pseudo4(ip + 12, ip + 16, 6, (uint16_t)(20 + options + payload));
 	const uint16_t sum = checksum_unfinished(pseudo);
