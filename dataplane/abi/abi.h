@@ -119,7 +119,8 @@ struct rb_command {
 			struct rb_address remote;
 		} connect;
 		struct {
-			const struct rb_sg *sg; /* read during run_io() only */
+			struct rb_sg one;	/* the piece, where count is 1 */
+			const struct rb_sg *sg; /* the pieces, where it is more; read during run_io() only */
 			uint32_t count;		/* 1..RB_SENDV_ENTRIES_MAX */
 			uint32_t done;		/* bytes to give back with it, as by RECV_DONE; 0: none */
 		} sendv;
@@ -132,6 +133,12 @@ struct rb_command {
 		uint8_t pad[40];
 	};
 };
+
+/* The pieces of a SENDV of the own side; a stack that does not trust the command reads it otherwise. */
+static inline const struct rb_sg *rb_sendv_pieces(const struct rb_command *command)
+{
+	return command->sendv.count == 1 ? &command->sendv.one : command->sendv.sg;
+}
 
 enum rb_event_type {
 	RB_EVENT_KNOCK = 1, /* a peer asks for a connection; cookie is the listener's */

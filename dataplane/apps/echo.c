@@ -77,7 +77,8 @@ struct connection {
 	uint32_t ring_bytes;	/* a power of two */
 	uint8_t *ring;
 	uint8_t *old_ring; /* the one before, until `base` is out; or NULL */
-	uint64_t answered; /* the turn in which answer() has used `sg` */
+	uint64_t
+		answered; /* the turn in which answer() has sent: one SENDV a turn, so that it is known which was refused */
 	/*
 	 * Nothing is as it rarely is: nothing is due, waiting or ending, and of the counts above `in`, `sent` and `out` are
 	 * one. The last answer, `answer` bytes at the front of the ring, is in none of them: see unfold().
@@ -298,9 +299,12 @@ static size_t take_input(struct connection *connection)
 	return taken;
 }
 
-static void count(struct connection *connection, size_t bytes)
+static inline void count(struct echo *echo, struct connection *connection, size_t bytes)
 {
-	struct echo *echo = connection->echo;
+	if (__builtin_expect(connection->message == 0 && bytes == echo->message_bytes, 1)) {
+		echo->requests++;
+		return;
+	}
 	connection->message += bytes;
 	if (connection->message < echo->message_bytes)
 		return;
@@ -330,7 +334,7 @@ static void serve(struct connection *connection)
 	size_t taken = take_input(connection), done = taken + connection->owed;
 	int result = 0;
 	if (taken > 0)
-		count(connection, taken);
+		count(connection->echo, connection, taken);
 	connection->owed = 0;
 	bool sends = connection->in != connection->sent;
 	if (sends)
@@ -352,9 +356,8 @@ static void serve(struct connection *connection)
  * answer that the event releases. It is answered at once, from the front of the ring; what else comes in the turn is
  * for the next one. False: it is something else, and nothing has changed.
  */
-static inline bool answer(struct connection *connection, const struct rb_event *event)
+static inline bool answer(struct echo *echo, struct connection *connection, const struct rb_event *event)
 {
-	struct echo *echo = connection->echo;
 	size_t length = event->recv.length;
 	if (!connection->plain || event->recv.sent != connection->answer || event->flags != 0 ||
 	    length - 1 >= connection->ring_bytes || rb_context_command_space(echo->context) < COMMANDS_PER_CONNECTION)
@@ -362,9 +365,9 @@ static inline bool answer(struct connection *connection, const struct rb_event *
 	memcpy(connection->ring, event->recv.data, length);
 	connection->answer = (uint32_t)length;
 	connection->answered = echo->turn;
-	connection->sg[0] = (struct rb_sg){connection->ring, length};
-	count(connection, length);
-	int result = rb_context_reply(echo->context, connection->handle, (uint32_t)length, connection->sg, 1);
+	const struct rb_sg sg = {connection->ring, length};
+	count(echo, connection, length);
+	int result = rb_context_reply(echo->context, connection->handle, (uint32_t)length, &sg, 1);
 	RB_ASSERT_EQ(result, 0); /* there is room */
 	return true;
 }
@@ -431,11 +434,12 @@ static void on_error(struct echo *echo, struct connection *connection, const str
 static void on_event(struct echo *echo, const struct rb_event *event)
 {
 	struct connection *connection = (struct connection *)(uintptr_t)event->cookie;
-	switch (event->type) {
-	case RB_EVENT_RECV:
-		if (__builtin_expect(!answer(connection, event), 0))
+	if (__builtin_expect(event->type == RB_EVENT_RECV, 1)) {
+		if (__builtin_expect(!answer(echo, connection, event), 0))
 			on_received(connection, event);
-		break;
+		return;
+	}
+	switch (event->type) {
 	case RB_EVENT_SENT:
 		unfold(connection);
 		on_sent(connection, event->sent.bytes);

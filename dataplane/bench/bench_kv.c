@@ -85,7 +85,7 @@ static void bench_command(const struct rb_command *command)
 	case RB_COMMAND_SENDV:
 		bench.received += command->sendv.done;
 		for (uint32_t i = 0; i < command->sendv.count; i++)
-			bytes += command->sendv.sg[i].length;
+			bytes += rb_sendv_pieces(command)[i].length;
 		bench.sent[command->handle - 1] = bytes;
 		bench.reply_bytes += bytes;
 		bench.replies++;

@@ -20,9 +20,8 @@ static inline void copy_in(struct rb_command *command, const struct rb_command *
 /* -EBADF for a handle of another context. What is left of it is the instance's to check. */
 static inline int net_handle_of(const struct core_context *context, rb_handle handle, rb_net_handle *found)
 {
-	uint64_t group = rb_handle_make(RB_FLOW_GROUPS_MAX - 1, 0, 0);
-	*found = handle & ~group;
-	return (handle & group) == context->group ? 0 : -EBADF;
+	*found = handle ^ context->group;
+	return rb_handle_group(*found) == 0 ? 0 : -EBADF;
 }
 
 /* Whom an error is for: the connection's own cookie says it. ACCEPT has brought it; who has no handle has no other. */
@@ -56,10 +55,9 @@ struct loose_sg {
 	struct rb_sg sg;
 } __attribute__((packed));
 
-static inline int piece_of(const struct core_context *context, const struct loose_sg *from, struct rb_net_piece *piece)
+static inline int piece_of(const struct core_context *context, struct rb_sg entry, struct rb_net_piece *piece)
 {
-	struct rb_sg entry = ((const volatile struct loose_sg *)from)->sg;
-	if (entry.length == 0 || entry.length > UINT32_MAX)
+	if (entry.length - 1 >= UINT32_MAX) /* or none */
 		return -EINVAL;
 	if (!core_range_has(&context->memory, entry.base, entry.length))
 		return -EFAULT;
@@ -67,47 +65,45 @@ static inline int piece_of(const struct core_context *context, const struct loos
 	return 0;
 }
 
-/* What a SENDV says beside its type, copied. */
-struct sendv {
-	rb_net_handle handle;
-	const struct loose_sg *list;
-	uint32_t count, done;
-};
-
 /* An answer with its request, in one; or only bytes to send. */
-static inline int send_or_reply(struct core_context *context, const struct sendv *sendv,
-				const struct rb_net_piece *pieces)
+static inline int send_or_reply(struct core_context *context, rb_net_handle handle, uint32_t done,
+				const struct rb_net_piece *pieces, uint32_t count)
 {
-	if (sendv->done > 0)
-		return rb_net_reply(context->net, sendv->handle, sendv->done, pieces, sendv->count);
-	return rb_net_send(context->net, sendv->handle, pieces, sendv->count);
+	if (__builtin_expect(done > 0, 1))
+		return rb_net_reply(context->net, handle, done, pieces, count);
+	return rb_net_send(context->net, handle, pieces, count);
 }
 
-static __attribute__((noinline)) int do_sendv_several(struct core_context *context, const struct sendv *sendv)
+static __attribute__((noinline)) int do_sendv_several(struct core_context *context, rb_net_handle handle, uint32_t done,
+						      const struct loose_sg *list, uint32_t count)
 {
 	struct rb_net_piece pieces[RB_SENDV_ENTRIES_MAX];
-	if (sendv->count == 0 || sendv->count > RB_SENDV_ENTRIES_MAX)
+	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
 		return -EINVAL;
-	if (!core_range_has(&context->memory, sendv->list, sendv->count * sizeof(*sendv->list)))
+	if (!core_range_has(&context->memory, list, count * sizeof(*list)))
 		return -EFAULT;
-	for (uint32_t i = 0; i < sendv->count; i++) {
-		int result = piece_of(context, &sendv->list[i], &pieces[i]);
+	for (uint32_t i = 0; i < count; i++) {
+		int result = piece_of(context, ((const volatile struct loose_sg *)&list[i])->sg, &pieces[i]);
 		if (result != 0)
 			return result;
 	}
-	return send_or_reply(context, sendv, pieces);
+	return send_or_reply(context, handle, done, pieces, count);
 }
 
-/* Nearly always it is one piece. */
-static inline int do_sendv(struct core_context *context, const struct sendv *sendv)
+/* Nearly always it is one piece. Each field is read once. */
+static inline int do_sendv(struct core_context *context, const volatile struct rb_command *there, rb_handle handle)
 {
+	rb_net_handle found;
 	struct rb_net_piece piece;
-	if (__builtin_expect(sendv->count != 1, 0))
-		return do_sendv_several(context, sendv);
-	if (!core_range_has(&context->memory, sendv->list, sizeof(*sendv->list)))
-		return -EFAULT;
-	int result = piece_of(context, sendv->list, &piece);
-	return result != 0 ? result : send_or_reply(context, sendv, &piece);
+	int result = net_handle_of(context, handle, &found);
+	if (__builtin_expect(result != 0, 0))
+		return result;
+	const uint32_t count = there->sendv.count, done = there->sendv.done;
+	if (__builtin_expect(count != 1, 0))
+		return do_sendv_several(context, found, done, (const struct loose_sg *)there->sendv.sg, count);
+	const struct rb_sg one = {.base = there->sendv.one.base, .length = there->sendv.one.length};
+	result = piece_of(context, one, &piece);
+	return __builtin_expect(result != 0, 0) ? result : send_or_reply(context, found, done, &piece, 1);
 }
 
 static int do_recv_done(struct core_context *context, const struct rb_command *command, rb_net_handle handle)
@@ -208,7 +204,7 @@ static __attribute__((noinline)) int carry_out(struct core_context *context, con
 	}
 }
 
-/* Any but SENDV: as that, it would be refused, having become one meanwhile. */
+/* Any but a SENDV without flags: as that, it would be refused, having become one meanwhile. */
 static __attribute__((noinline)) void take_other(struct core_context *context, const struct rb_command *from)
 {
 	struct rb_command command;
@@ -218,22 +214,20 @@ static __attribute__((noinline)) void take_other(struct core_context *context, c
 		refuse(context, command.type, command.handle, command.cookie, result);
 }
 
-/* Most commands are answers. Each of their fields is read once. */
+/* Type and flags of a command, which are next to each other. */
+typedef uint32_t __attribute__((may_alias)) beginning;
+RB_BUILD_ASSERT(offsetof(struct rb_command, type) == 0 && offsetof(struct rb_command, flags) == 2, "read as one");
+
+/* Most commands are answers. */
 static inline void take(struct core_context *context, const struct rb_command *from)
 {
 	const volatile struct rb_command *there = from;
-	rb_handle handle = there->handle;
-	struct sendv sendv;
-	if (__builtin_expect(there->type != RB_COMMAND_SENDV, 0)) {
+	if (__builtin_expect(*(const volatile beginning *)from != RB_COMMAND_SENDV, 0)) {
 		take_other(context, from);
 		return;
 	}
-	sendv.list = (const struct loose_sg *)there->sendv.sg;
-	sendv.count = there->sendv.count;
-	sendv.done = there->sendv.done;
-	int result = net_handle_of(context, handle, &sendv.handle);
-	if (__builtin_expect(result == 0, 1))
-		result = __builtin_expect(there->flags == 0, 1) ? do_sendv(context, &sendv) : -EINVAL;
+	rb_handle handle = there->handle;
+	int result = do_sendv(context, there, handle);
 	if (__builtin_expect(result != 0, 0))
 		refuse(context, RB_COMMAND_SENDV, handle, there->cookie, result);
 }
@@ -247,6 +241,7 @@ void core_context_execute(struct core_context *context, uint64_t count)
 		event->error.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 		return;
 	}
-	for (uint64_t at = 0; at < count; at++)
-		take(context, &context->commands[at]);
+	const struct rb_command *end = &context->commands[count];
+	for (const struct rb_command *at = context->commands; at < end; at++)
+		take(context, at);
 }

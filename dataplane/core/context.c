@@ -125,25 +125,33 @@ static void tell_sent(struct core_context *context, const struct rb_net_event *f
 }
 
 /*
- * A request nearly always acknowledges the answer before it. Both events have their fields in the same places, but for
- * the first word.
+ * A request nearly always acknowledges the answer before it. Both events have their fields in the same places from the
+ * cookie on.
  */
-static inline void tell_received(struct core_context *context, const struct rb_net_event *from)
+static inline void fill_received(struct rb_event *event, const struct rb_net_event *from, uint64_t group)
 {
-	enum { SAME = offsetof(struct rb_event, recv.sent) + sizeof(uint64_t) };
-	RB_BUILD_ASSERT(offsetof(struct rb_net_event, handle) == offsetof(struct rb_event, handle) &&
-				offsetof(struct rb_net_event, cookie) == offsetof(struct rb_event, cookie) &&
+	enum {
+		SAME = offsetof(struct rb_event, cookie),
+		REST = offsetof(struct rb_event, recv.sent) + sizeof(uint64_t),
+	};
+	RB_BUILD_ASSERT(offsetof(struct rb_net_event, cookie) == offsetof(struct rb_event, cookie) &&
 				offsetof(struct rb_net_event, data) == offsetof(struct rb_event, recv.data) &&
 				offsetof(struct rb_net_event, length) == offsetof(struct rb_event, recv.length) &&
 				offsetof(struct rb_net_event, sent) == offsetof(struct rb_event, recv.sent),
-			"copied up to there");
-	struct rb_event *event = next_slot(context);
-	memcpy(event, from, SAME);
-	memset((char *)event + SAME, 0, sizeof(*event) - SAME);
-	event->type = RB_EVENT_RECV;
-	event->flags = 0;
-	event->status = 0;
-	event->handle = context->group | from->handle;
+			"copied from the cookie on");
+	const struct {
+		uint16_t type, flags;
+		int32_t status;
+	} first = {.type = RB_EVENT_RECV};
+	memcpy(event, &first, sizeof(first));
+	event->handle = group | from->handle;
+	memcpy((char *)event + SAME, (const char *)from + SAME, REST - SAME);
+	memset((char *)event + REST, 0, sizeof(*event) - REST);
+}
+
+static void tell_received(struct core_context *context, const struct rb_net_event *from)
+{
+	fill_received(next_slot(context), from, context->group);
 	context->counters.bytes_in += from->length;
 	context->counters.bytes_out += from->sent;
 }
@@ -176,13 +184,32 @@ static __attribute__((noinline)) void translate_other(struct core_context *conte
 		tell_end(context, from);
 }
 
-/* Most events tell of bytes that were received, and nothing but that others were sent. */
-static inline void translate(struct core_context *context, const struct rb_net_event *from)
+/*
+ * Most events tell of bytes that were received, and nothing but that others were sent. Those that follow each other are
+ * counted together. Returns how many, from the first on, are such.
+ */
+static inline unsigned translate_received(struct core_context *context, const struct rb_net_event *from, unsigned count)
 {
-	if (__builtin_expect((from->bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED, 1))
-		tell_received(context, from);
-	else
-		translate_other(context, from);
+	struct rb_event *to = &context->events[context->events_count];
+	const uint64_t group = context->group;
+	uint64_t in = 0, out = 0;
+	unsigned i = 0;
+	for (; i < count && (from[i].bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED; i++) {
+		fill_received(&to[i], &from[i], group);
+		in += from[i].length;
+		out += from[i].sent;
+	}
+	context->events_count += i;
+	RB_DEBUG_ASSERT_LE(context->events_count, context->events_max);
+	context->counters.bytes_in += in;
+	context->counters.bytes_out += out;
+	return i;
+}
+
+static inline void translate(struct core_context *context, const struct rb_net_event *from, unsigned count)
+{
+	for (unsigned i = 0; (i += translate_received(context, &from[i], count - i)) < count; i++)
+		translate_other(context, &from[i]);
 }
 
 static void tell_deadline(struct core_context *context)
@@ -206,8 +233,7 @@ void core_context_collect(struct core_context *context, uint64_t now_ns)
 		if (most > NET_EVENTS_MAX)
 			most = NET_EVENTS_MAX;
 		unsigned count = rb_net_events(context->net, &events, most);
-		for (unsigned i = 0; i < count; i++)
-			translate(context, &events[i]);
+		translate(context, events, count);
 		if (count < most)
 			return; /* should there be more after all, the next turn has them */
 	}

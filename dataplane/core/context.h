@@ -18,13 +18,13 @@
 
 /* Addresses that an application may name: those of its own memory. */
 struct core_range {
-	uint64_t base, end;
+	uint64_t base, bytes;
 };
 
 static inline bool core_range_has(const struct core_range *range, const void *address, uint64_t length)
 {
-	uint64_t at = (uintptr_t)address;
-	return at >= range->base && at <= range->end && length <= range->end - at;
+	uint64_t offset = (uintptr_t)address - range->base; /* huge, if that is less */
+	return offset <= range->bytes && length <= range->bytes - offset;
 }
 
 struct core_context {

@@ -78,7 +78,7 @@ static int run_application(struct rb_region *region)
 		rb_log(RB_LOG_ERROR, "%s", why);
 		return status;
 	}
-	machine.memory = (struct core_range){(uintptr_t)region->memory, (uintptr_t)region->memory + region->bytes};
+	machine.memory = (struct core_range){(uintptr_t)region->memory, region->bytes};
 	int result = start_device();
 	if (result == 0)
 		result = rb_app_start(machine.app);

@@ -236,6 +236,7 @@ static void put_sendv(struct rb_command *command, rb_handle handle)
 		list[i].base = read_address();
 		list[i].length = read_length();
 	}
+	command->sendv.one = list[0];
 	if (read_rarely()) {
 		const uint64_t by = read_byte();
 		command->sendv.sg = read_byte() % 2 == 0 ? read_address() : (void *)((uintptr_t)list + by);

@@ -79,7 +79,7 @@ static void reply(const struct rb_command *command)
 {
 	give_back(command->sendv.done);
 	for (uint32_t i = 0; i < command->sendv.count; i++) {
-		const struct rb_sg *sg = &command->sendv.sg[i];
+		const struct rb_sg *sg = &rb_sendv_pieces(command)[i];
 		RB_ASSERT_LE(player.replied + sg->length, player.offset);
 		RB_ASSERT(memcmp(sg->base, player.data + player.replied, sg->length) == 0);
 		player.replied += sg->length;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The list of a SENDV, wherever it lies, as its decoder must judge it. */
+/* The pieces of a SENDV, wherever they lie, as its decoder must judge them. */
 #pragma once
 
 #include <errno.h>
@@ -17,8 +17,9 @@ static inline bool list_is_outside(const void *base, uint64_t length, const void
 
 static inline struct rb_sg list_entry(const struct rb_command *command, uint64_t number)
 {
-	struct rb_sg sg;
-	memcpy(&sg, (const uint8_t *)command->sendv.sg + number * sizeof(sg), sizeof(sg));
+	struct rb_sg sg = command->sendv.one;
+	if (command->sendv.count != 1)
+		memcpy(&sg, (const uint8_t *)command->sendv.sg + number * sizeof(sg), sizeof(sg));
 	return sg;
 }
 
@@ -28,7 +29,7 @@ static inline int list_status(const struct rb_command *command, const void *memo
 	const uint64_t count = command->sendv.count;
 	if (count == 0 || count > RB_SENDV_ENTRIES_MAX)
 		return -EINVAL;
-	if (list_is_outside(command->sendv.sg, count * sizeof(struct rb_sg), memory, end))
+	if (count > 1 && list_is_outside(command->sendv.sg, count * sizeof(struct rb_sg), memory, end))
 		return -EFAULT;
 	for (uint64_t i = 0; i < count; i++) {
 		const struct rb_sg sg = list_entry(command, i);

@@ -219,7 +219,7 @@ static void test_bad_commands(void **state)
 	static const struct rb_sg wrapping[2] = {{.base = "a", .length = UINT64_MAX}, {.base = "b", .length = 2}};
 	static const struct rb_sg empty = {.base = "a", .length = 0};
 	int fd = harness_accept(&harness, 11, &handle);
-	expect_sendv_error(handle, NULL, 1, -EFAULT);
+	expect_sendv_error(handle, NULL, 2, -EFAULT);
 	expect_sendv_error(handle, &null, 1, -EFAULT);
 	expect_sendv_error(handle, &good, 0, -EINVAL);
 	expect_sendv_error(handle, &good, RB_SENDV_ENTRIES_MAX + 1, -EINVAL);

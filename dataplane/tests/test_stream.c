@@ -51,9 +51,10 @@ static void take(struct thrifty *own, const struct rb_command *command)
 		assert_true(command->sendv.count > 0);
 		own->refuses = refused_each > 0 && ++own->sends % refused_each == 0;
 		for (uint32_t i = 0; i < command->sendv.count && !own->refuses; i++) {
-			assert_ptr_equal(command->sendv.sg[i].base, wanted + own->taken);
-			own->held += command->sendv.sg[i].length;
-			own->taken += command->sendv.sg[i].length;
+			const struct rb_sg *sg = &rb_sendv_pieces(command)[i];
+			assert_ptr_equal(sg->base, wanted + own->taken);
+			own->held += sg->length;
+			own->taken += sg->length;
 		}
 		assert_in_range(own->held, own->refuses ? 0 : 1, HELD_MAX);
 		break;

@@ -107,14 +107,21 @@ void rb_context_destroy(struct rb_context *context)
 	free(context);
 }
 
-struct rb_command *rb_context_command(struct rb_context *context)
+/* As it was left. */
+static inline struct rb_command *next_slot(struct rb_context *context)
 {
 	if (context->commands_count == context->config.commands_max) {
 		context->overflowed++;
 		return NULL;
 	}
-	struct rb_command *command = &context->commands[context->commands_count++];
-	*command = (struct rb_command){0};
+	return &context->commands[context->commands_count++];
+}
+
+struct rb_command *rb_context_command(struct rb_context *context)
+{
+	struct rb_command *command = next_slot(context);
+	if (command != NULL)
+		*command = (struct rb_command){0};
 	return command;
 }
 
@@ -199,21 +206,25 @@ int rb_context_reject(struct rb_context *context, rb_handle handle)
 
 int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct rb_sg *sg, uint32_t count)
 {
-	struct rb_command *command = next_command(context, RB_COMMAND_SENDV, handle);
-	if (command == NULL)
-		return -ENOBUFS;
-	command->sendv.sg = sg;
-	command->sendv.count = count;
-	return 0;
+	return rb_context_reply(context, handle, 0, sg, count);
 }
 
+/* Most commands are answers: what nobody reads of one is left as it was. */
 int rb_context_reply(struct rb_context *context, rb_handle handle, uint32_t done, const struct rb_sg *sg,
 		     uint32_t count)
 {
-	struct rb_command *command = next_command(context, RB_COMMAND_SENDV, handle);
+	struct rb_command *command = next_slot(context);
 	if (command == NULL)
 		return -ENOBUFS;
-	command->sendv.sg = sg;
+	command->type = RB_COMMAND_SENDV;
+	command->flags = 0;
+	command->reserved = 0;
+	command->handle = handle;
+	command->cookie = 0;
+	if (count == 1)
+		command->sendv.one = *sg;
+	else
+		command->sendv.sg = sg;
 	command->sendv.count = count;
 	command->sendv.done = done;
 	return 0;

@@ -119,6 +119,7 @@ uint64_t rb_context_now(const struct rb_context *context);
 int rb_context_connect(struct rb_context *context, struct rb_address local, struct rb_address remote, uint64_t cookie);
 int rb_context_accept(struct rb_context *context, rb_handle handle, uint64_t cookie);
 int rb_context_reject(struct rb_context *context, rb_handle handle);
+/* A list of more than one piece is read in run_io(), and must be there until then. */
 int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct rb_sg *sg, uint32_t count);
 int rb_context_recv_done(struct rb_context *context, rb_handle handle, uint64_t bytes);
 /* Both in one: `done` received bytes are given back and the answer to them is sent; or neither. */

@@ -94,7 +94,7 @@ static int execute_recv_done(struct epoll_context *context, struct connection *c
 
 static int execute_sendv(struct epoll_context *context, struct connection *connection, const struct rb_command *command)
 {
-	const struct rb_sg *sg = command->sendv.sg;
+	const struct rb_sg *sg = rb_sendv_pieces(command);
 	uint32_t count = command->sendv.count, done = command->sendv.done;
 	if (done > connection->held.bytes)
 		return -EINVAL;

@@ -87,7 +87,7 @@ static int execute_recv_done(struct uring_context *context, struct uring_connect
 static int execute_sendv(struct uring_context *context, struct uring_connection *connection,
 			 const struct rb_command *command)
 {
-	const struct rb_sg *sg = command->sendv.sg;
+	const struct rb_sg *sg = rb_sendv_pieces(command);
 	uint32_t count = command->sendv.count, done = command->sendv.done;
 	if (done > connection->held.bytes)
 		return -EINVAL;

@@ -322,6 +322,7 @@ void pair_sendv(struct pair *pair, rb_handle handle, uint32_t from, uint32_t to,
 		uint32_t at = from + (to - from) * i / pieces, end = from + (to - from) * (i + 1) / pieces;
 		list[i] = (struct rb_sg){.base = pair->memory->bytes + at, .length = end - at};
 	}
+	command->sendv.one = list[0];
 	command->sendv.sg = list;
 	command->sendv.count = pieces;
 }
@@ -545,7 +546,7 @@ void pair_open(struct pair *pair, const struct pair_config *config)
 	struct rb_gate_context gate = config->gate;
 	gate.commands = pair->memory->commands;
 	gate.events = pair->memory->events;
-	const struct core_range range = {(uintptr_t)pair->memory, (uintptr_t)(pair->memory + 1)};
+	const struct core_range range = {(uintptr_t)pair->memory, sizeof(*pair->memory)};
 	RB_ASSERT_EQ(core_context_init(&pair->context, pair->end[0].net, &gate, &range), 0);
 	RB_ASSERT_EQ(rb_net_listen(pair->end[0].net, &local, PAIR_COOKIE, &pair->listener), 0);
 	RB_ASSERT_EQ(rb_net_listen(pair->end[1].net, &peer, 0, &pair->peer_listener), 0);

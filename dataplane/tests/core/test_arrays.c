@@ -530,10 +530,15 @@ static void test_timer_waits(void **state)
  * Making one.
  */
 
-static int make(const struct rb_gate_context *gate, const struct core_range *range)
+static struct core_range between(uint64_t base, uint64_t end)
+{
+	return (struct core_range){base, end - base};
+}
+
+static int make(const struct rb_gate_context *gate, struct core_range range)
 {
 	struct core_context made = {.events_max = 77};
-	const int result = core_context_init(&made, pair.end[0].net, gate, range);
+	const int result = core_context_init(&made, pair.end[0].net, gate, &range);
 	if (result != 0)
 		assert_int_equal(made.events_max, 77); /* is left alone */
 	return result;
@@ -542,7 +547,7 @@ static int make(const struct rb_gate_context *gate, const struct core_range *ran
 static void test_init(void **state)
 {
 	(void)state;
-	const struct core_range range = {(uintptr_t)pair.memory, (uintptr_t)pair.memory->bytes};
+	const struct core_range range = between((uintptr_t)pair.memory, (uintptr_t)pair.memory->bytes);
 	const struct rb_gate_context good = {
 		.commands = pair.memory->commands,
 		.events = pair.memory->events,
@@ -551,29 +556,29 @@ static void test_init(void **state)
 		.flow_group = RB_FLOW_GROUPS_MAX - 1,
 		.close_timeout_ns = UINT64_C(1000) * UINT32_MAX,
 	};
-	assert_int_equal(make(&good, &range), 0);
+	assert_int_equal(make(&good, range), 0);
 	struct rb_gate_context gate = good;
 	gate.commands_max = 0;
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.events_max = 12;
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.commands_max = UINT32_MAX;
 	gate.events_max = 2; /* less than 3 more, around 2^32 */
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.flow_group = RB_FLOW_GROUPS_MAX;
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.close_timeout_ns++;
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.commands = (struct rb_command *)((uintptr_t)good.commands + 32);
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.events = (struct rb_event *)((uintptr_t)good.events + 8);
-	assert_int_equal(make(&gate, &range), -EINVAL);
+	assert_int_equal(make(&gate, range), -EINVAL);
 	expect_end();
 }
 
@@ -588,24 +593,24 @@ static void test_init_memory(void **state)
 		.events_max = 14,
 	};
 	const uint64_t end = events + 14 * sizeof(struct rb_event);
-	assert_int_equal(make(&good, &(struct core_range){commands, end}), 0);
-	assert_int_equal(make(&good, &(struct core_range){commands + 1, end}), -EFAULT);
-	assert_int_equal(make(&good, &(struct core_range){commands, end - 1}), -EFAULT);
-	assert_int_equal(make(&good, &(struct core_range){commands, events}), -EFAULT);
-	assert_int_equal(make(&good, &(struct core_range){events, end}), -EFAULT);
-	assert_int_equal(make(&good, &(struct core_range){0, commands + 10 * sizeof(struct rb_command) - 1}), -EFAULT);
-	assert_int_equal(make(&good, &(struct core_range){end, UINT64_MAX}), -EFAULT);
+	assert_int_equal(make(&good, between(commands, end)), 0);
+	assert_int_equal(make(&good, between(commands + 1, end)), -EFAULT);
+	assert_int_equal(make(&good, between(commands, end - 1)), -EFAULT);
+	assert_int_equal(make(&good, between(commands, events)), -EFAULT);
+	assert_int_equal(make(&good, between(events, end)), -EFAULT);
+	assert_int_equal(make(&good, between(0, commands + 10 * sizeof(struct rb_command) - 1)), -EFAULT);
+	assert_int_equal(make(&good, between(end, UINT64_MAX)), -EFAULT);
 	struct rb_gate_context gate = good;
 	gate.commands_max = UINT32_MAX - 4;
 	gate.events_max = UINT32_MAX;
-	assert_int_equal(make(&gate, &(struct core_range){commands, end}), -EFAULT);
+	assert_int_equal(make(&gate, between(commands, end)), -EFAULT);
 	gate = good;
 	gate.events = (struct rb_event *)(UINTPTR_MAX - 63); /* wraps */
-	assert_int_equal(make(&gate, &(struct core_range){commands, end}), -EFAULT);
-	assert_int_equal(make(&gate, &(struct core_range){0, UINT64_MAX}), -EFAULT);
+	assert_int_equal(make(&gate, between(commands, end)), -EFAULT);
+	assert_int_equal(make(&gate, between(0, UINT64_MAX)), -EFAULT);
 	gate = good;
 	gate.commands = NULL;
-	assert_int_equal(make(&gate, &(struct core_range){commands, end}), -EFAULT);
+	assert_int_equal(make(&gate, between(commands, end)), -EFAULT);
 	expect_end();
 }
 

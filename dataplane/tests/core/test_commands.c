@@ -160,6 +160,30 @@ static void set_list_before(struct rb_command *command, uint64_t value)
 	command->sendv.sg = address((uintptr_t)pair.memory - value);
 }
 
+/* Alone, it stands in the command, and there is no list. */
+static struct rb_sg *good_piece(struct rb_command *command)
+{
+	command->sendv.one = (struct rb_sg){.base = pair.memory->bytes, .length = 10};
+	command->sendv.sg = address((uintptr_t)pair.memory - 1);
+	command->sendv.count = 1;
+	return &command->sendv.one;
+}
+
+static void set_one_base(struct rb_command *command, uint64_t value)
+{
+	good_piece(command)->base = address(place_of(value));
+}
+
+static void set_one_before(struct rb_command *command, uint64_t value)
+{
+	good_piece(command)->base = address((uintptr_t)pair.memory - value);
+}
+
+static void set_one_length(struct rb_command *command, uint64_t value)
+{
+	good_piece(command)->length = value;
+}
+
 static void set_first_base(struct rb_command *command, uint64_t value)
 {
 	good_list(command)[0].base = address(place_of(value));
@@ -251,6 +275,16 @@ static const struct wrong wrongs[] = {
 	{"a piece of 2^32 + 1", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_last_length, FAR + 1},
 	{"a piece of 2^64 - 1", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_last_length, UINT64_MAX},
 	{"a piece longer than the memory", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_first_length, UINT32_MAX},
+
+	{"one piece that ends too late", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_one_base, 9},
+	{"one piece behind the memory", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_one_base, 0},
+	{"one piece that begins too early", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_one_before, 1},
+	{"one piece that wraps", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_one_base, UINT64_MAX - 5},
+	{"one empty piece", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_one_length, 0},
+	{"one piece of 2^32", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_one_length, FAR},
+	{"one piece of 2^32 + 1", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_one_length, FAR + 1},
+	{"one piece of 2^64 - 1", RB_COMMAND_SENDV, OPEN, 0, -EINVAL, set_one_length, UINT64_MAX},
+	{"one piece longer than the memory", RB_COMMAND_SENDV, OPEN, 0, -EFAULT, set_one_length, UINT32_MAX},
 };
 
 enum { WRONGS = sizeof(wrongs) / sizeof(wrongs[0]) };
@@ -473,7 +507,7 @@ static void test_no_room(void **state)
 	expect_end();
 }
 
-/* The least and the most that is right; and a list at an odd address. */
+/* The least and the most that is right; a list at an odd address, and none. */
 static void test_bounds(void **state)
 {
 	(void)state;
@@ -487,11 +521,15 @@ static void test_bounds(void **state)
 	memcpy(odd, all, sizeof(all));
 	command->sendv.sg = address((uintptr_t)odd);
 	command->sendv.count = 2;
+	command = pair_command(&pair, RB_COMMAND_SENDV, handle);
+	command->sendv.one = all[1];
+	command->sendv.count = 1;
 	pair_run(&pair, RB_NS_PER_S);
 	assert_ptr_equal(last + 1, end);
-	assert_int_equal(pair.peer[peer].received, 201);
+	assert_int_equal(pair.peer[peer].received, 202);
 	assert_int_equal(pair.peer[peer].bytes[200], *last);
-	while (pair.context.counters.bytes_out < 201 || pair.told_first != pair.told_last)
+	assert_int_equal(pair.peer[peer].bytes[201], *last);
+	while (pair.context.counters.bytes_out < 202 || pair.told_first != pair.told_last)
 		expect(RB_EVENT_SENT, handle, 1);
 	assert_int_equal(pair_peer_send(&pair, peer, 2), 0);
 	pair_settle(&pair);

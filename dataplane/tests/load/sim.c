@@ -229,17 +229,18 @@ static void do_sendv(struct sim *sim, const struct rb_command *command, uint64_t
 {
 	struct sim_connection *c = find(sim, command->handle);
 	struct sim_event e = {.time_ns = now_ns + sim->delay_ns, .server = true};
+	const struct rb_sg *sg = rb_sendv_pieces(command);
 	uint64_t length = 0;
 
 	RB_ASSERT(c->open && !c->closing);
 	for (uint32_t i = 0; i < command->sendv.count; i++)
-		length += command->sendv.sg[i].length;
+		length += sg[i].length;
 	e.data = malloc(length);
 	RB_ASSERT(e.data != NULL);
 	uint64_t at = 0;
 	for (uint32_t i = 0; i < command->sendv.count; i++) {
-		memcpy(e.data + at, command->sendv.sg[i].base, command->sendv.sg[i].length);
-		at += command->sendv.sg[i].length;
+		memcpy(e.data + at, sg[i].base, sg[i].length);
+		at += sg[i].length;
 	}
 	e.event.handle = c->handle;
 	e.event.recv.length = length;
@@ -251,7 +252,7 @@ static void do_sendv(struct sim *sim, const struct rb_command *command, uint64_t
 	sent.event = (struct rb_event){.type = RB_EVENT_SENT, .handle = c->handle, .cookie = c->cookie};
 	sent.event.sent.bytes = length;
 	if (command->sendv.count == 1) {
-		sent.held = command->sendv.sg[0].base;
+		sent.held = sg[0].base;
 		sent.data = malloc(length);
 		RB_ASSERT(sent.data != NULL);
 		memcpy(sent.data, e.data, length);
