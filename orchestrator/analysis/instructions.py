@@ -95,7 +95,7 @@ def read_instructions(path: Path) -> Instructions:
 def instruction_metrics(
     found: Instructions, machines: Mapping[str, str], requests: int
 ) -> Iterator[tuple[str, str, float]]:
-    """Role, metric and value; per request that was answered in the measured phase.
+    """Role, metric and value; `requests` were answered in the measured phase.
 
     What a polling CPU executes is the length of the phase and says nothing of a request: there is
     no metric of it, unless its loop marks which turns had something to do, for these count whole.

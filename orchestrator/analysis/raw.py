@@ -79,7 +79,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """load.json: what the load generator saw. scheduled: requests due in the measured window."""
+    """load.json: what the load generator saw. scheduled: requests due in the measured window,
+    completed: those of them that were answered, whenever; answered: replies that came in the
+    window, to whichever request (as many, from a generator that does not tell them apart)."""
 
     offered_rps: float
     achieved_rps: float
@@ -87,6 +89,7 @@ class Load:
     scheduled: int
     sent: int
     completed: int
+    answered: int
     bytes_sent: int
     bytes_received: int
     valid: bool
@@ -270,6 +273,9 @@ def read_load(path: Path) -> Load:
         scheduled=data.integer("scheduled"),
         sent=data.integer("sent"),
         completed=data.integer("completed"),
+        answered=data.integer(
+            "completed_in_window" if data.has("completed_in_window") else "completed"
+        ),
         bytes_sent=data.integer("bytes_sent"),
         bytes_received=data.integer("bytes_received"),
         valid=data.boolean("valid"),

@@ -189,7 +189,7 @@ def _measure_rows(record: Record, ended: str) -> Iterator[Row]:
             yield "client", metric, value, record.reason or unresolved(record.load, metric)
         if record.instructions is not None:
             for role, metric, value in instruction_metrics(
-                record.instructions, record.trial.machines, record.load.completed
+                record.instructions, record.trial.machines, record.load.answered
             ):
                 yield role, metric, value, record.reason
     else:

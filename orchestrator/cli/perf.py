@@ -180,7 +180,7 @@ def _stages(run: RunDirectory, results: "Results") -> "Breakdown":
                 programs,
                 lambda name, addresses: lines.chains(traced.tree, programs[name], addresses),
                 cpus_of(record.instructions, record.trial.machines["server"]),
-                record.load.completed,
+                record.load.answered,
             )
 
 

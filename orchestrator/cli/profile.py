@@ -102,7 +102,7 @@ def _measure(
                 done.kallsyms,
                 done.objects,
                 record.instructions,
-                record.load.completed,
+                record.load.answered,
             )
     about = {"run": run.name, "trial": trial, "label": done.label, "seconds": done.seconds}
     return found, about, record.trial.machines["server"]
@@ -156,7 +156,7 @@ def _check(run: RunDirectory, trial: str, machine: str) -> None:
             f"the load generator {generator} marks no phases: trial {trial} counted nothing",
             hint=f"profile a trial that {OWN_GENERATOR} drives",
         )
-    if record.load is None or not record.load.completed:
+    if record.load is None or not record.load.answered:
         raise UsageError(
             f"no request of trial {trial} was answered in the measured phase",
             hint=f"what the load generator {generator} says is in {run.trial(trial)}",

@@ -45,7 +45,7 @@ _ALL = (
     _trial("schedule_adherence", "share", "higher", "requests sent when they were intended to be"),
     _trial("max_lateness", "us", "lower", "longest delay of a request by the client itself"),
     _trial("sent", "requests", "none", "requests sent in the measured phase"),
-    _trial("completed", "requests", "none", "replies that came in the measured phase"),
+    _trial("completed", "requests", "none", "answered requests of the measured phase"),
     _trial("goodput", "Mbit/s", "higher", "bytes of replies per second"),
     _trial("errors", "requests", "lower", "requests that failed, all kinds together"),
     _trial("errors_<kind>", "requests", "lower", "requests that failed in this way"),
