@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/descriptors.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "user/backend.h"
@@ -102,6 +103,21 @@ static int find_backend(struct server *server)
 	for (size_t i = 0; rb_backends[i] != NULL; i++)
 		rb_log(RB_LOG_ERROR, "  %s", rb_backends[i]->name);
 	return -EINVAL;
+}
+
+/*
+ * On Linux's sockets a connection is a descriptor, and a server without one left accepts nobody. The option says how many
+ * connections there may be, not how many there will: with fewer descriptors it starts, and says so.
+ */
+static void raise_descriptor_limit(const struct server *server)
+{
+	const uint64_t wanted = server->options->connections * server->count + 16U * server->count + 64U;
+	if (!server->backend->sockets)
+		return;
+	const uint64_t limit = rb_descriptors_raise(wanted);
+	if (limit < wanted)
+		rb_log(RB_LOG_WARNING, "room for %ju file descriptors only, not for %ju connections: see ulimit -n",
+		       (uintmax_t)limit, (uintmax_t)(server->options->connections * server->count));
 }
 
 static int open_listener(struct server *server, uint16_t port, struct rb_listener **listener)
@@ -340,6 +356,7 @@ int app_run(const struct app *app, const struct app_options *options)
 		rb_log(RB_LOG_ERROR, "out of memory");
 		return 1;
 	}
+	raise_descriptor_limit(&server);
 	block_signals(&signals);
 	int result = start(&server);
 	bool served = result == 0;

@@ -3,6 +3,7 @@
 #include "load/run.h"
 
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "user/backend.h"
 
@@ -12,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 /* From "all are ready" to the common start: time for sleeping threads to wake up, so that none begins late. */
 #define START_DELAY_NS (20U * RB_NS_PER_MS)
@@ -64,23 +64,15 @@ static void *thread_main(void *arg)
 /* Every connection is a descriptor, and its predecessor may still be closing. */
 static int raise_descriptor_limit(const struct rb_load_config *config)
 {
-	const rlim_t wanted = 2U * config->connections + 16U * config->threads + 64U;
-	struct rlimit limit;
+	const uint64_t wanted = 2U * config->connections + 16U * config->threads + 64U;
+	const uint64_t limit = rb_descriptors_raise(wanted);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return -errno;
-	if (limit.rlim_cur >= wanted)
+	if (limit >= wanted)
 		return 0;
-	limit.rlim_cur = wanted;
-	if (limit.rlim_max < wanted)
-		limit.rlim_max = wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
-		return 0;
-	const int error = errno;
 	rb_log(RB_LOG_ERROR,
-	       "%ju connections need %ju file descriptors, the limit is lower and cannot be raised (%s); see ulimit -n",
-	       (uintmax_t)config->connections, (uintmax_t)wanted, strerror(error));
-	return -error;
+	       "%ju connections need %ju file descriptors, the limit is %ju and cannot be raised; see ulimit -n",
+	       (uintmax_t)config->connections, (uintmax_t)wanted, (uintmax_t)limit);
+	return -EMFILE;
 }
 
 static int init_workers(struct crew *crew)
