@@ -43,6 +43,8 @@ class Case:
     options: Mapping[str, Any]
     workload: Workload
     offered_rps: float | None
+    warmup_ns: int
+    duration_ns: int
     topology: Topology
     point: Point
     slot: str
@@ -206,16 +208,18 @@ class _Expander:
         workload, faults = self._workload(name, variant, point, loc)
         options = self._options(name, variant, application, point)
         topology = self._topology(point, loc)
-        self.faults += faults
-        if workload is None or options is None or topology is None:
+        place = Place(source=self._experiment.source, loc=loc)
+        phases, wrong = points.phases_at(self._experiment, point, place)
+        self.faults += (*faults, *wrong)
+        if workload is None or options is None or topology is None or phases is None:
             return None
         self._check_datagrams(application, workload, loc)
         self._check_nic(name, variant, application, topology, loc)
         self._check_generator(application, workload, topology, loc)
         if application.polls:
             threads = int(options.get("threads", 0))
-            place = self._option_place(name, "threads", point, loc)
-            self._check_pollers(topology, threads, place)
+            at = self._option_place(name, "threads", point, loc)
+            self._check_pollers(topology, threads, at)
             self._check_spread(name, application, threads, workload, topology)
         point = dict(point)
         offered = self._offered(workload, point, loc)
@@ -227,6 +231,8 @@ class _Expander:
             options=options,
             workload=workload,
             offered_rps=offered,
+            warmup_ns=phases[0],
+            duration_ns=phases[1],
             topology=topology,
             point=point,
             slot=slot,

@@ -282,6 +282,8 @@ def _check_value(draft: Draft, key: str, value: Scalar, loc: Loc) -> Iterator[Fa
             yield from (_moved(draft, fault, loc) for fault in faults)
             if faults:
                 return
+    elif key in ("warmup", "duration"):
+        yield from points.phases_at(experiment, {key: value}, place)[1]
     elif points.is_topology_key(key):
         changed, faults = points.experiment_at(experiment, {key: value}, place)
         yield from (_moved(draft, fault, loc) for fault in faults)

@@ -2,12 +2,14 @@
 """What a point of the matrix means: which keys may be varied, and the experiment with them set."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from orchestrator.spec import structure
 from orchestrator.spec.axes import AxisValue, Values
 from orchestrator.spec.faults import Fault, did_you_mean
-from orchestrator.spec.fields import Scalar, canonical
+from orchestrator.spec.fields import Duration, Scalar, canonical
 from orchestrator.spec.model import Experiment, Guest, Link, Machine, Variant
 from orchestrator.spec.source import Loc
 from orchestrator.spec.validation import Place, validate
@@ -28,6 +30,11 @@ AXIS_FORMS: Mapping[str, str] = {
     "links.N.delay|loss|rate": "a link, counted from 0",
     "links.N.ends.M.nic|queues|rx_usecs": "one end of a link, counted from 0",
     "guest.kernel_args|fast_strings": "how guests boot",
+    "warmup|duration": "the phases of a trial",
+}
+_PHASES: Mapping[str, Any] = {
+    "warmup": Annotated[Duration, Field(ge=0)],
+    "duration": Annotated[Duration, Field(gt=0)],
 }
 
 
@@ -39,7 +46,7 @@ def key_problem(key: str, experiment: Experiment) -> tuple[str, str] | None:
     """Message and hint when a key cannot be varied; None when it can."""
     parts = key.split(".")
     match parts:
-        case ["variant"] | ["load"]:
+        case ["variant"] | ["load"] | ["warmup"] | ["duration"]:
             return None
         case ["options", option] if option:
             return None
@@ -114,6 +121,18 @@ def workload_at(
         if head == "workload":
             data = merged(data, _nested(rest.split("."), value))
     return validate(Workload, data, place)
+
+
+def phases_at(
+    experiment: Experiment, point: Point, place: Place
+) -> tuple[tuple[int, int] | None, list[Fault]]:
+    """Warm-up and measured phase of a trial at a point, ns; faults are told at `place`."""
+    phases = {"warmup": experiment.warmup_ns, "duration": experiment.duration_ns}
+    faults: list[Fault] = []
+    for key in (key for key in phases if key in point):
+        phases[key], wrong = validate(_PHASES[key], point[key], place)
+        faults += wrong
+    return (None if faults else (phases["warmup"], phases["duration"])), faults
 
 
 def experiment_at(

@@ -170,6 +170,26 @@ def test_include_and_exclude(folder: Path) -> None:
     assert loads(made, "cache") == [100, 400]
 
 
+def test_a_point_may_have_phases_of_its_own(folder: Path) -> None:
+    entry = "{variant: single, load: 900, warmup: 0s, duration: 3s}"
+    made = plan(folder, TEXT, "warmup=1s", f"include=[{entry}]")
+    long = [trial for trial in made.trials if trial.offered_rps == 900]
+    assert {(trial.warmup_ns, trial.duration_ns) for trial in long} == {(0, 3 * 10**9)}
+    rest = {trial.warmup_ns for trial in made.trials if trial.offered_rps != 900}
+    assert rest == {10**9}
+    made = plan(folder, TEXT, "matrix.duration=[1s, 2s]")
+    assert {trial.duration_ns for trial in made.trials} == {10**9, 2 * 10**9}
+
+
+@pytest.mark.parametrize(
+    "override", ["matrix.duration=[1s, 0s]", "include=[{load: 1, warmup: 5}]", "matrix.warmup=[x]"]
+)
+def test_phases_that_are_none_are_refused(folder: Path, override: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        plan(folder, TEXT, override)
+    assert override.partition("=")[0] in caught.value.message
+
+
 def test_the_variant_axis_selects(folder: Path) -> None:
     made = plan(folder, TEXT, "matrix.variant=[cache]")
     assert {trial.variant for trial in made.trials} == {"cache"}
