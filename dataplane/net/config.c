@@ -6,6 +6,11 @@
 
 #include <errno.h>
 
+enum {
+	HOUR_MS = 3600000,
+	KEEPALIVE_MAX_MS = 9 * HOUR_MS, /* a deadline is less than 2^31 ticks of 16 us ahead: 9.5 h */
+};
+
 void rb_net_config_default(struct rb_net_config *config)
 {
 	*config = (struct rb_net_config){
@@ -32,8 +37,8 @@ void rb_net_config_default(struct rb_net_config *config)
 		.rto_max_us = 60000000,
 		.time_wait_us = 60000000,
 		.user_timeout_us = 120000000,
-		.keepalive_us = 3600000000U, /* RFC 9293 3.8.4 wants two hours at least; a tick count holds less */
-		.keepalive_interval_us = 75000000,
+		.keepalive_ms = 2 * HOUR_MS, /* RFC 9293 3.8.4, MUST-28 */
+		.keepalive_interval_ms = 75000,
 		.keepalive_probes = 9,
 		.syn_retries = 5,
 		.timestamps = true,
@@ -76,8 +81,8 @@ int rb_net_config_check(const struct rb_net_config *config, const char **why)
 		 config->rto_max_us},
 		{"rto_max_us must be at least rto_min_us, at most 20 min", config->rto_max_us, config->rto_min_us,
 		 1200000000},
-		{"keepalive_us must be at least 1 ms", config->keepalive_us, 1000, UINT32_MAX},
-		{"keepalive_interval_us must be at least 1 ms", config->keepalive_interval_us, 1000, UINT32_MAX},
+		{"keepalive_ms must be 1 ms to 9 h", config->keepalive_ms, 1, KEEPALIVE_MAX_MS},
+		{"keepalive_interval_ms must be 1 ms to 9 h", config->keepalive_interval_ms, 1, KEEPALIVE_MAX_MS},
 		{"tlp needs rack", config->tlp && !config->rack, 0, 0},
 	};
 	for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {

@@ -175,8 +175,8 @@ struct rb_net_config {
 	uint32_t rto_max_us;	  /* RFC 6298 2.5: at least 60 s */
 	uint32_t time_wait_us;	  /* 2 MSL */
 	uint32_t user_timeout_us; /* without acknowledgement for so long a connection ends: RFC 9293 3.8.3 R2 */
-	uint32_t keepalive_us;	  /* idle time before the first probe, where keep-alive is on */
-	uint32_t keepalive_interval_us;
+	uint32_t keepalive_ms;	  /* idle time before the first probe, where it is on; up to 9 h, as what follows */
+	uint32_t keepalive_interval_ms;
 	uint8_t keepalive_probes;
 	uint8_t syn_retries;
 	/* offered and accepted in handshakes */
@@ -317,7 +317,7 @@ unsigned rb_net_close_all(struct rb_net *net, enum rb_net_close how);
 
 enum rb_net_option {
 	RB_NET_OPTION_NODELAY = 1, /* 1: no Nagle algorithm; off at first (RFC 9293 3.7.4) */
-	RB_NET_OPTION_KEEPALIVE,   /* 1: probes after keepalive_us; off at first (RFC 9293 3.8.4) */
+	RB_NET_OPTION_KEEPALIVE,   /* 1: probes after keepalive_ms; off at first (RFC 9293 3.8.4) */
 	RB_NET_OPTION_CONGESTION,  /* enum rb_net_congestion */
 	/*
 	 * us; 0: the configuration's (RFC 5482). After CLOSE_BOTH one that is set is also how long a peer may keep its

@@ -50,12 +50,18 @@ void tcp_timer_delack(struct rb_net *net, struct tcb *tcb)
 	tcp_timer_want(net, tcb, tcb->delack_at);
 }
 
+/* tcp_ticks(), for what may be longer than microseconds can tell in 32 bits. */
+static uint32_t ticks_of_ms(uint32_t ms)
+{
+	return (uint32_t)((ms * UINT64_C(1000000) + TCP_TICK_NS - 1) / TCP_TICK_NS) + 1;
+}
+
 void tcp_timer_keepalive(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 	cold->heard_at = (uint32_t)net->tcp.tick;
 	cold->probes = 0;
-	cold->keep_at = (uint32_t)net->tcp.tick + tcp_ticks(net->config.keepalive_us);
+	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of_ms(net->config.keepalive_ms);
 	tcp_timer_want(net, tcb, cold->keep_at);
 }
 
@@ -152,8 +158,9 @@ static bool is_kept_alive(const struct tcb *tcb)
 static void keepalive(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = tcp_ticks(net->config.keepalive_us);
-	if (!MECHANISM(keepalive) || idle < first) { /* something came meanwhile */
+	uint32_t idle = (uint32_t)net->tcp.tick - cold->heard_at, first = ticks_of_ms(net->config.keepalive_ms);
+	/* Something came meanwhile? Not after a probe, and the time of all may be more than a count of ticks tells. */
+	if (!MECHANISM(keepalive) || (cold->probes == 0 && idle < first)) {
 		cold->probes = 0;
 		cold->keep_at = cold->heard_at + first;
 		return;
@@ -168,7 +175,7 @@ static void keepalive(struct rb_net *net, struct tcb *tcb)
 		net->counters.tcp_keepalives++;
 		tcp_output_probe(net, tcb);
 	}
-	cold->keep_at = (uint32_t)net->tcp.tick + tcp_ticks(net->config.keepalive_interval_us);
+	cold->keep_at = (uint32_t)net->tcp.tick + ticks_of_ms(net->config.keepalive_interval_ms);
 }
 
 void tcp_timer_resume(struct rb_net *net, struct tcb *tcb)

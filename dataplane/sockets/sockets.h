@@ -41,7 +41,7 @@ typedef void rbs_output(void *context, const uint8_t *packet, size_t length);
  * needed), seed (of all random numbers: the same calls after the same seed send the same packets), send_buffer (bytes
  * per socket), and the fields of struct rb_net_config of net/net.h by their names: mtu, connections, listeners,
  * receive_window, mss, backlog, initial_window, delayed_ack_us, rto_initial_us, rto_min_us, rto_max_us, time_wait_us,
- * user_timeout_us, keepalive_us, keepalive_interval_us, keepalive_probes, syn_retries, congestion (newreno, cubic or
+ * user_timeout_us, keepalive_ms, keepalive_interval_ms, keepalive_probes, syn_retries, congestion (newreno, cubic or
  * dctcp), and yes or no for timestamps, window_scaling, sack, ecn, rack, tlp, cookies.
  *
  * NULL: `why` (of why_size bytes, or NULL) has got a sentence that names the setting.

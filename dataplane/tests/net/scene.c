@@ -93,8 +93,8 @@ static void draw_tcp(struct rb_random *random, struct rb_net_config *net)
 	net->cookies = chance(random, 50);
 	net->backlog = net->cookies && chance(random, 50) ? 0 : 64;
 	net->delayed_ack_us = (uint32_t)between(random, 1000, 200000);
-	net->keepalive_us = 10000000;
-	net->keepalive_interval_us = 5000000;
+	net->keepalive_ms = 10000;
+	net->keepalive_interval_ms = 5000;
 	net->keepalive_probes = 9;
 }
 

@@ -10,12 +10,13 @@
 
 #define KEEPALIVE_NS (10 * LINK_NS_PER_S)
 #define INTERVAL_NS  (2 * LINK_NS_PER_S)
+#define HOUR_NS	     (3600 * LINK_NS_PER_S)
 
 static int setup(void **state)
 {
 	app_config(&app);
-	app.config.net.keepalive_us = KEEPALIVE_NS / 1000;
-	app.config.net.keepalive_interval_us = INTERVAL_NS / 1000;
+	app.config.net.keepalive_ms = KEEPALIVE_NS / LINK_NS_PER_MS;
+	app.config.net.keepalive_interval_ms = INTERVAL_NS / LINK_NS_PER_MS;
 	app.config.net.keepalive_probes = 3;
 	app.config.net.user_timeout_us = 60000000;
 	app.config.net.tlp = false; /* its probes are for other tests */
@@ -248,6 +249,44 @@ static void test_keepalive(void **state)
 	assert_int_equal(app_counters(&app)->tcp_keepalives, 4);
 }
 
+/* MUST-28: by default not before two hours; far more microseconds than 32 bits hold. */
+static void test_keepalive_default(void **state)
+{
+	(void)state;
+	app_established(&app, "mss 1000");
+	app_set(&app, RB_NET_OPTION_KEEPALIVE, 1);
+	peer_expect_between(&app.peer, 2 * HOUR_NS, 2 * HOUR_NS + LINK_NS_PER_MS, ". 0:0(0) ack 1");
+	peer_send(&app.peer, ". ack 1");
+	peer_run(&app.peer, HOUR_NS);
+	peer_send(&app.peer, "P. 1:11(10)");
+	peer_expect(&app.peer, ". 1:1(0) ack 11");
+	peer_expect_nothing(&app.peer, 2 * HOUR_NS - LINK_NS_PER_S);
+	peer_expect(&app.peer, ". 0:0(0) ack 11");
+	peer_send(&app.peer, ". ack 1");
+}
+
+/* The longest that can be set; all probes together take longer than ticks are counted in 32 bits (19 h). */
+static void test_keepalive_longest(void **state)
+{
+	const char *why;
+	(void)state;
+	app_config(&app);
+	app.config.net.keepalive_interval_ms = app.config.net.keepalive_ms = 9 * HOUR_NS / LINK_NS_PER_MS + 1;
+	assert_int_equal(rb_net_config_check(&app.config.net, &why), -EINVAL);
+	assert_string_equal(why, "keepalive_ms must be 1 ms to 9 h");
+	app.config.net.keepalive_interval_ms = --app.config.net.keepalive_ms;
+	app.config.net.keepalive_probes = 2;
+	app_open(&app, false);
+	app_established(&app, "mss 1000");
+	app_set(&app, RB_NET_OPTION_KEEPALIVE, 1);
+	for (unsigned i = 0; i < 2; i++)
+		peer_expect_between(&app.peer, 9 * HOUR_NS, 9 * HOUR_NS + LINK_NS_PER_MS, ". 0:0(0) ack 1");
+	peer_expect_between(&app.peer, 9 * HOUR_NS, 9 * HOUR_NS + LINK_NS_PER_MS, "R. 1:1(0) ack 1");
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ETIMEDOUT);
+	app_close(&app);
+}
+
 static void test_user_timeout(void **state)
 {
 	(void)state;
@@ -292,6 +331,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fin_waits_for_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_shrinks, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_keepalive, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_keepalive_default, app_setup, app_teardown),
+		cmocka_unit_test(test_keepalive_longest),
 		cmocka_unit_test_setup_teardown(test_user_timeout, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_user_timeout_reason, setup, app_teardown),
 	};
