@@ -40,7 +40,7 @@ void rb_net_config_default(struct rb_net_config *config)
 		.keepalive_ms = 2 * HOUR_MS, /* RFC 9293 3.8.4, MUST-28 */
 		.keepalive_interval_ms = 75000,
 		.keepalive_probes = 9,
-		.syn_retries = 5,
+		.syn_retries = 8, /* the last one after 183 s: RFC 9293 3.8.3, MUST-23, wants 3 minutes */
 		.timestamps = true,
 		.window_scaling = true,
 		.sack = true,

@@ -178,7 +178,7 @@ struct rb_net_config {
 	uint32_t keepalive_ms;	  /* idle time before the first probe, where it is on; up to 9 h, as what follows */
 	uint32_t keepalive_interval_ms;
 	uint8_t keepalive_probes;
-	uint8_t syn_retries;
+	uint8_t syn_retries; /* of SYN-ACKs, too: RFC 9293 3.8.3, R2 for a SYN */
 	/* offered and accepted in handshakes */
 	bool timestamps, window_scaling, sack, ecn;
 	/* used where the handshake permits */
