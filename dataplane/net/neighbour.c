@@ -307,19 +307,30 @@ static void learn_first(struct rb_net *net, uint16_t index, const uint8_t mac[6]
 	pending_send(net, entry);
 }
 
+static bool is_solicited(unsigned news)
+{
+	return !MECHANISM(solicited) || (news & NEIGHBOUR_SOLICITED) != 0;
+}
+
 /* News of a neighbour that has an address (RFC 4861 7.2.5). */
-static void learn_again(struct rb_net *net, uint16_t index, const uint8_t *mac, bool answer, bool override)
+static void learn_again(struct rb_net *net, uint16_t index, const uint8_t *mac, unsigned news)
 {
 	struct neighbour *entry = &net->neighbours.entries[index];
 	bool other = mac != NULL && memcmp(entry->ethernet, mac, 6) != 0;
-	if (MECHANISM(override) && other && !override) {
+	if (MECHANISM(override) && other && !(news & NEIGHBOUR_OVERRIDE)) {
 		if (state_of(net, entry) == NEIGHBOUR_REACHABLE)
 			set_state(net, index, NEIGHBOUR_STALE);
 		return;
 	}
 	if (other)
 		memcpy(entry->ethernet, mac, 6);
-	if (answer)
+	/*
+	 * An answer for which nobody waits any more confirms the address that is known, and not another one: else a
+	 * single forged frame would put its address in the place of one that was confirmed, for all of REACHABLE_TIME.
+	 * As STALE that is asked about with the next packet. Nor one of ARP, which does not say whether it was asked.
+	 */
+	bool may_be_late = !other && !ip_is4(&entry->ip);
+	if (is_solicited(news) && (entry->state == NEIGHBOUR_PROBE || may_be_late))
 		set_state(net, index, NEIGHBOUR_REACHABLE);
 	else if (other)
 		set_state(net, index, NEIGHBOUR_STALE);
@@ -335,19 +346,17 @@ void neighbour_learn(struct rb_net *net, const struct rb_ip *ip, const uint8_t *
 	if (index == NEIGHBOUR_NONE)
 		return;
 	enum neighbour_state state = state_of(net, &net->neighbours.entries[index]);
-	/* An answer that nobody waits for confirms nothing. */
-	bool asked = state == NEIGHBOUR_INCOMPLETE || state == NEIGHBOUR_PROBE;
-	bool answer = asked && (!MECHANISM(solicited) || (news & NEIGHBOUR_SOLICITED) != 0);
+	bool asked = state == NEIGHBOUR_INCOMPLETE;
 	switch (state) {
 	case NEIGHBOUR_STATIC:
 		break;
 	case NEIGHBOUR_UNKNOWN:
 	case NEIGHBOUR_INCOMPLETE:
 		if (mac != NULL && (asked || (news & NEIGHBOUR_MAKE) != 0))
-			learn_first(net, index, mac, answer);
+			learn_first(net, index, mac, asked && is_solicited(news));
 		break;
 	default:
-		learn_again(net, index, mac, answer, (news & NEIGHBOUR_OVERRIDE) != 0);
+		learn_again(net, index, mac, news);
 		break;
 	}
 }

@@ -132,6 +132,12 @@ static void test_who_makes_an_entry(void **state)
 	below_put(below, &packet);
 	assert_int_equal(below_state_of(below, rb_ip4(OTHER4)), NEIGHBOUR_FREE);
 	assert_int_equal(below->sent_count, 2);
+	/* an answer to no question does not confirm what a request has told */
+	packet = packet_arp(1, peer_mac, PEER4, OWN4);
+	below_put(below, &packet);
+	packet = packet_arp(2, peer_mac, PEER4, OWN4);
+	below_put(below, &packet);
+	assert_int_equal(below_state_of(below, rb_ip4(PEER4)), NEIGHBOUR_STALE);
 }
 
 /* RFC 5227 2.1.1: who probes for our address has none yet, and learns that it is taken. */
