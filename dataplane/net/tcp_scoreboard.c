@@ -165,6 +165,7 @@ static void piece_sacked(struct rb_net *net, struct tcb *tcb, struct tcb_cold *c
 	piece->flags = (uint8_t)((piece->flags & ~TCP_PIECE_LOST) | TCP_PIECE_SACKED);
 	cold->sacked += length;
 	sacked->bytes += length;
+	/* no echo: it is of what was received before the gap (RFC 7323 4.3), so that it always seems an earlier one's */
 	tcp_rack_delivered(net, tcb, piece, 0);
 }
 

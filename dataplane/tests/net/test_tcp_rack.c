@@ -122,6 +122,31 @@ static void test_ambiguous_echo(void **state)
 	peer_expect_nothing(&app.peer, 50 * CREDIT_MS);
 }
 
+/*
+ * Sacked retransmissions count whatever timestamp comes with them: beyond a gap a receiver echoes one from before it (RFC
+ * 7323 4.3), which says nothing of them. They tell that the one which was sent before them was lost again.
+ */
+static void test_sacked_echo(void **state)
+{
+	(void)state;
+	app.peer.timestamps = true;
+	app.peer.ts_val = 5;
+	app.peer.port++;
+	credit_established(",sackOK,TS val 5 ecr 0", 100 * CREDIT_MS);
+	assert_int_equal(app_send(&app, 6 * 988), 0);
+	for (unsigned i = 0; i < 6; i++)
+		peer_expect(&app.peer, "%s %u:%u(988)", i == 5 ? "P." : ".", 1 + 988 * i, 1 + 988 * (i + 1));
+	const uint32_t echo = app.peer.ts_recent;
+	peer_run(&app.peer, 100 * CREDIT_MS);
+	peer_send(&app.peer, ". ack 1 <TS val 5 ecr %u,nop,nop,sack %u:%u>", echo, 1 + 988 * 3, 1 + 988 * 6);
+	for (unsigned i = 0; i < 3; i++)
+		peer_expect(&app.peer, ". %u:%u(988)", 1 + 988 * i, 1 + 988 * (i + 1));
+	peer_run(&app.peer, 105 * CREDIT_MS);
+	peer_send(&app.peer, ". ack 1 <TS val 5 ecr %u,nop,nop,sack %u:%u>", echo, 1 + 988, 1 + 988 * 6);
+	peer_expect_between(&app.peer, 0, CREDIT_MS, ". 1:989(988)");
+	peer_send(&app.peer, ". ack %u <TS val 5 ecr %u>", 1 + 988 * 6, echo);
+}
+
 /* Step 5: a retransmission is lost when something that was sent after it has arrived. */
 static void test_lost_again(void **state)
 {
@@ -296,6 +321,7 @@ int main(void)
 		RACK(test_dsack),
 		RACK(test_ambiguous),
 		RACK(test_ambiguous_echo),
+		RACK(test_sacked_echo),
 		RACK(test_lost_again),
 		RACK(test_timeout),
 		RACK(test_reduced_twice),
