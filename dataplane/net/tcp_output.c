@@ -115,6 +115,13 @@ void tcp_output_ack(struct rb_net *net, struct tcb *tcb)
  * Data.
  */
 
+/* What the peer's window has room for. */
+static uint32_t window_left(const struct tcb *tcb)
+{
+	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una;
+	return tcb->snd_wnd > in_flight ? tcb->snd_wnd - in_flight : 0;
+}
+
 /* Cuts pieces so that whole ones make up at most `limit` bytes from `first` on, and counts those that go together. */
 static uint32_t segment_measure(struct rb_net *net, struct tcb *tcb, uint32_t first, uint32_t limit, unsigned *count,
 				bool again)
@@ -128,6 +135,9 @@ static uint32_t segment_measure(struct rb_net *net, struct tcb *tcb, uint32_t fi
 		    *count > 0)
 			break;
 		if (piece->length > limit - bytes && (limit == bytes || !tcp_piece_split(net, tcb, at, limit - bytes)))
+			break;
+		/* RFC 9293 3.4: a FIN takes a number, which the window must have room for */
+		if ((piece->flags & TCP_PIECE_FIN) && !again && window_left(tcb) <= bytes && MECHANISM(fin_window))
 			break;
 		bytes += piece->length;
 		(*count)++;
@@ -175,8 +185,8 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 		at = piece->next;
 	}
 	making.entries = entries;
-	/* the end of what was handed over: the receiver need not wait for more (RFC 9293 3.9.1.2) */
-	if (bytes > 0 && (at == TCP_NONE || (flags & TCP_FIN)))
+	/* the end of what was handed over: the receiver need not wait for more (RFC 9293 3.9.1.2); a FIN may be left */
+	if (bytes > 0 && (at == TCP_NONE || (flags & TCP_FIN) || (tcp_piece(net, at)->flags & TCP_PIECE_FIN)))
 		flags |= TCP_PSH;
 
 	uint8_t ecn = IP_ECN_NOT_ECT;
@@ -206,13 +216,6 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 static uint32_t segment_limit(const struct tcb *tcb)
 {
 	return (tcb->flags & TCP_OUT_OF_ORDER) && (tcb->flags & TCP_HAS_SACK) ? tcb->mss - 12U : tcb->mss;
-}
-
-/* What the peer's window has room for. */
-static uint32_t window_left(const struct tcb *tcb)
-{
-	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una;
-	return tcb->snd_wnd > in_flight ? tcb->snd_wnd - in_flight : 0;
 }
 
 /*
@@ -307,7 +310,7 @@ static enum sending output_new(struct rb_net *net, struct tcb *tcb)
 		bool blocked = false;
 		uint32_t usable = output_usable(net, tcb, &blocked);
 		bool fin = tcp_piece(net, tcb->tx_next)->flags & TCP_PIECE_FIN;
-		/* a FIN takes a number, which the window must have room for */
+		/* segment_measure() would let none of it go */
 		if (usable == 0 && fin && MECHANISM(fin_window) && window_left(tcb) == 0)
 			return SENDING_WINDOW;
 		if (usable == 0 && !fin)

@@ -204,6 +204,62 @@ static void test_fin_waits_for_window(void **state)
 	peer_expect_nothing(&app.peer, 10 * LINK_NS_PER_S);
 }
 
+/* Nor does it go along with data that fill the window, though it has no length. */
+static void test_fin_waits_behind_data(void **state)
+{
+	(void)state;
+	app.peer.window = 100;
+	app_established(&app, "mss 1000");
+	const struct rb_net_piece piece = {app.bytes, 100};
+	assert_int_equal(rb_net_send(app_net(&app), app.handle, &piece, 1), 0);
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, "P. 1:101(100) ack 1");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	app.peer.window = 0;
+	peer_send(&app.peer, ". ack 101");
+	peer_expect(&app.peer, ". 100:100(0) ack 1"); /* a probe */
+	app.peer.window = 1;
+	peer_send(&app.peer, ". ack 101");
+	peer_expect_between(&app.peer, 0, 0, "F. 101:101(0) ack 1");
+	peer_send(&app.peer, ". ack 102");
+}
+
+/* Nor is it what probes for a loss: that is what was sent last (RFC 8985 7.3). */
+static void test_fin_waits_for_no_probe(void **state)
+{
+	(void)state;
+	app.config.net.tlp = true;
+	app_again(&app, &app.config);
+	app.peer.window = 100;
+	app_established(&app, "mss 1000,sackOK");
+	assert_int_equal(app_send(&app, 100), 0);
+	peer_expect(&app.peer, "P. 1:101(100) ack 1");
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, "P. 1:101(100) ack 1");
+	peer_send(&app.peer, ". ack 101");
+	peer_expect(&app.peer, "F. 101:101(0) ack 1");
+	peer_send(&app.peer, ". ack 102");
+}
+
+/* Nor when a timeout lets a segment go that fills a small window (3.8.6.2.1). */
+static void test_fin_waits_for_small_window(void **state)
+{
+	(void)state;
+	app.peer.window = 2000;
+	app_established(&app, "mss 1000");
+	peer_send(&app.peer, ". 1:1(0) ack 1 win 10");
+	app.peer.window = 10;
+	assert_int_equal(app_send(&app, 20), 0);
+	app_shut(&app, RB_NET_CLOSE_WRITE);
+	peer_expect(&app.peer, ". 1:11(10) ack 1");
+	peer_send(&app.peer, ". ack 11");
+	peer_expect(&app.peer, "P. 11:21(10) ack 1");
+	peer_expect_nothing(&app.peer, LINK_NS_PER_MS);
+	peer_send(&app.peer, ". ack 21");
+	peer_expect(&app.peer, "F. 21:21(0) ack 1");
+	peer_send(&app.peer, ". ack 22");
+}
+
 /* The window goes back under what was sent: nothing more is, and the old data are repeated until it opens. */
 static void test_window_shrinks(void **state)
 {
@@ -329,6 +385,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_persist_closed, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_persist_gives_up, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_waits_for_window, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_waits_behind_data, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_waits_for_no_probe, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_waits_for_small_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window_shrinks, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_keepalive, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_keepalive_default, app_setup, app_teardown),
