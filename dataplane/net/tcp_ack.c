@@ -138,18 +138,22 @@ static void ack_new(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
 }
 
 /*
- * RFC 9293 3.10.7.4, fifth, ESTABLISHED; RFC 5961 5.2: an acknowledgement of what was never sent, or of what is older
- * than any window, is answered and otherwise ignored.
+ * RFC 5961 5.2: an acknowledgement of what was never sent, or of what is older than any window, is answered and otherwise
+ * ignored.
  */
-bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+bool tcp_ack_believed(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+{
+	if (!MECHANISM(ack_range) || (!seq_lt(tcb->snd_nxt, segment->ack) &&
+				      !seq_lt(segment->ack, tcb->snd_una - tcp_cold(net, tcb)->snd_max_wnd)))
+		return true;
+	tcp_challenge_ack(net, tcb);
+	return false;
+}
+
+/* RFC 9293 3.10.7.4, fifth, ESTABLISHED. */
+void tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
-
-	if (MECHANISM(ack_range) &&
-	    (seq_lt(tcb->snd_nxt, segment->ack) || seq_lt(segment->ack, tcb->snd_una - cold->snd_max_wnd))) {
-		tcp_challenge_ack(net, tcb);
-		return false;
-	}
 	uint32_t window = tcb->snd_wnd;
 	if (seq_le(tcb->snd_una, segment->ack))
 		tcp_ack_window(net, tcb, segment);
@@ -172,9 +176,8 @@ bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segm
 	if ((tcb->flags & TCP_HAS_SACK) && segment->sack_count > 0)
 		tcp_scoreboard_sack(net, tcb, segment, &sacked);
 	if (seq_lt(segment->ack, tcb->snd_una))
-		return true; /* an old duplicate: its payload may still be of use */
+		return; /* an old duplicate: its payload may still be of use */
 	tcp_recovery_ack(net, tcb, &acked, &sacked);
 	if (tcb->tx_next != TCP_NONE || (tcb->flags & (TCP_SCOREBOARD | TCP_FIN_QUEUED)))
 		tcp_pend(net, tcb);
-	return true;
 }

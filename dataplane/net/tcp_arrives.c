@@ -251,8 +251,11 @@ static bool arrives_unacceptable(struct rb_net *net, struct tcb *tcb, struct tcp
 	/* a zero window still takes acknowledgements and window updates (3.10.7.4; 3.8.6: MUST process) */
 	if (MECHANISM(zero_window_ack) && !old && (segment->flags & TCP_ACK) && tcb->state >= TCP_ESTABLISHED &&
 	    seq_le(tcb->snd_una, segment->ack) && seq_le(segment->ack, tcb->snd_nxt) && segment->seq == tcb->rcv_nxt &&
-	    !(segment->flags & TCP_SYN) && (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb)))
-		return false;
+	    !(segment->flags & TCP_SYN)) {
+		tcp_ack(net, tcb, segment);
+		if (!arrives_ack_of_fin(net, tcb))
+			return false;
+	}
 	/* 3.10.7.4, eighth: the peer's FIN again, its ACK was lost; nothing else makes this state longer */
 	if (MECHANISM(time_wait_again) && tcb->state == TCP_TIME_WAIT && (segment->flags & TCP_FIN) &&
 	    segment->seq + tcp_segment_length(segment) == tcb->rcv_nxt)
@@ -331,6 +334,17 @@ static bool arrives_syn_sent(struct rb_net *net, struct tcb *tcb, struct tcp_seg
  * 3.10.7.4
  */
 
+/* Fifth, before anything that the segment says counts. */
+static bool is_ack_believed(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
+{
+	if (tcb->state != TCP_SYN_RECEIVED)
+		return tcp_ack_believed(net, tcb, segment);
+	if (segment->ack == tcb->snd_nxt)
+		return true;
+	tcp_output_refuse(net, segment);
+	return false;
+}
+
 bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
 {
 	tcp_recovery_settle(net, tcb);
@@ -370,18 +384,18 @@ bool tcp_arrives(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segmen
 	/* RFC 7323 3.2: once agreed, every segment has it */
 	if (MECHANISM(timestamps_always) && (tcb->flags & TCP_HAS_TIMESTAMPS) && !segment->has_timestamps)
 		return false;
+	if (!is_ack_believed(net, tcb, segment))
+		return false;
+	/* RFC 7323 4.3 (2); not older, or PAWS had refused it. Of what is forged, too, it would make all others look old. */
 	if (segment->has_timestamps && (tcb->flags & TCP_HAS_TIMESTAMPS) &&
 	    (seq_le(segment->seq, tcb->last_ack_sent) || !MECHANISM(ts_recent)))
-		tcb->ts_recent = segment->tsval; /* RFC 7323 4.3 (2); not older, or PAWS had refused it */
+		tcb->ts_recent = segment->tsval;
 	if (tcb->state == TCP_SYN_RECEIVED) {
-		if (segment->ack != tcb->snd_nxt) {
-			tcp_output_refuse(net, segment);
-			return false;
-		}
 		tcp_ack_of_syn(net, tcb, tcp_cold(net, tcb), segment->seq, segment->window);
 		tcp_established(net, tcb);
 	}
-	if (!tcp_ack(net, tcb, segment) || !arrives_ack_of_fin(net, tcb))
+	tcp_ack(net, tcb, segment);
+	if (!arrives_ack_of_fin(net, tcb))
 		return false;
 	return arrives_text(net, tcb, segment);
 }

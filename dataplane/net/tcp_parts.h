@@ -273,8 +273,10 @@ static inline void tcp_deliver_drop(struct rb_net *net, struct tcb *tcb)
 }
 
 /* tcp_ack.c */
-/* Processes an acceptable ACK of a synchronised connection; see there. False: drop the segment. */
-bool tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
+/* May the number that a segment of a synchronised connection acknowledges be true? False: drop the segment. */
+bool tcp_ack_believed(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
+/* Processes such an acknowledgement. */
+void tcp_ack(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 /* Takes the window of a segment, if it is newer (RFC 9293 3.10.7.4: SND.WL1, SND.WL2). */
 void tcp_ack_window(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment);
 /* Releases what is acknowledged and measures the round trip; 0: nothing to measure by. For echo_age_us see tcp_rack.c. */

@@ -113,6 +113,34 @@ static void test_recent(void **state)
 	peer_expect(&app.peer, ". 1:1(0) ack 41 <TS val * ecr 1004>");
 }
 
+/* Of a segment whose acknowledgement cannot be true (RFC 5961 5.2), or that opens nothing, the timestamp is none. */
+static void test_recent_forged(void **state)
+{
+	(void)state;
+	set_val(NOW);
+	peer_send(&app.peer, "S 0:0(0) <mss 1000,TS val 1000 ecr 0>");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1 <mss 1460,TS val * ecr 1000>");
+	app.peer.timestamps = true;
+	set_val(NOW + 0x7fffffffU);
+	peer_send(&app.peer, ". 1:1(0) ack 5000");
+	peer_expect(&app.peer, "R 5000:5000(0)");
+	set_val(NOW);
+	peer_send(&app.peer, ". 1:1(0) ack 1");
+	app_settle(&app);
+	assert_int_equal(app.knocks, 1);
+	/* the window is all that must be hit, from below as well */
+	peer_send(&app.peer, "P. 1:11(10) ack 1");
+	peer_expect(&app.peer, ". 1:1(0) ack 11 <TS val * ecr 1000>");
+	set_val(NOW + 0x7fffffffU);
+	peer_send(&app.peer, "P. 9:19(10) ack 5000");
+	peer_expect(&app.peer, ". 1:1(0) ack 11 <TS val * ecr 1000>");
+	set_val(NOW + 1);
+	peer_send(&app.peer, "P. 11:21(10) ack 1");
+	peer_expect(&app.peer, ". 1:1(0) ack 21 <TS val * ecr 1001>");
+	assert_int_equal(app.received, 20);
+	assert_int_equal(app_counters(&app)->tcp_paws, 0);
+}
+
 /* Our own clock: milliseconds, from a start that differs from peer to peer (5.4). */
 static void test_clock(void **state)
 {
@@ -171,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_not_agreed, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_recent, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_recent_forged, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_clock, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_scale, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_scale_too_large, app_setup, app_teardown),
