@@ -219,7 +219,7 @@ static void arrives_ecn(struct rb_net *net, struct tcb *tcb, const struct tcp_se
 	if (marked)
 		net->counters.tcp_ecn_marked++;
 	if (tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn) {
-		if (marked != echoing && (tcb->flags & TCP_ACK_DELAYED))
+		if (marked != echoing && (tcb->flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)))
 			tcp_output_ack(net, tcb); /* with the state so far */
 		tcb->flags = marked ? tcb->flags | TCP_ECN_ECHO : tcb->flags & ~(uint32_t)TCP_ECN_ECHO;
 		return;

@@ -217,15 +217,33 @@ static void test_exact(void **state)
 	peer_expect(&app.peer, ". 1:1(0) ack 401");
 }
 
+/* So it is when the acknowledgement was due at once anyway: behind a gap, all in one burst. */
+static void test_exact_burst(void **state)
+{
+	(void)state;
+	establish();
+	app.peer.host.config.period_ns = CREDIT_MS; /* a turn takes what has come meanwhile */
+	peer_send(&app.peer, "P. 201:301(100) ecn ce");
+	peer_send(&app.peer, "P. 301:401(100) ecn ect0");
+	peer_expect(&app.peer, "E. 1:1(0) ack 1");
+	peer_expect(&app.peer, ". 1:1(0) ack 1 <nop,nop,sack 201:401>");
+	peer_send(&app.peer, "P. 401:501(100) ecn ce");
+	peer_send(&app.peer, "P. 1:201(200) ecn ect0");
+	peer_expect(&app.peer, "E. 1:1(0) ack 1");
+	peer_expect(&app.peer, ". 1:1(0) ack 501");
+	assert_int_equal(app.received, 500);
+}
+
 int main(void)
 {
 	static bool dctcp = true;
 #define ECN(test)   cmocka_unit_test_setup_teardown(test, setup, app_teardown)
 #define DCTCP(test) {#test, test, setup, app_teardown, &dctcp}
 	const struct CMUnitTest tests[] = {
-		ECN(test_not_asked),   ECN(test_mirrored),   ECN(test_agreed),	ECN(test_ect),
-		ECN(test_echo),	       ECN(test_marked_ack), ECN(test_once),	ECN(test_cwr),
-		ECN(test_cwr_of_loss), ECN(test_no_growth),  DCTCP(test_dctcp), DCTCP(test_exact),
+		ECN(test_not_asked),	 ECN(test_mirrored),   ECN(test_agreed),  ECN(test_ect),
+		ECN(test_echo),		 ECN(test_marked_ack), ECN(test_once),	  ECN(test_cwr),
+		ECN(test_cwr_of_loss),	 ECN(test_no_growth),  DCTCP(test_dctcp), DCTCP(test_exact),
+		DCTCP(test_exact_burst),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
