@@ -87,6 +87,7 @@ int tcp_unlisten(struct rb_net *net, rb_net_handle handle)
 		return -EBADF;
 	uint32_t index = handle_index(handle), *link = chain_of(net, listener->local.port);
 	for (uint32_t at = 0; listener->waiting > 0; at++) {
+		RB_ASSERT(at < net->tcp.tcb_pool.count);
 		struct tcb *tcb = tcp_tcb(net, at);
 		if (!tcb_in_use(tcb) || tcp_cold(net, tcb)->listener != index)
 			continue;

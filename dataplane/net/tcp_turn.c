@@ -78,13 +78,16 @@ static __attribute__((noinline)) enum input_taken leave_neighbour(struct rb_net 
 	return INPUT_TAKEN;
 }
 
-/* In LAST-ACK, the ACK of our FIN. The application is told of the end at once, if it holds nothing any more. */
+/*
+ * In LAST-ACK, the ACK of our FIN. The application is told of the end at once, if it holds nothing any more. Of one that
+ * it has not accepted, the listener must hear as well: see tcp_end().
+ */
 static __attribute__((noinline)) enum input_taken take_ack_of_fin(struct rb_net *net, uint32_t index, struct tcb *tcb,
 								  const uint8_t *header, uint32_t length)
 {
 	uint32_t ack = load32(header + 8);
 	if (!is_bare(tcb, header, length, TCP_ACK) || ack != tcb->snd_nxt || ack != tcb->snd_una + 1 ||
-	    !may_tell(net, tcb->flags) || tcb->rx_tail != TCP_NONE)
+	    !(tcb->flags & TCP_ACCEPTED) || !may_tell(net, tcb->flags) || tcb->rx_tail != TCP_NONE)
 		return INPUT_LEFT;
 	net->counters.tcp_in++;
 	tell(net, tcb, index, RB_NET_CLOSED, 0);

@@ -294,6 +294,25 @@ static void test_closed_taken_back(void **state)
 	end_behind_beginning(true, true);
 }
 
+/* Who was never accepted and has been closed with all others waits for the listener no longer. */
+static void test_ack_of_fin_unaccepted(void **state)
+{
+	(void)state;
+	app.hesitates = true;
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1;
+	app_established(&app, TIMESTAMPS);
+	peer_send(&app.peer, "F. 1:1(0)");
+	peer_expect(&app.peer, ". 1:1(0) ack 2");
+	assert_int_equal(rb_net_close_all(app_net(&app), RB_NET_CLOSE_BOTH), 1);
+	app_settle(&app);
+	peer_expect(&app.peer, "F. 1:1(0) ack 2");
+	peer_send(&app.peer, ". ack 2");
+	assert_gone();
+	assert_int_equal(rb_net_close(app_net(&app), app.listener, RB_NET_CLOSE_BOTH), 0);
+	app.listener = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fin_lost, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_behind_data, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_and_reset, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_ack_of_fin_unaccepted, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_in_advance, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_abort_before_the_rest, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_waits, app_setup, app_teardown),
