@@ -138,12 +138,21 @@ static bool is_reopening(const struct tcb *tcb, const struct tcp_segment *segmen
 	return seq_lt(tcb->rcv_nxt, segment->seq);
 }
 
+/* Can a new connection begin? Not where nobody listens; nor with a cookie, whose ISS may lie below the old numbers. */
+static bool may_reopen(const struct rb_net *net, uint32_t listener)
+{
+	return listener != TCP_NONE &&
+	       (net->tcp.listeners[listener].syn_received < net->config.backlog || !MECHANISM(iss_after));
+}
+
 static bool reopen(struct rb_net *net, struct tcb *tcb, struct tcp_segment *segment)
 {
 	struct rb_ip local = ip_packet_destination(segment->ip);
 	uint32_t listener = tcp_listener_find(net, &local, segment->local_port);
-	if (listener == TCP_NONE)
+	if (!may_reopen(net, listener)) { /* as any SYN is answered, RFC 5961 4.2 */
+		tcp_challenge_ack(net, tcb);
 		return false;
+	}
 	net->counters.tcp_time_wait_reused++;
 	uint32_t before = tcb->snd_nxt;
 	tcp_end(net, tcb, 0);

@@ -256,11 +256,23 @@ static void test_time_wait_reuse_timestamps(void **state)
 	assert_int_equal(app_counters(&app)->tcp_time_wait_reused, 1);
 }
 
-/* The new connection's numbers are above those of the old one, however many those were. */
-static void test_time_wait_reuse_iss(void **state)
+/* Where nobody listens any more, the SYN is answered as any other (RFC 5961 4.2). */
+static void test_time_wait_reuse_refused(void **state)
+{
+	(void)state;
+	app_established(&app, "mss 1000");
+	to_time_wait();
+	assert_int_equal(rb_net_close(app_net(&app), app.listener, RB_NET_CLOSE_BOTH), 0);
+	app.listener = 0;
+	peer_send(&app.peer, "S 3:3(0) <mss 1000>");
+	peer_expect(&app.peer, ". 2:2(0) ack 2");
+	assert_int_equal(app_state(&app), TCP_TIME_WAIT);
+}
+
+/* One that has sent more than the ISS clock has counted. Returns the last number. */
+static uint32_t to_time_wait_far(void)
 {
 	enum { ROUNDS = 60, BYTES = 1000 };
-	(void)state;
 	app_established(&app, "mss 1000");
 	for (unsigned i = 0; i < ROUNDS; i++) { /* in no time: the ISS clock stands */
 		assert_int_equal(app_send(&app, BYTES), 0);
@@ -272,6 +284,49 @@ static void test_time_wait_reuse_iss(void **state)
 	peer_expect(&app.peer, "F. ack 1");
 	peer_send(&app.peer, "F. 1:1(0)");
 	peer_expect(&app.peer, ". ack 2");
+	return last;
+}
+
+/* The new connection's numbers are above those of the old one, however many those were. */
+static void test_time_wait_reuse_iss(void **state)
+{
+	(void)state;
+	const uint32_t last = to_time_wait_far();
+	peer_send(&app.peer, "S 3:3(0) <mss 1000>");
+	peer_expect(&app.peer, "S. ack 4");
+	assert_true((int32_t)(app.peer.irs - last) > 0);
+}
+
+/* Between the peer's connections: another port, other numbers of ours. */
+static void turn_to(uint16_t port, uint32_t irs, uint32_t rcv_nxt)
+{
+	app.peer.port = port;
+	app.peer.irs = irs;
+	app.peer.rcv_nxt = rcv_nxt;
+}
+
+/* A cookie's would not be: while the backlog is full, the SYN is answered as any other, and TIME-WAIT stays. */
+static void test_time_wait_reuse_iss_backlog(void **state)
+{
+	(void)state;
+	app.config.net.backlog = 1;
+	app_again(&app, &app.config);
+	const uint32_t last = to_time_wait_far(), irs = app.peer.irs, rcv_nxt = app.peer.rcv_nxt;
+	const uint16_t port = app.peer.port;
+	app.peer.port++;
+	app.peer.irs_known = false;
+	peer_send(&app.peer, "S 0:0(0) <mss 1000>");
+	peer_expect(&app.peer, "S. ack 1");
+	const uint32_t other = app.peer.irs;
+	turn_to(port, irs, rcv_nxt);
+	peer_send(&app.peer, "S 3:3(0) <mss 1000>");
+	peer_expect(&app.peer, ". %u:%u(0) ack 2", rcv_nxt, rcv_nxt);
+	/* that handshake ends: there is room */
+	turn_to((uint16_t)(port + 1), other, 1);
+	peer_send(&app.peer, ". 1:1(0) ack 1");
+	app_settle(&app);
+	assert_int_equal(app.knocks, 2);
+	turn_to(port, irs, rcv_nxt);
 	peer_send(&app.peer, "S 3:3(0) <mss 1000>");
 	peer_expect(&app.peer, "S. ack 4");
 	assert_true((int32_t)(app.peer.irs - last) > 0);
@@ -309,7 +364,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_time_wait_lasts, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse_timestamps, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_time_wait_reuse_refused, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_reuse_iss, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_time_wait_reuse_iss_backlog, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_time_wait_gives_way, app_setup, app_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
