@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/tcb.h"
+#include "net/tcp_parts.h"
 
 struct app app;
 
-enum { SEED = 1, PATIENCE_S = 4000 };
+enum { SEED = 1, PATIENCE_S = 4000, ISS_NS = 4000 /* of the clock of initial sequence numbers (RFC 6528 3) */ };
 
 static void on_received(struct app *a, struct rb_net *net, const struct rb_net_event *event)
 {
@@ -71,6 +71,33 @@ void app_config(struct app *a)
 	a->config.app = (struct host_app){.event = on_event, .context = a};
 }
 
+/* Commands count time from the last turn: this is one. */
+static struct rb_net *turn(struct app *a)
+{
+	rb_net_advance(app_net(a), a->peer.timeline.now_ns);
+	return app_net(a);
+}
+
+void app_wait_iss(struct app *a)
+{
+	const uint64_t iss = fixture_number("NET_ISS", UINT64_MAX);
+	const struct rb_endpoint local = peer_host_endpoint(&a->peer), remote = peer_endpoint(&a->peer);
+	const bool ip6 = a->peer.ip6;
+	if (iss > UINT32_MAX)
+		return;
+	const struct tcp_path path = {
+		.addresses = ip6 ? 0 : tcp_addresses(ip_to4(&local.ip), ip_to4(&remote.ip)),
+		.ports = tcp_ports(local.port, remote.port),
+		.local6 = ip6 ? &local.ip : NULL,
+		.remote6 = ip6 ? &remote.ip : NULL,
+	};
+	(void)turn(a);
+	const uint32_t now = tcp_beginning(app_net(a), &path).iss;
+	peer_run(&a->peer, (uint64_t)((uint32_t)iss - now) * ISS_NS);
+	(void)turn(a);
+	assert_int_equal(tcp_beginning(app_net(a), &path).iss, iss);
+}
+
 void app_open(struct app *a, bool ip6)
 {
 	const struct rb_endpoint local = {.port = 80};
@@ -78,6 +105,7 @@ void app_open(struct app *a, bool ip6)
 	peer_open(&a->peer, ip6, &a->config);
 	a->peer.iss = UINT32_MAX - 2; /* wraps in the first data */
 	assert_int_equal(rb_net_listen(app_net(a), &local, 0, &a->listener), 0);
+	app_wait_iss(a);
 }
 
 /* What the test has left open ends with a reset. */
@@ -166,13 +194,6 @@ void app_settle(struct app *a)
 {
 	host_wake(&a->peer.host);
 	peer_run(&a->peer, 0);
-}
-
-/* Commands count time from the last turn: this is one. */
-static struct rb_net *turn(struct app *a)
-{
-	rb_net_advance(app_net(a), a->peer.timeline.now_ns);
-	return app_net(a);
 }
 
 int app_send(struct app *a, uint32_t length)

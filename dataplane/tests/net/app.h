@@ -36,8 +36,13 @@ struct app {
 
 /* Everything as host_config_default() has it, but no ECN; change app->config, then call app_open(). */
 void app_config(struct app *app);
-/* Opens host and peer, and listens at port 80. */
+/* Opens host and peer, and listens at port 80; and app_wait_iss(). */
 void app_open(struct app *app, bool ip6);
+/*
+ * Where NET_ISS is a number, waits until our initial sequence number for a connection that the peer begins now is that
+ * one: near 2^32 what such a test sends wraps. Else: nothing.
+ */
+void app_wait_iss(struct app *app);
 /* Closes the listener and what is open still, lets time pass, and checks that nothing is left. */
 void app_close(struct app *app);
 

@@ -9,6 +9,7 @@ void credit_open(void)
 void credit_established(const char *options, uint64_t rtt_ns)
 {
 	const unsigned knocks = app.knocks;
+	app_wait_iss(&app); /* of whatever port the peer has now */
 	peer_send(&app.peer, "S 0:0(0) <mss %u%s>", CREDIT_MSS, options);
 	peer_expect(&app.peer, "S. 0:0(0) ack 1");
 	peer_run(&app.peer, rtt_ns);
