@@ -62,6 +62,8 @@
 	X(path_mtu, "1191 6", "tcp_open", "test_path_mtu")                                    \
 	X(mss, "9293 3.7.1", "tcp_open", "test_mss")                                          \
 	X(window_scale, "7323 2", "tcp_timestamps", "test_scale")                             \
+	X(ts_offset, "7323 5.4", "tcp_timestamps", "test_offset")                             \
+	X(simultaneous_close, "9293 3.6", "tcp_close", "test_simultaneous")                   \
 	X(time_wait, "9293 3.6.1", "tcp_close", "test_active")                                \
 	X(time_wait_gives_way, "9293 3.6.1", "tcp_close", "test_time_wait_gives_way")
 
@@ -147,16 +149,21 @@
 	X(fast_retransmit, "5681 3.2", "tcp_recovery", "test_fast_retransmit*")    \
 	X(limited_transmit, "3042 2", "tcp_recovery", "test_limited_transmit*")    \
 	X(newreno_partial, "6582 3.2", "tcp_recovery", "test_partial*")            \
+	X(newreno_recover, "6582 3.2", "tcp_recovery", "test_recover")             \
 	X(sack_is_lost, "6675 4", "tcp_sack", "test_holes*")                       \
 	X(sack_reneging, "2018 8", "tcp_sack", "test_reneging*")                   \
 	X(rack_reordering, "8985 6.2 step 3", "tcp_rack", "test_reordering_seen*") \
 	X(rack_window, "8985 6.2 step 4", "tcp_rack", "test_window*")              \
 	X(rack_dsack, "8985 6.2 step 4", "tcp_rack", "test_dsack*")                \
 	X(rack_ambiguous, "8985 6.2 step 2", "tcp_rack", "test_ambiguous*")        \
+	X(rack_loss, "8985 6.2 step 5", "tcp_rack", "test_lost_again")             \
+	X(rack_timeout, "8985 6.3", "tcp_rack", "test_timeout")                    \
 	X(tlp, "8985 7.3", "tcp_rack", "test_probe*")                              \
 	X(tlp_loss, "8985 7.4", "tcp_rack", "test_loss_by_probe*")                 \
 	X(byte_counting, "3465 2.2", "tcp_congestion", "test_slow_start*")         \
 	X(cwnd_limited, "7661 4.1", "tcp_congestion", "test_validation*")          \
+	X(initial_window, "6928 2", "tcp_congestion", "test_initial_window")       \
+	X(loss_window, "5681 3.1", "tcp_recovery", "test_timeout")                 \
 	X(idle_restart, "5681 4.1", "tcp_congestion", "test_idle*")                \
 	X(cubic_growth, "9438 4.2", "tcp_cubic", "test_curve")                     \
 	X(cubic_idle, "9438 5.8", "tcp_cubic", "test_idle")                        \
@@ -165,6 +172,10 @@
 	X(cubic_convergence, "9438 4.7", "tcp_cubic", "test_convergence*")         \
 	X(cubic_friendly, "9438 4.3", "tcp_cubic", "test_friendly*")               \
 	X(dctcp_alpha, "8257 3.3", "tcp_ecn", "test_dctcp*")                       \
+	X(ecn_exact, "8257 3.2", "tcp_ecn", "test_exact")                          \
+	X(ecn_agree, "3168 6.1.1", "tcp_ecn", "test_agreed")                       \
+	X(ecn_mirrored, "3168 6.1.1", "tcp_ecn", "test_mirrored")                  \
+	X(ecn_not_again, "3168 6.1.5", "tcp_ecn", "test_ect")                      \
 	X(ecn_once, "3168 6.1.2", "tcp_ecn", "test_once*")                         \
 	X(ecn_cwr, "3168 6.1.2", "tcp_ecn", "test_cwr*")                           \
 	X(ecn_no_growth, "3168 6.1.2", "tcp_ecn", "test_no_growth*")               \

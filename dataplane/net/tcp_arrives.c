@@ -208,7 +208,8 @@ static void arrives_fin(struct rb_net *net, struct tcb *tcb)
 		tcb->state = TCP_CLOSE_WAIT;
 		break;
 	case TCP_FIN_WAIT_1: /* our FIN is not acknowledged yet, or arrives_ack_of_fin() would have moved on */
-		tcb->state = TCP_CLOSING;
+		if (MECHANISM(simultaneous_close))
+			tcb->state = TCP_CLOSING;
 		break;
 	case TCP_FIN_WAIT_2:
 		tcp_time_wait(net, tcb);
@@ -230,7 +231,8 @@ static void arrives_ecn(struct rb_net *net, struct tcb *tcb, const struct tcp_se
 	if (tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn) {
 		if (marked != echoing && (tcb->flags & (TCP_ACK_NOW | TCP_ACK_DELAYED)))
 			tcp_output_ack(net, tcb); /* with the state so far */
-		tcb->flags = marked ? tcb->flags | TCP_ECN_ECHO : tcb->flags & ~(uint32_t)TCP_ECN_ECHO;
+		if (marked || MECHANISM(ecn_exact))
+			tcb->flags = marked ? tcb->flags | TCP_ECN_ECHO : tcb->flags & ~(uint32_t)TCP_ECN_ECHO;
 		return;
 	}
 	if (segment->flags & TCP_CWR)

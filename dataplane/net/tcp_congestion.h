@@ -67,5 +67,5 @@ static inline uint32_t tcp_initial_window(const struct rb_net *net, const struct
 {
 	uint32_t segments = net->config.initial_window * tcb->mss, two = 2U * tcb->mss;
 	uint32_t most = two > 14600 ? two : 14600;
-	return segments < most ? segments : most;
+	return segments < most || !MECHANISM(initial_window) ? segments : most;
 }

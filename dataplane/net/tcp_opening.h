@@ -15,7 +15,7 @@ static inline struct tcp_beginning tcp_beginning_from(const struct rb_net *net, 
 	uint32_t m = MECHANISM(iss_clock) ? (uint32_t)(net->now_ns / 4000) : 0;
 	return (struct tcp_beginning){
 		.iss = m + (MECHANISM(iss_hash) ? (uint32_t)f : 0),
-		.ts_offset = (uint32_t)(f >> 32),
+		.ts_offset = MECHANISM(ts_offset) ? (uint32_t)(f >> 32) : 0,
 	};
 }
 
@@ -118,7 +118,7 @@ static inline void tcp_agree_to(struct rb_net *net, struct tcb *tcb, struct tcb_
 	/* RFC 3168 6.1.1: a SYN has ECE and CWR, a SYN-ACK ECE alone */
 	uint8_t ecn = segment->flags & (TCP_ECE | TCP_CWR),
 		wanted = segment->flags & TCP_ACK ? TCP_ECE : TCP_ECE | TCP_CWR;
-	if (config->ecn && ecn == wanted)
+	if (config->ecn && MECHANISM(ecn_agree) && (ecn == wanted || (!MECHANISM(ecn_mirrored) && ecn != 0)))
 		flags |= TCP_HAS_ECN;
 	tcb->flags = flags;
 	tcp_agree_mss(tcb, cold, flags, segment);

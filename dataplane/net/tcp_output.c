@@ -192,7 +192,8 @@ static bool segment_send(struct rb_net *net, struct tcb *tcb, uint32_t first, un
 	uint8_t ecn = IP_ECN_NOT_ECT;
 	if (__builtin_expect((tcb->flags & TCP_HAS_ECN) != 0, 0)) {
 		/* RFC 3168 6.1.5: what is sent again is not ECT, DCTCP's is */
-		if ((bytes > 0 && !again) || tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn)
+		if ((bytes > 0 && !(again && MECHANISM(ecn_not_again))) ||
+		    tcp_congestion_of(tcp_cold(net, tcb))->exact_ecn)
 			ecn = IP_ECN_ECT0;
 		if (bytes > 0 && !again && (tcb->flags & TCP_ECN_CWR) && MECHANISM(ecn_cwr)) {
 			flags |= TCP_CWR;

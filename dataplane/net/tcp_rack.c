@@ -86,7 +86,7 @@ uint32_t tcp_rack_detect(struct rb_net *net, struct tcb *tcb)
 {
 	struct tcb_cold *cold = tcp_cold(net, tcb);
 
-	if (cold->rack_rtt_us == 0)
+	if (cold->rack_rtt_us == 0 || !MECHANISM(rack_loss))
 		return 0;
 	uint32_t patience = cold->rack_rtt_us + reo_wnd_us(tcb, cold);
 	for (uint32_t at = cold->time_head, next; at != TCP_NONE; at = next) {
@@ -111,7 +111,8 @@ void tcp_rack_timeout(struct rb_net *net, struct tcb *tcb)
 		 patience = rtt + reo_wnd_us(tcb, cold);
 	for (uint32_t at = tcb->tx_head; at != tcb->tx_next; at = tcp_piece(net, at)->next) {
 		const struct tcp_piece *piece = tcp_piece(net, at);
-		if (at == tcb->tx_head || (int32_t)(piece->sent_us + patience - net->tcp.now_us) <= 0)
+		if (at == tcb->tx_head || (int32_t)(piece->sent_us + patience - net->tcp.now_us) <= 0 ||
+		    !MECHANISM(rack_timeout))
 			tcp_scoreboard_lose(net, tcb, at);
 	}
 }

@@ -183,7 +183,8 @@ static void newreno_ack(struct rb_net *net, struct tcb *tcb, struct tcb_cold *co
 		if (tcb->flags & TCP_RECOVERY) {
 			tcb->cwnd += tcb->mss; /* a segment has left the network */
 		} else if (cold->duplicate_acks == TCP_DUP_THRESH && !(tcb->flags & TCP_LOSS) &&
-			   seq_lt(cold->recover, tcb->snd_una)) {
+			   (seq_lt(cold->recover, tcb->snd_una) || !MECHANISM(newreno_recover))) {
+			/* step 1: not for duplicates of what was sent before the last timeout or recovery */
 			tcp_scoreboard_begin(net, tcb);
 			tcp_scoreboard_lose(net, tcb, tcb->tx_head);
 		}
@@ -426,7 +427,8 @@ void tcp_recovery_timeout(struct rb_net *net, struct tcb *tcb)
 			tcp_scoreboard_lose(net, tcb, at);
 	}
 	tcb->flags = (tcb->flags & ~(uint32_t)TCP_RECOVERY) | TCP_LOSS;
-	tcb->cwnd = loss_window(net, tcb);
+	if (MECHANISM(loss_window))
+		tcb->cwnd = loss_window(net, tcb);
 	cold->recover = tcb->snd_nxt;
 	cold->duplicate_acks = 0;
 	tcb->probed = false;

@@ -12,6 +12,26 @@ static int setup(void **state)
 	return 0;
 }
 
+/* RFC 6928 2: ten segments, at most 14600 bytes, at least two segments. */
+static void test_initial_window(void **state)
+{
+	static const struct {
+		unsigned mss, window;
+	} cases[] = {{1000, 10000}, {1460, 14600}, {1461, 14600}, {5000, 14600}, {8000, 16000}};
+	(void)state;
+	app.config.net.mtu = 9000;
+	app_again(&app, &app.config);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		app.peer.port++;
+		app.peer.snd_nxt = app.peer.rcv_nxt = 0;
+		peer_send(&app.peer, "S 0:0(0) <mss %u>", cases[i].mss);
+		peer_expect(&app.peer, "S. 0:0(0) ack 1");
+		peer_send(&app.peer, ".");
+		app_settle(&app);
+		assert_int_equal(app_info(&app).cwnd, cases[i].window);
+	}
+}
+
 /* RFC 3465 2.2, L = 2: by the bytes acknowledged, at most two segments for an acknowledgement. */
 static void test_slow_start(void **state)
 {
@@ -115,6 +135,7 @@ static void test_idle(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_initial_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_slow_start, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_avoidance, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_validation, setup, app_teardown),

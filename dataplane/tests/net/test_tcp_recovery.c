@@ -121,6 +121,32 @@ static void test_timeout(void **state)
 	assert_int_equal(credit_cwnd(), 3);
 }
 
+/*
+ * RFC 6582 3.2 step 1: duplicates of what ended a loss may be of its retransmissions; those of anything later are not.
+ */
+static void test_recover(void **state)
+{
+	(void)state;
+	credit_expect(0, 1);
+	assert_int_equal(app_counters(&app)->tcp_timeouts, 1);
+	peer_send(&app.peer, ". ack %u", SEQ(10)); /* the first one alone was lost */
+	credit_expect(10, 1);
+	duplicates(10, 2);
+	credit_expect(11, 2); /* by limited transmit */
+	duplicates(10, 2);
+	peer_expect_nothing(&app.peer, 0);
+	assert_int_equal(app_counters(&app)->tcp_fast_recoveries, 0);
+	peer_send(&app.peer, ". ack %u", SEQ(11));
+	peer_forget(&app.peer);
+	duplicates(11, 2);
+	peer_forget(&app.peer);
+	duplicates(11, 1);
+	credit_expect(11, 1);
+	credit_expect(15, 1); /* three duplicates have inflated the window */
+	assert_int_equal(app_counters(&app)->tcp_fast_recoveries, 1);
+	assert_int_equal(app_counters(&app)->tcp_timeouts, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +156,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limited_transmit, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_no_duplicates, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_recover, setup, app_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

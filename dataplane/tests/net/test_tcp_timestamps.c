@@ -141,7 +141,34 @@ static void test_recent_forged(void **state)
 	assert_int_equal(app_counters(&app)->tcp_paws, 0);
 }
 
-/* Our own clock: milliseconds, from a start that differs from peer to peer (5.4). */
+/* A SYN is answered, and that is all. Returns the timestamp that the answer has. */
+static uint32_t tsval_to(uint16_t port)
+{
+	app.peer.port = port;
+	app.peer.snd_nxt = app.peer.rcv_nxt = 0;
+	peer_send(&app.peer, "S 0:0(0) <mss 1012,TS val 1000 ecr 0>");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1 <mss 1460,TS val * ecr 1000>");
+	peer_send(&app.peer, "R 1:1(0)");
+	return app.peer.ts_recent;
+}
+
+/* 5.4: where the clock starts differs from peer to peer, and tells nothing of the uptime; to each it goes on. */
+static void test_offset(void **state)
+{
+	enum { PORTS = 16 };
+	uint32_t first[PORTS];
+	(void)state;
+	for (unsigned i = 0; i < PORTS; i++) {
+		first[i] = tsval_to((uint16_t)(1000 + i));
+		for (unsigned j = 0; j < i; j++)
+			assert_true(first[i] - first[j] > 1000 && first[j] - first[i] > 1000);
+	}
+	peer_run(&app.peer, LINK_NS_PER_S);
+	for (unsigned i = 0; i < PORTS; i++)
+		assert_int_equal(tsval_to((uint16_t)(1000 + i)) - first[i], 1000);
+}
+
+/* Our own clock: milliseconds. */
 static void test_clock(void **state)
 {
 	(void)state;
@@ -200,6 +227,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_agreed, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_recent, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_recent_forged, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_offset, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_clock, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_scale, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_scale_too_large, app_setup, app_teardown),
