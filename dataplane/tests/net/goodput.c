@@ -166,6 +166,7 @@ void goodput_measure(const struct goodput_config *config, struct goodput_result 
 		.sender = *counters_of(goodput, 0),
 		.receiver = *counters_of(goodput, 1),
 		.link = way->counters,
+		.settling = sender,
 	};
 	counters_subtract((uint64_t *)&result->sender, (const uint64_t *)&sender, sizeof(sender));
 	counters_subtract((uint64_t *)&result->receiver, (const uint64_t *)&receiver, sizeof(receiver));

@@ -17,7 +17,7 @@ struct goodput_config {
 	uint64_t measure_ns; /* measured: after that */
 };
 
-/* All of the measured time alone. */
+/* All but `settling` is of the measured time alone. */
 struct goodput_result {
 	double goodput_bps;		/* bits/s that the application got, all flows */
 	double flow_bps[GOODPUT_FLOWS]; /* of each */
@@ -26,6 +26,7 @@ struct goodput_result {
 	struct rb_net_counters sender, receiver; /* of the hosts */
 	struct link_counters link;		 /* in the direction of the data */
 	struct rb_net_info info;		 /* of flow 0 at the sender, at the end */
+	struct rb_net_counters settling;	 /* of the sender, before */
 };
 
 /* Measures; fails the test when a connection fails, a byte is wrong, or anything is left. */

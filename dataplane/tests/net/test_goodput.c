@@ -155,10 +155,12 @@ static void test_marking(void **state)
 	}
 }
 
-static void reordered(struct goodput_result *result, uint64_t late_ns, bool rack)
+/* 1 % of frames are late, both ways; the round trip without queues is 20 ms, and a write 27 ms on the wire. */
+static void reordered(struct goodput_result *result, uint64_t seed, uint64_t late_ns, bool rack)
 {
 	struct goodput_config config;
 	common(&config, RB_NET_CUBIC);
+	config.world.seed = seed;
 	config.world.label = rack ? "RACK" : "RFC 6675";
 	config.world.link.queue_bytes = 0;
 	config.world.link.reorder = 0.01;
@@ -168,29 +170,50 @@ static void reordered(struct goodput_result *result, uint64_t late_ns, bool rack
 	config.settle_ns = 20 * SECOND;
 	config.measure_ns = 60 * SECOND;
 	goodput_measure(&config, result);
-	printf("1 %% of frames %.1f ms late: ", (double)late_ns / 1e6);
+	printf("1 %% of frames %.1f ms late, %llu of %llu segments sent again in the first 20 s, then ",
+	       (double)late_ns / 1e6, (unsigned long long)result->settling.tcp_retransmitted,
+	       (unsigned long long)result->settling.tcp_out);
 	show(&config, result);
 }
 
 /*
- * RFC 8985 6.2 step 4. The round trip without queues is 20 ms. One segment in a hundred comes late, and so does one
- * acknowledgement, for which the sender then waits. Once that was seen, nothing is sent again as long as both together
- *   - are less than a quarter of the round trip, because that is the reordering window
- *   - are more, up to all of it, when D-SACKs have widened the window that much, and it stays so
- * and the link is used up. Who counts segments sends again for nothing all the time.
+ * RFC 8985 6.2. One segment in a hundred comes late, and so does one acknowledgement, for which the sender then waits.
+ * Nothing is lost, and all that is sent again is sent for nothing. RACK has to learn that: before it has seen a segment
+ * arrive late that it had not yet sent again, it waits no longer than who counts segments (step 4); and then a quarter of
+ * the least round trip more with each round that had a D-SACK. Is all of it learned, nothing is sent again any more: when
+ * the window holds what a segment and its acknowledgement may be late, and by how much a round trip may be shorter than
+ * that of a segment before (step 5 takes the latest one's): the last segment of a write queues behind the whole of it,
+ * the first one of the next does not.
  */
+static void reordering_learned(uint64_t seed, uint64_t late_ns)
+{
+	const uint64_t write_ns = 65536 * 8 * UINT64_C(50); /* at 20 Mbit/s */
+	const uint64_t steps = (write_ns + 2 * late_ns) / (5 * MS);
+	struct goodput_result result;
+	reordered(&result, seed, late_ns, true);
+	/* at first: of those late not more than a quarter */
+	assert_true(400 * result.settling.tcp_retransmitted <= result.settling.tcp_out);
+	/* then: each recovery that was for nothing is a step, and beyond the last one there is none */
+	const uint64_t recoveries = result.sender.tcp_fast_recoveries;
+	assert_true(recoveries == 0 || result.settling.tcp_fast_recoveries + recoveries <= steps);
+	assert_true(result.sender.tcp_retransmitted <= 2 * recoveries);
+	assert_int_equal(result.sender.tcp_timeouts, 0);
+	assert_true(result.goodput_bps > 0.98 * capacity_bps(20000000));
+}
+
 static void test_reordering(void **state)
 {
-	(void)state;
+	enum { SEEDS = 4 };
 	struct goodput_result result;
-	reordered(&result, 2 * MS, true);
-	assert_int_equal(result.sender.tcp_retransmitted, 0);
-	assert_true(result.goodput_bps > 0.98 * capacity_bps(20000000));
-	reordered(&result, 10 * MS, true);
-	assert_int_equal(result.sender.tcp_retransmitted, 0);
-	assert_true(result.goodput_bps > 0.98 * capacity_bps(20000000));
-	reordered(&result, 10 * MS, false);
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		reordering_learned(seed, 2 * MS);  /* less than a quarter of the round trip */
+		reordering_learned(seed, 10 * MS); /* more */
+	}
+	/* who counts segments never learns */
+	reordered(&result, 1, 10 * MS, false);
 	assert_true(result.sender.tcp_retransmitted > 100);
+	assert_true(400 * result.settling.tcp_retransmitted > result.settling.tcp_out);
 }
 
 /* An argument is a pattern of tests: each of them takes seconds, and so is run beside the others. */
