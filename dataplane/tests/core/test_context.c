@@ -217,7 +217,7 @@ static void test_connect_fails(void **state)
 	pair_connect(&pair, 0, PAIR_PEER_PORT, 2);
 	pair_run(&pair, RB_NS_PER_S);
 	expect_nothing();
-	pair_run(&pair, 200 * RB_NS_PER_S);
+	pair_run(&pair, 300 * RB_NS_PER_S);
 	expect_failed(2, -ETIMEDOUT);
 	assert_int_equal(pair_usage(&pair, 0).connections, 0);
 	expect_end();
