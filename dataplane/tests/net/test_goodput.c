@@ -187,7 +187,7 @@ static void reordered(struct goodput_result *result, uint64_t seed, uint64_t lat
  */
 static void reordering_learned(uint64_t seed, uint64_t late_ns)
 {
-	const uint64_t write_ns = 65536 * 8 * UINT64_C(50); /* at 20 Mbit/s */
+	const uint64_t write_ns = UINT64_C(50) * 65536 * 8; /* at 20 Mbit/s */
 	const uint64_t steps = (write_ns + 2 * late_ns) / (5 * MS);
 	struct goodput_result result;
 	reordered(&result, seed, late_ns, true);
