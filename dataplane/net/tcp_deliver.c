@@ -411,22 +411,38 @@ static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 	part_free(net, index);
 }
 
-bool tcp_were_told(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+/* Received bytes of events that were made, and that the application has not taken: its newest. */
+static uint32_t not_taken(const struct rb_net *net, const struct tcb *tcb)
 {
+	const struct tcp *tcp = &net->tcp;
+	const rb_net_handle handle = tcp_handle_of(net, tcb);
+	uint32_t bytes = 0;
+	for (uint32_t i = tcp->told_taken; i < tcp->told_count; i++) {
+		if (tcp->told[i].handle == handle && (tcp->told[i].bits & RB_NET_RECEIVED))
+			bytes += (uint32_t)tcp->told[i].length;
+	}
+	return bytes;
+}
+
+bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes)
+{
+	uint64_t left = bytes;
+	if (bytes == 0)
+		return true;
 	if (net->tcp.told_taken != net->tcp.told_count)
-		tcp_untell(net, tcb); /* events that it has not taken do not count */
+		left += not_taken(net, tcb);
 	if (tcb->rx_tail == TCP_NONE)
-		return bytes == 0;
-	uint32_t at = tcp_part(net, tcb->rx_tail)->next;
+		return false;
+	uint32_t first = tcp_part(net, tcb->rx_tail)->next, at = first;
 	do {
 		const struct tcp_part *part = tcp_part(net, at);
 		if (at == tcb->rx_event)
-			return bytes == 0;
-		if (bytes <= part->length)
+			return false;
+		if (left <= part->length)
 			return true;
-		bytes -= part->length;
+		left -= part->length;
 		at = part->next;
-	} while (at != tcp_part(net, tcb->rx_tail)->next);
+	} while (at != first);
 	return false;
 }
 

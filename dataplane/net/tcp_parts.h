@@ -255,7 +255,7 @@ static inline uint32_t tcp_window_extend(struct tcb *tcb, uint32_t offered)
 }
 
 /* Has the application taken events of so many bytes, and not given them back? */
-bool tcp_were_told(struct rb_net *net, struct tcb *tcb, uint32_t bytes);
+bool tcp_were_told(struct rb_net *net, const struct tcb *tcb, uint32_t bytes);
 /* Takes so many back, which were told. */
 void tcp_give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes);
 /* Is there so much more room than the peer knows that it should be told? */
