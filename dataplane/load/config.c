@@ -58,7 +58,7 @@ static const struct rb_option options[] = {
 	 .offset = FIELD(mode),
 	 .default_value = "open",
 	 .choices = mode_names,
-	 .help = "open: arrivals do not wait for replies; closed: depth requests outstanding per connection"},
+	 .help = "open: arrivals do not wait for replies; closed: each of --users has one request outstanding"},
 	{.name = "arrival",
 	 .type = RB_OPTION_CHOICE,
 	 .offset = FIELD(arrival),
@@ -120,6 +120,12 @@ static const struct rb_option options[] = {
 	 .min = 1,
 	 .max = DEPTH_MAX,
 	 .help = "most requests outstanding on a connection (pipelining)"},
+	{.name = "users",
+	 .type = RB_OPTION_UINT,
+	 .offset = FIELD(users),
+	 .default_value = "0",
+	 .max = UINT32_MAX,
+	 .help = "closed loop: requests outstanding on all connections together, which take turns; 0: depth on each"},
 	{.name = "rpcs-per-connection",
 	 .type = RB_OPTION_UINT,
 	 .offset = FIELD(rpcs_per_connection),
@@ -334,6 +340,14 @@ static bool check(const struct rb_load_config *c, FILE *err)
 	if (c->connections < c->threads)
 		fprintf(err, "rbload: --connections=%ju is fewer than --threads=%ju; each thread needs at least one\n",
 			(uintmax_t)c->connections, (uintmax_t)c->threads);
+	else if (c->users > 0 && c->mode != RB_LOAD_CLOSED)
+		fprintf(err, "rbload: --users needs --mode=closed\n");
+	else if (c->users > 0 && (c->users < c->threads || c->users > c->connections * c->depth))
+		fprintf(err,
+			"rbload: --users=%ju is not right for %ju threads and %ju connections of depth %ju; valid are %ju to "
+			"%ju, and 0\n",
+			(uintmax_t)c->users, (uintmax_t)c->threads, (uintmax_t)c->connections, (uintmax_t)c->depth,
+			(uintmax_t)c->threads, (uintmax_t)(c->connections * c->depth));
 	else if (c->target.port + c->target_ports - 1U > UINT16_MAX)
 		fprintf(err, "rbload: --target-ports=%ju: there are only %d ports from %d on\n",
 			(uintmax_t)c->target_ports, UINT16_MAX - c->target.port + 1, c->target.port);
@@ -443,6 +457,12 @@ static bool is_filling(const struct rb_load_config *c)
 	return c->fill && rb_load_is_memcached(c);
 }
 
+/* A thread's share of so many, of which each thread gets as many as the others or one more. */
+static uint32_t share_of(const struct rb_load_config *c, uint64_t count, unsigned thread)
+{
+	return (uint32_t)(count / c->threads + (thread < count % c->threads ? 1U : 0U));
+}
+
 static struct rb_pool_config pool_config(const struct rb_load_config *c, const struct rb_protocol *protocol,
 					 unsigned thread)
 {
@@ -457,7 +477,7 @@ static struct rb_pool_config pool_config(const struct rb_load_config *c, const s
 		.sources = c->sources.address,
 		.sources_count = c->sources.count,
 		.first_path = (uint32_t)(thread * share + (thread < rest ? thread : rest)),
-		.connections = (uint32_t)(share + (thread < rest ? 1U : 0U)),
+		.connections = share_of(c, c->connections, thread),
 		.ring = (uint32_t)depth,
 		.open_interval_ns = RB_NS_PER_S * c->threads / c->connect_rate,
 		.retry_ns = RETRY_NS,
@@ -482,6 +502,7 @@ struct rb_worker_config rb_load_worker_config(const struct rb_load_config *c, co
 			    .datagrams = c->transport == RB_LOAD_UDP},
 		.pool = pool_config(c, protocol, thread),
 		.schedule = {.closed = c->mode == RB_LOAD_CLOSED,
+			     .tokens = share_of(c, c->users, thread),
 			     .arrival = {.kind = (enum rb_arrival_kind)c->arrival,
 					 .rate_rps = c->rate_rps,
 					 .trace = c->trace_path != NULL ? &c->trace : NULL,

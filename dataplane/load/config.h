@@ -31,7 +31,7 @@ struct rb_load_config {
 	uint64_t trace_period_ns;
 	uint64_t think_ns;
 	unsigned think; /* enum rb_think_kind */
-	uint64_t threads, connections, depth, rpcs_per_connection, message_bytes;
+	uint64_t threads, connections, depth, users, rpcs_per_connection, message_bytes;
 	unsigned transport; /* enum rb_load_transport */
 	uint64_t reply_timeout_ns;
 	struct rb_cpu_list cpus;

@@ -193,6 +193,8 @@ static void write_asked(struct rb_json *json, const struct rb_load_config *c)
 	rb_json_uint(json, "connections", c->connections);
 	rb_json_uint(json, "rpcs_per_connection", c->rpcs_per_connection);
 	rb_json_uint(json, "depth", c->depth);
+	if (c->users > 0)
+		rb_json_uint(json, "users", c->users);
 	rb_json_uint(json, "message_bytes", rb_load_is_memcached(c) ? 0 : c->message_bytes);
 	rb_json_real(json, "offered_rps", rb_load_offered_rps(c));
 	rb_json_uint(json, "warmup_ns", c->warmup_ns);

@@ -4,7 +4,7 @@
  * shares are reals.
  *
  *   schema 1 | mode open, closed | arrival poisson, fixed, trace, closed | protocol | seed | threads | connections |
- *   rpcs_per_connection (0: unlimited) | depth | message_bytes (0: memcached, where sizes vary)
+ *   rpcs_per_connection (0: unlimited) | depth | users (where they are limited) | message_bytes (0: memcached, where sizes vary)
  *   offered_rps         rate of the schedule in the window (0: closed loop) | warmup_ns | duration_ns | rundown_ns
  *   scheduled           measured requests: due in the window. scheduled == completed + errors except connect +
  *                       unfinished

@@ -80,7 +80,8 @@ static int init_parts(struct rb_worker *w)
 
 	c->schedule.arrival.thread = c->thread;
 	c->schedule.arrival.threads = c->threads;
-	c->schedule.tokens = c->pool.connections * c->pool.depth;
+	if (c->schedule.tokens == 0)
+		c->schedule.tokens = c->pool.connections * c->pool.depth;
 	rb_random_init(&random, c->seed, STREAMS_PER_THREAD * c->thread + (c->schedule.closed ? 2U : 0U));
 	rb_random_init(&w->random, c->seed, STREAMS_PER_THREAD * c->thread + 1U);
 	int rc = rb_recorder_init(&w->recorder, &c->recorder);

@@ -58,7 +58,7 @@ struct rb_worker_config {
 	uint64_t seed;			  /* streams 3 * thread … of it: schedule, workload, think times */
 	struct rb_context_config context; /* sizes are filled in by the worker */
 	struct rb_pool_config pool;
-	struct rb_schedule_config schedule; /* arrival.thread, .threads and tokens are filled in */
+	struct rb_schedule_config schedule; /* arrival.thread and .threads are filled in; tokens where it is 0 */
 	struct rb_recorder_config recorder;
 	uint64_t open_timeout_ns;
 	bool fill;

@@ -61,6 +61,7 @@ class Workload:
     stack: str | None = None
     poll: bool | None = None
     think_time_ns: int | None = None
+    users: int | None = None
     reply_timeout_ns: int | None = None
     trace: Trace | None = None
     service_time: ServiceTime | None = None
@@ -99,6 +100,8 @@ class Workload:
         if self.think_time_ns is not None:
             think = self.think_time_ns
             yield _unless(0, think, f"think {_time(think)}"), ("think_time",)
+        if self.users is not None:
+            yield _unless(0, self.users, _count(self.users, "user")), ("users",)
         if self.reply_timeout_ns is not None:
             wait = self.reply_timeout_ns
             yield _unless(SECOND_NS, wait, f"timeout {_time(wait)}"), ("reply_timeout",)
@@ -163,6 +166,7 @@ def read_workload(data: Fields) -> Workload:
         stack=data.text("stack") if data.has("stack") else None,
         poll=data.boolean("poll") if data.has("poll") else None,
         think_time_ns=data.integer("think_time_ns") if data.has("think_time_ns") else None,
+        users=data.integer("users") if data.has("users") else None,
         reply_timeout_ns=data.integer("reply_timeout_ns") if data.has("reply_timeout_ns") else None,
         trace=_read_trace(data.child("trace")) if data.has("trace") else None,
         service_time=_read_service(data.child("service_time"))

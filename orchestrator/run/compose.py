@@ -118,6 +118,7 @@ def record(trial: Trial) -> dict[str, Any]:
     }
     if workload.mode == "closed":
         asked["think_time_ns"] = workload.think_time_ns
+        asked["users"] = workload.users
     if trial.protocol == "udp-echo":
         asked["reply_timeout_ns"] = workload.reply_timeout_ns
     if workload.trace is not None:

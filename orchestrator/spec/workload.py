@@ -132,7 +132,7 @@ class Workload(SpecModel):
     mode: Mode = Field(
         "open",
         description="`open`: requests are sent on a schedule, whatever the replies do. `closed`: "
-        "each connection keeps `depth` requests under way.",
+        "each connection keeps `depth` requests under way, or all together `users`.",
     )
     arrival: Literal["poisson", "fixed", "trace"] = Field(
         "poisson", description="Only with mode open: gaps between requests."
@@ -158,6 +158,14 @@ class Workload(SpecModel):
     )
     depth: Count = Field(
         1, le=4096, description="Requests that may be under way on one connection at once."
+    )
+    users: int = Field(
+        0,
+        strict=True,
+        ge=0,
+        le=1_000_000,
+        description="Only with mode closed: requests that are under way on all connections "
+        "together, which take turns; 0: `depth` on each.",
     )
     rpcs_per_connection: int = Field(
         0,
@@ -228,6 +236,16 @@ class Workload(SpecModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _users_have_connections(self) -> Self:
+        most = self.connections * self.depth
+        if self.users and not self.threads <= self.users <= most:
+            raise ValueError(
+                f"{self.users} users do not fit {self.threads} threads and {self.connections} "
+                f"connections of depth {self.depth}: {self.threads} to {most} do"
+            )
+        return self
+
     @property
     def paced(self) -> bool:
         """True when an offered load must be given: an open loop that no trace paces."""
@@ -241,7 +259,7 @@ PROTOCOL_FIELDS: Mapping[AppProtocol, frozenset[str]] = {
     "udp-echo": frozenset({"message_bytes", "reply_timeout_ns"}),
 }
 _OPEN_FIELDS = frozenset({"arrival", "trace", "adherence"})
-_CLOSED_FIELDS = frozenset({"think_time_ns"})
+_CLOSED_FIELDS = frozenset({"think_time_ns", "users"})
 
 
 def wire_protocol(workload: Workload, protocol: AppProtocol) -> str:

@@ -132,7 +132,12 @@ def _pace(load: Load) -> list[str]:
     workload = load.workload
     if workload.mode == "closed":
         # A closed loop has no schedule of its own that the client could miss.
-        return ["--mode=closed", f"--think-time={workload.think_time_ns}ns", "--min-on-time=0"]
+        return [
+            "--mode=closed",
+            f"--users={workload.users}",
+            f"--think-time={workload.think_time_ns}ns",
+            "--min-on-time=0",
+        ]
     late = workload.adherence
     argv = [
         "--mode=open",

@@ -27,6 +27,7 @@ CHANGES: list[tuple[str, str, dict[str, Any], Any]] = [
     ("mode", "echo", {}, "closed"),
     ("arrival", "echo", {}, "fixed"),
     ("think_time", "echo", {"mode": "closed"}, "1ms"),
+    ("users", "echo", {"mode": "closed"}, 3),
     ("trace.file", "echo", TRACE, "b.trace"),
     ("trace.period", "echo", TRACE, "1ms"),
     ("threads", "echo", {}, 2),

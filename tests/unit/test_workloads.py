@@ -70,7 +70,8 @@ def test_open_loop_is_paced_and_seeded() -> None:
 
 
 def test_closed_loop_has_no_rate() -> None:
-    words = rbload(load("echo", None, mode="closed", think_time="5us"))
+    words = rbload(load("echo", None, mode="closed", think_time="5us", users=3))
+    assert "--users=3" in words
     assert "--mode=closed" in words
     assert "--think-time=5000ns" in words
     assert not any(word.startswith("--rate") for word in words)

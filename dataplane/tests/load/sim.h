@@ -61,7 +61,7 @@ struct sim {
 	void *idle_arg;
 	/* what happened */
 	uint64_t connects, closes, aborts, fins, messages, connects_at_ns[SIM_CONNECTIONS_MAX];
-	uint32_t open_now, open_most, outstanding_most;
+	uint32_t open_now, open_most;
 	uint64_t message_times[1 << 17]; /* arrival at the server of the first messages, ns */
 	/* internal */
 	struct sim_connection connections[SIM_CONNECTIONS_MAX];

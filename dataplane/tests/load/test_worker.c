@@ -295,6 +295,24 @@ static void depth_bounds_outstanding(void **state)
 	fixture_free(f);
 }
 
+/* The users are as many as are asked for, and the connections take turns. */
+static void users_bound_outstanding(void **state)
+{
+	struct fixture *f = fixture_new();
+
+	(void)state;
+	f->config.mode = RB_LOAD_CLOSED;
+	f->config.connections = 50;
+	f->config.users = 5;
+	f->sim->service_ns = 100000;
+	fixture_run(f);
+	assert_in_range(counters(f)->completed, 9990, 10010);
+	assert_int_equal(f->result.total.latency.max, 500000);
+	for (unsigned i = 0; i < 50; i++)
+		assert_in_range(f->sim->connections[i].served, f->sim->messages / 50, f->sim->messages / 50 + 1);
+	fixture_free(f);
+}
+
 /* Closed loop with think time: throughput is users / (response + think). */
 static void think_time_sets_the_rate(void **state)
 {
@@ -322,7 +340,8 @@ int main(void)
 		cmocka_unit_test(stall_with_poisson_arrivals), cmocka_unit_test(closed_loop_hides_the_stall),
 		cmocka_unit_test(own_pause_is_lateness),       cmocka_unit_test(share_decides_validity),
 		cmocka_unit_test(slow_generator_is_invalid),   cmocka_unit_test(pipelining_keeps_order),
-		cmocka_unit_test(depth_bounds_outstanding),    cmocka_unit_test(think_time_sets_the_rate),
+		cmocka_unit_test(depth_bounds_outstanding),    cmocka_unit_test(users_bound_outstanding),
+		cmocka_unit_test(think_time_sets_the_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
