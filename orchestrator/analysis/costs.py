@@ -79,7 +79,7 @@ CASES: Final = (
     ),
     Case(
         name="most",
-        what="64-byte echo, 100,000 connections",
+        what="64-byte echo, 100,000 connections, 32 of them at a time",
         at=Place(variant="ix", connections=100_000),
         bar=1.15,
         of="echo",

@@ -111,11 +111,10 @@ def test_what_is_for_the_dataplane_alone_is_refused_elsewhere(words: tuple[str, 
     assert isinstance(done.exception, UsageError)
 
 
-def test_the_experiment_measures_every_case_but_the_largest() -> None:
+def test_the_experiment_measures_every_case() -> None:
     experiment = load_experiment(find_experiment(costs.EXPERIMENT))
     plan = make_plan(experiment, Drivers(), inputs={})
     measured = {(trial.variant, trial.workload.connections) for trial in plan.trials}
     wanted = [case.at for case in CASES] + [case.beside for case in CASES if case.beside]
     wanted += [costs.FLOOR_AT, costs.ROUND_TRIP_AT, costs.LINUX_ROUND_TRIP_AT]
-    left = {(place.variant, place.connections) for place in wanted} - measured
-    assert left == {("ix", 100_000)}
+    assert {(place.variant, place.connections) for place in wanted} <= measured
