@@ -214,6 +214,7 @@ class _Expander:
         if workload is None or options is None or topology is None or phases is None:
             return None
         self._check_datagrams(application, workload, loc)
+        self._check_users(workload, loc)
         self._check_nic(name, variant, application, topology, loc)
         self._check_generator(application, workload, topology, loc)
         if application.polls:
@@ -248,6 +249,16 @@ class _Expander:
             what = f"a message of {workload.message_bytes} bytes does not fit into a datagram"
             hint = f"at most {DATAGRAM_MAX_BYTES}B fit into a frame"
             self._fault(loc, what, hint, at_key=True)
+
+    def _check_users(self, workload: Workload, loc: Loc) -> None:
+        """Of a point as a whole: an entry of include may give users and their connections."""
+        most = workload.connections * workload.depth
+        if workload.users and not workload.threads <= workload.users <= most:
+            what = (
+                f"{workload.users} users do not fit {workload.threads} threads and "
+                f"{workload.connections} connections of depth {workload.depth}"
+            )
+            self._fault(loc, what, f"{workload.threads} to {most} do", at_key=True)
 
     def _check_nic(
         self,

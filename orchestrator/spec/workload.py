@@ -236,16 +236,6 @@ class Workload(SpecModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _users_have_connections(self) -> Self:
-        most = self.connections * self.depth
-        if self.users and not self.threads <= self.users <= most:
-            raise ValueError(
-                f"{self.users} users do not fit {self.threads} threads and {self.connections} "
-                f"connections of depth {self.depth}: {self.threads} to {most} do"
-            )
-        return self
-
     @property
     def paced(self) -> bool:
         """True when an offered load must be given: an open loop that no trace paces."""

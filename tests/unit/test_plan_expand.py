@@ -190,6 +190,15 @@ def test_phases_that_are_none_are_refused(folder: Path, override: str) -> None:
     assert override.partition("=")[0] in caught.value.message
 
 
+def test_users_need_connections(folder: Path) -> None:
+    mode, one = "workload.mode=closed", "matrix={variant: [single]}"
+    made = plan(folder, TEXT, mode, "workload.users=16", one)
+    assert {trial.workload.users for trial in made.trials} == {16}
+    with pytest.raises(SpecError) as caught:
+        plan(folder, TEXT, mode, "workload.users=17", one)
+    assert "17 users do not fit 1 threads and 16 connections" in caught.value.message
+
+
 def test_the_variant_axis_selects(folder: Path) -> None:
     made = plan(folder, TEXT, "matrix.variant=[cache]")
     assert {trial.variant for trial in made.trials} == {"cache"}
