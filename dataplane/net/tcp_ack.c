@@ -143,8 +143,8 @@ static void ack_new(struct rb_net *net, struct tcb *tcb, const struct tcp_segmen
  */
 bool tcp_ack_believed(struct rb_net *net, struct tcb *tcb, const struct tcp_segment *segment)
 {
-	if (!MECHANISM(ack_range) || (!seq_lt(tcb->snd_nxt, segment->ack) &&
-				      !seq_lt(segment->ack, tcb->snd_una - tcp_cold(net, tcb)->snd_max_wnd)))
+	if (!MECHANISM(ack_range) ||
+	    seq_between(segment->ack, tcb->snd_una - tcp_cold(net, tcb)->snd_max_wnd, tcb->snd_nxt))
 		return true;
 	tcp_challenge_ack(net, tcb);
 	return false;

@@ -261,7 +261,7 @@ static bool arrives_unacceptable(struct rb_net *net, struct tcb *tcb, struct tcp
 		return false;
 	/* a zero window still takes acknowledgements and window updates (3.10.7.4; 3.8.6: MUST process) */
 	if (MECHANISM(zero_window_ack) && !old && (segment->flags & TCP_ACK) && tcb->state >= TCP_ESTABLISHED &&
-	    seq_le(tcb->snd_una, segment->ack) && seq_le(segment->ack, tcb->snd_nxt) && segment->seq == tcb->rcv_nxt &&
+	    seq_between(segment->ack, tcb->snd_una, tcb->snd_nxt) && segment->seq == tcb->rcv_nxt &&
 	    !(segment->flags & TCP_SYN)) {
 		tcp_ack(net, tcb, segment);
 		if (!arrives_ack_of_fin(net, tcb))

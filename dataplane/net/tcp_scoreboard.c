@@ -208,7 +208,8 @@ static uint32_t block_news(const struct tcb_cold *cold, struct tcp_range block)
 /* Is it about data that was sent and not acknowledged? Who has the byte at SND.UNA would have acknowledged it. */
 static bool block_is_valid(const struct tcb *tcb, struct tcp_range block)
 {
-	return seq_lt(tcb->snd_una, block.left) && seq_le(block.right, tcb->snd_nxt);
+	uint32_t left = block.left - tcb->snd_una, right = block.right - tcb->snd_una;
+	return left > 0 && left < right && right <= tcb->snd_nxt - tcb->snd_una;
 }
 
 /*
@@ -218,7 +219,7 @@ static bool block_is_valid(const struct tcb *tcb, struct tcp_range block)
 static bool is_duplicate(const struct tcb *tcb, const struct tcb_cold *cold, const struct tcp_segment *segment)
 {
 	const struct tcp_range *first = &segment->sacks[0], *second = &segment->sacks[1];
-	if (seq_lt(first->right, tcb->snd_una - cold->snd_max_wnd) || seq_lt(tcb->snd_nxt, first->right))
+	if (!seq_between(first->right, tcb->snd_una - cold->snd_max_wnd, tcb->snd_nxt))
 		return false;
 	return seq_le(first->right, segment->ack) ||
 	       (segment->sack_count > 1 && seq_le(second->left, first->left) && seq_le(first->right, second->right));

@@ -132,6 +132,28 @@ static void test_zero_window_ack(void **state)
 	assert_int_equal(app_state(&app), TCP_FIN_WAIT_2);
 }
 
+/* 2^31 ahead of what was sent is as far behind it: acknowledges nothing, in the window and beyond it. */
+static void test_far_ack(void **state)
+{
+	(void)state;
+	app.keeps = true;
+	app_established(&app, "mss 1000");
+	peer_send(&app.peer, ". 1:1(0) ack %u", 1U + (1U << 31));
+	peer_expect(&app.peer, ". 1:1(0) ack 1 win 1000");
+	peer_send(&app.peer, "P. 1:1001(1000)");
+	peer_expect(&app.peer, ". 1:1(0) ack 1001 win 0");
+	peer_send(&app.peer, "P. 1001:1101(100) ack %u", 1U + (1U << 31));
+	peer_expect(&app.peer, ". 1:1(0) ack 1001 win 0");
+	assert_int_equal(app.sent, 0);
+	assert_int_equal(app_send(&app, 10), 0);
+	peer_expect(&app.peer, "P. 1:11(10) ack 1001 win 0");
+	peer_send(&app.peer, "P. 1001:1101(100) ack %u", 11U + (1U << 31));
+	peer_expect(&app.peer, ". 11:11(0) ack 1001 win 0");
+	assert_int_equal(app_info(&app).in_flight, 10);
+	peer_send(&app.peer, ". 1001:1001(0) ack 11");
+	assert_int_equal(app.sent, 10);
+}
+
 /* What filled the window was lost; what its sender acknowledges meanwhile counts, and calls for no answer. */
 static void test_edge_ack(void **state)
 {
@@ -439,6 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_acceptance, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_zero_window_ack, setup_small, app_teardown),
+		cmocka_unit_test_setup_teardown(test_far_ack, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_edge_ack, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_trim, setup_small, app_teardown),
 		cmocka_unit_test_setup_teardown(test_syn_sent, app_setup, app_teardown),

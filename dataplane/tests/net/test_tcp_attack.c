@@ -176,6 +176,7 @@ static void test_absurd_sack(void **state)
 	peer_send(&app.peer, ". 1:1(0) ack 1 <sack 4001:9001>");
 	peer_send(&app.peer, ". 1:1(0) ack 1 <sack 3001:2001 4294900000:4294910000>");
 	peer_send(&app.peer, ". 1:1(0) ack 1 <sack 2147483649:1>");
+	peer_send(&app.peer, ". 1:1(0) ack 1 <sack 2147483000:2147488649>");
 	peer_forget(&app.peer);
 	assert_int_equal(app_info(&app).in_flight, 5000);
 	peer_send(&app.peer, ". 1:1(0) ack 5001");
