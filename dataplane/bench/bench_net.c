@@ -5,6 +5,7 @@
  * bench_turn(), which a profiler counts (callgrind --toggle-collect=bench_turn).
  *
  *     bench_net request CONNECTIONS TURNS    64-byte request in, 64-byte reply out, 16 connections per turn
+ *     bench_net seldom CONNECTIONS TURNS     the same, where each connection is asked once a second
  *     bench_net short TURNS                  handshake, one exchange, orderly close; 16 connections per turn
  *     bench_net memory                       bytes per connection, pools of pieces and packet buffers apart
  *
@@ -263,13 +264,18 @@ static void check(uint64_t before, uint64_t least)
 	RB_ASSERT_EQ(counters->tcp_resets_out, 0U);
 }
 
-static void request(uint32_t connections, uint32_t turns)
+static void open_connections(uint32_t connections)
 {
 	open_instance(connections, 60000000);
 	for (uint32_t i = 0; i < connections; i += BATCH) {
 		batch(&bench.peers[i], SYN, 0, bench_warm_up);
 		batch(&bench.peers[i], ACK, 0, bench_warm_up);
 	}
+}
+
+static void request(uint32_t connections, uint32_t turns)
+{
+	open_connections(connections);
 	for (uint32_t i = 0; i < 16 * connections; i += BATCH)
 		batch(&bench.peers[i % connections], ACK | PSH, MESSAGE, bench_warm_up);
 	uint64_t before = bench.frames, fast = rb_net_counters(bench.net)->tcp_fast;
@@ -277,6 +283,24 @@ static void request(uint32_t connections, uint32_t turns)
 		batch(&bench.peers[(uint64_t)i * BATCH % connections], ACK | PSH, MESSAGE, bench_turn);
 	check(before, (uint64_t)turns * BATCH);
 	RB_ASSERT_EQ(rb_net_counters(bench.net)->tcp_fast - fast, (uint64_t)turns * BATCH);
+	printf("operations %u\n", turns * BATCH);
+}
+
+/* Replies are acknowledged at once, which is not counted: else they would have to be sent again. */
+static void seldom(uint32_t connections, uint32_t turns)
+{
+	const uint64_t apart_ns = 1000000000ULL * BATCH / connections;
+	open_connections(connections);
+	uint64_t before = 0;
+	for (uint32_t i = 0; i < turns + 2 * connections / BATCH; i++) {
+		bool counts = i >= 2 * connections / BATCH;
+		struct peer *peers = &bench.peers[(uint64_t)i * BATCH % connections];
+		before = counts ? before : bench.frames;
+		batch(peers, ACK | PSH, MESSAGE, counts ? bench_turn : bench_warm_up);
+		batch(peers, ACK, 0, bench_warm_up);
+		bench.now_ns += apart_ns;
+	}
+	check(before, (uint64_t)turns * BATCH);
 	printf("operations %u\n", turns * BATCH);
 }
 
@@ -326,10 +350,11 @@ static uint32_t number(const char *text, uint32_t most)
 
 int main(int argc, char **argv)
 {
-	if (argc == 4 && strcmp(argv[1], "request") == 0) {
+	bool is_seldom = argc == 4 && strcmp(argv[1], "seldom") == 0;
+	if (is_seldom || (argc == 4 && strcmp(argv[1], "request") == 0)) {
 		uint32_t connections = number(argv[2], 1U << 20);
 		if (connections % BATCH == 0) {
-			request(connections, number(argv[3], 1U << 20));
+			(is_seldom ? seldom : request)(connections, number(argv[3], 1U << 20));
 			return 0;
 		}
 	} else if (argc == 3 && strcmp(argv[1], "short") == 0) {
@@ -341,7 +366,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	fprintf(stderr,
-		"usage: bench_net request CONNECTIONS TURNS   (CONNECTIONS a multiple of %d)\n"
+		"usage: bench_net request|seldom CONNECTIONS TURNS   (CONNECTIONS a multiple of %d)\n"
 		"       bench_net short TURNS\n"
 		"       bench_net memory\n",
 		BATCH);

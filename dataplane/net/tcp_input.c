@@ -136,6 +136,7 @@ static void take_ack_alone(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 		tcp_timer_stop(tcb); /* RFC 6298 5.2 */
 		tcb->sent += acked;
 		news |= TCP_READY;
+		neighbour_confirm(net, tcb->neighbour); /* what data bring, the answer confirms: tcp_output_short.c */
 	} else {
 		tcp_take_ack_any(net, tcb, ack);
 	}

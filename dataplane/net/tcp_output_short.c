@@ -29,12 +29,22 @@ static inline bool is_timely(const struct rb_net *net, const struct tcb *tcb)
 	return tcb->backoff == 0 && seq_le(tick, tcb->rexmt_at);
 }
 
+/*
+ * After a longer idle time, too, the two stores do when nothing is under way and the window has never grown beyond what it
+ * would begin anew with: so it is with who asks for little and seldom, and there can be very many of them.
+ */
+static inline bool is_unchanged(const struct rb_net *net, const struct tcb *tcb)
+{
+	return __builtin_expect(is_timely(net, tcb), 1) ||
+	       (tcb->backoff == 0 && tcb->snd_nxt == tcb->snd_una && tcb->cwnd <= tcp_initial_window(net, tcb));
+}
+
 /* tcp_output() for `piece`: would it be sent now, whole, by itself, and with no more than a segment under way? */
 static inline bool is_plain(const struct rb_net *net, const struct tcb *tcb, const struct tcp_piece *piece)
 {
 	uint32_t in_flight = tcb->snd_nxt - tcb->snd_una, end = in_flight + piece->length;
 	return end <= tcb->mss && end <= tcb->snd_wnd && end < tcb->cwnd &&
-	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_timely(net, tcb);
+	       (in_flight == 0 || (tcb->flags & TCP_NODELAY)) && is_unchanged(net, tcb);
 }
 
 /* tcp_window_offer(), where RCV.WND is not closed. Nearly always all was given back, and all is offered. */
@@ -124,11 +134,14 @@ static inline void made(struct rb_net *net, struct tcb *tcb, uint32_t payload)
 	tcb->delack_at = tick; /* what was delayed went along: see tcp_timer_delack() */
 }
 
-/* Unless its address has changed since it answered: then that is of the address before (RFC 4861 7.3.3). */
-static void confirm(struct rb_net *net, uint16_t neighbour)
+/*
+ * All was acknowledged; where that was sent not long ago, the neighbour is there. Unless its address has changed since it
+ * answered: then that is of the address before (RFC 4861 7.3.3).
+ */
+static void confirm(struct rb_net *net, const struct tcb *tcb)
 {
-	if (net->neighbours.entries[neighbour].fresh_until_ns != 0)
-		neighbour_confirm(net, neighbour);
+	if (is_timely(net, tcb) && net->neighbours.entries[tcb->neighbour].fresh_until_ns != 0)
+		neighbour_confirm(net, tcb->neighbour);
 }
 
 /* Makes the segment of a piece that may go (is_plain()). */
@@ -144,9 +157,8 @@ static void make(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame
 		frame->header[ETHERNET_HEADER + 1] = IP_ECN_ECT0;
 	if (!net->tx.fills)
 		tcp_fill_checksums(net, frame);
-	/* all was acknowledged, and it was sent no longer ago than is_timely() permits */
 	if (tcb->snd_nxt == tcb->snd_una)
-		confirm(net, tcb->neighbour);
+		confirm(net, tcb);
 	tx_commit(net, frame, tcb->neighbour);
 	made(net, tcb, piece->length);
 }
@@ -207,7 +219,7 @@ static inline bool is_next(const struct rb_net *net, const struct tcb *tcb, uint
 		       unset = TCP_HAS_ECN | (uint32_t)TCP_ORPHAN;
 	return (tcb->flags & (NOT_SHORT | set | unset)) == set && tcb->tx_head == TCP_NONE && bytes - 1 < tcb->mss &&
 	       bytes <= tcb->snd_wnd && bytes < tcb->cwnd && bytes <= net->config.send_queue &&
-	       net->tcp.piece_pool.free > net->config.connections && is_timely(net, tcb);
+	       net->tcp.piece_pool.free > net->config.connections && is_unchanged(net, tcb);
 }
 
 /* Does it take no more than the TCB for that? */
@@ -287,7 +299,7 @@ static __attribute__((noinline)) int reply_prepare(struct rb_net *net, rb_net_ha
 	(void)tx_frame_bare(net);
 	if (net->released.count == RB_NET_BURST - 1)
 		input_release_flush(net);
-	confirm(net, tcb->neighbour); /* by is_timely(), it has answered not long ago */
+	confirm(net, tcb);
 	if (is_prepared(net, tcb))
 		return reply(net, (uint32_t)(handle >> 32), received, piece);
 	return tcp_reply(net, handle, received, piece, 1);

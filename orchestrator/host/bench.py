@@ -64,6 +64,14 @@ CASES = (
         of="request",
     ),
     Case(
+        name="seldom",
+        what="the same where each of the 100,000 asks once a second",
+        arguments=("seldom", "100000", "25000"),
+        bar=1.35,
+        limits="what idle times cost: a timer that has run out, and one that is set anew",
+        of="request",
+    ),
+    Case(
         name="short",
         what="handshake, one exchange, orderly close",
         arguments=("short", "600"),

@@ -11,7 +11,7 @@ from orchestrator.errors import InfrastructureError
 from orchestrator.host import bench, cchecks
 from orchestrator.report import bench as views
 
-REQUEST, MANY, SHORT, MEMORY = bench.CASES
+REQUEST, MANY, _SELDOM, SHORT, MEMORY = bench.CASES
 COUNTED = runpy.run_path(str(paths.project("dataplane", "bench", "counted.py")))
 
 

@@ -2,8 +2,10 @@
 /* rb_net_reply(): what rb_net_received() and rb_net_send() do, at once and all or nothing. */
 #include <errno.h>
 
+#include "net/defs.h"
 #include "net/seq.h"
 #include "net/tcb.h"
+#include "net/tcp_handle.h"
 #include "tests/net/app.h"
 
 enum { PIECES = 4, BYTES = 64 };
@@ -164,6 +166,66 @@ static void test_lost(void **state)
 	assert_int_equal(app_usage(&app).send_pieces, 0);
 }
 
+/* An idle time, which ends with an answer: it goes at once, and the timeout is its own (RFC 6298 5.1). */
+static void test_seldom(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	for (unsigned i = 0; i < 5; i++) {
+		const unsigned at = 1 + BYTES * i;
+		peer_run(&app.peer, (i + 1) * LINK_NS_PER_S);
+		peer_send(&app.peer, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at);
+		peer_expect_between(&app.peer, 0, 0, "P. %u:%u(%u) ack %u", at, at + BYTES, BYTES, at + BYTES);
+		peer_expect_between(&app.peer, 200 * LINK_NS_PER_MS, 210 * LINK_NS_PER_MS, "P. %u:%u(%u) ack %u", at,
+				    at + BYTES, BYTES, at + BYTES);
+		peer_check_payload(&app.peer, 1);
+		peer_send(&app.peer, ". ack %u", at + BYTES);
+	}
+	assert_int_equal(app_counters(&app)->tcp_retransmitted, 5);
+}
+
+/* RFC 5681 4.1 is for answers, too: a window that has grown begins anew after an idle time. */
+static void test_seldom_much(void **state)
+{
+	(void)state;
+	established();
+	const uint32_t initial = app_info(&app).cwnd;
+	app.answer = BYTES;
+	tcp_tcb(app_net(&app), (uint32_t)(app.handle >> 32))->cwnd = initial + 1;
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	peer_send(&app.peer, ". ack 65");
+	app_settle(&app);
+	assert_int_equal(app_info(&app).cwnd, initial + 1);
+	peer_run(&app.peer, LINK_NS_PER_S);
+	peer_send(&app.peer, "P. 65:129(64) ack 65");
+	peer_expect(&app.peer, "P. 65:129(64) ack 129");
+	assert_int_equal(app_info(&app).cwnd, initial);
+}
+
+/* RFC 4861 7.3.1: what was acknowledged before an idle time says nothing of the neighbour now; the next does. */
+static void test_seldom_neighbour(void **state)
+{
+	(void)state;
+	app.answer = BYTES;
+	established();
+	peer_send(&app.peer, "P. 1:65(64) ack 1");
+	peer_expect(&app.peer, "P. 1:65(64) ack 65");
+	peer_send(&app.peer, ". ack 65");
+	struct rb_net *net = app_net(&app);
+	struct neighbour *entry = &net->neighbours.entries[tcp_tcb(net, (uint32_t)(app.handle >> 32))->neighbour];
+	entry->state = NEIGHBOUR_REACHABLE; /* as one that was asked for */
+	entry->fresh_until_ns = app.peer.timeline.now_ns + LINK_NS_PER_S;
+	peer_run(&app.peer, 2 * LINK_NS_PER_S);
+	peer_send(&app.peer, "P. 65:129(64) ack 65");
+	peer_expect(&app.peer, "P. 65:129(64) ack 129");
+	assert_int_equal(entry->state, NEIGHBOUR_DELAY);
+	peer_send(&app.peer, ". ack 129");
+	app_settle(&app);
+	assert_int_equal(entry->state, NEIGHBOUR_REACHABLE);
+}
+
 static struct host_app usual;
 static unsigned deadlines;
 
@@ -303,6 +365,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_first_measurement, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_window, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_seldom, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_seldom_much, setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_seldom_neighbour, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_after_fin, setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_nagle, setup, app_teardown),
