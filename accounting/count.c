@@ -19,7 +19,7 @@ static uint64_t counts[MAX_PHASES][MAX_VCPUS][DOMAINS];
 // Of these, what idle turns of polling loops executed outside the kernel: from the beginning of a turn
 // to that of the next one, when neither told of work between.
 static uint64_t idle[MAX_PHASES][MAX_VCPUS];
-static uint64_t turns_begun[MAX_PHASES][MAX_VCPUS];
+static uint64_t turns_begun[MAX_PHASES][MAX_VCPUS], turns_idle[MAX_PHASES][MAX_VCPUS];
 static struct turn {
 	unsigned phase;
 	bool open, busy;
@@ -84,8 +84,10 @@ static void on_turn_begins(unsigned translator, void *unused)
 	charge(executed());
 	turns_begun[at_phase][at_vcpu]++;
 	uint64_t now = outside_kernel();
-	if (turn->open && !turn->busy && turn->phase == at_phase)
+	if (turn->open && !turn->busy && turn->phase == at_phase) {
 		idle[at_phase][at_vcpu] += now - turn->since;
+		turns_idle[at_phase][at_vcpu]++;
+	}
 	*turn = (struct turn){.open = true, .phase = at_phase, .since = now};
 }
 
@@ -147,8 +149,9 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 	for (unsigned phase = 0; phase < MAX_PHASES; phase++) {
 		fprintf(out, "%s\n  [", phase ? "," : "");
 		for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
-			fprintf(out, "%s{\"begun\": %" PRIu64 ", \"idle\": %" PRIu64 "}", vcpu ? ", " : "",
-				turns_begun[phase][vcpu], idle[phase][vcpu]);
+			fprintf(out,
+				"%s{\"begun\": %" PRIu64 ", \"idle\": %" PRIu64 ", \"idle_instructions\": %" PRIu64 "}",
+				vcpu ? ", " : "", turns_begun[phase][vcpu], turns_idle[phase][vcpu], idle[phase][vcpu]);
 		fprintf(out, "]");
 	}
 	fprintf(out, "\n]}\n");

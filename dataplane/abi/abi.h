@@ -76,6 +76,8 @@ struct rb_sg {
 
 enum {
 	RB_SENDV_ENTRIES_MAX = 64, /* pieces per sendv */
+	RB_LISTENERS_MAX = 16,	   /* of a context */
+	RB_EVENTS_SPARE = 4, /* slots that events need beyond commands: each may fail, and then something may happen */
 };
 
 #define RB_DEADLINE_NONE UINT64_MAX

@@ -58,7 +58,7 @@ struct rb_gate_context {
 	struct rb_command *commands; /* commands_max slots, aligned to 64 */
 	struct rb_event *events;     /* events_max slots, aligned to 64 */
 	uint32_t commands_max;
-	uint32_t events_max; /* commands_max + 4 at least: each command may fail, and then something may happen */
+	uint32_t events_max; /* commands_max + RB_EVENTS_SPARE at least */
 	uint32_t batch_max;  /* packets of one turn; 0, or more than dpos permits: what dpos was started with */
 	uint32_t connections_max;
 	uint32_t flow_group;	   /* first part of the handles */

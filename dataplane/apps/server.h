@@ -14,7 +14,7 @@
 #include "base/options.h"
 #include "user/context.h"
 
-enum { APP_THREADS_MAX = RB_CPUS_MAX, APP_PORTS_MAX = 64 };
+enum { APP_THREADS_MAX = RB_CPUS_MAX, APP_PORTS_MAX = RB_LISTENERS_MAX };
 
 struct app_options {
 	struct rb_address address;

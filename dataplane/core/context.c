@@ -10,6 +10,8 @@
 
 /* One event of the instance may become so many: CONNECTED or KNOCK, SENT or RECV, CLOSED. */
 enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64 };
+RB_BUILD_ASSERT((int)RB_EVENTS_SPARE > (int)EVENTS_PER_NET_EVENT,
+		"there is room for one, and for TIMER, whatever fails");
 
 static bool is_line(const void *pointer)
 {
@@ -20,7 +22,7 @@ int core_context_init(struct core_context *context, struct rb_net *net, const st
 		      const struct core_range *memory)
 {
 	uint64_t commands = config->commands_max, events = config->events_max;
-	if (commands == 0 || events < commands + EVENTS_PER_NET_EVENT || config->flow_group >= RB_FLOW_GROUPS_MAX ||
+	if (commands == 0 || events < commands + RB_EVENTS_SPARE || config->flow_group >= RB_FLOW_GROUPS_MAX ||
 	    !is_line(config->commands) || !is_line(config->events))
 		return -EINVAL;
 	if (!core_range_has(memory, config->commands, commands * sizeof(struct rb_command)) ||

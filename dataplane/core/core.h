@@ -26,7 +26,7 @@
 #include "guard/guard.h"
 #include "nic/nic.h"
 
-enum { CORE_BATCH_MAX = RB_NET_BURST, CORE_LISTENERS_MAX = 8 };
+enum { CORE_BATCH_MAX = RB_NET_BURST, CORE_LISTENERS_MAX = RB_LISTENERS_MAX };
 
 /* Where the cycles of a busy turn go. They are counted in one turn of so many. */
 enum { CORE_TIMED = 16 };

@@ -108,6 +108,15 @@ static bool is_taken(const struct dpos *dpos, uint16_t port)
 	return false;
 }
 
+/* Each in turn; there are fewer listeners than ports. */
+static uint16_t free_port(struct dpos *dpos)
+{
+	do {
+		dpos->last_port = dpos->last_port == UINT16_MAX ? DPOS_PORT_FIRST : (uint16_t)(dpos->last_port + 1);
+	} while (is_taken(dpos, dpos->last_port));
+	return dpos->last_port;
+}
+
 static int64_t create_listener(struct dpos *dpos, uint64_t from)
 {
 	struct rb_gate_listen listen;
@@ -120,8 +129,8 @@ static int64_t create_listener(struct dpos *dpos, uint64_t from)
 		return -ENOSPC;
 	if (listen.address.ip != 0 && listen.address.ip != dpos->config->address.ip)
 		return -EADDRNOTAVAIL;
-	while (listen.address.port == 0 || (dpos->next_port == listen.address.port && is_taken(dpos, dpos->next_port)))
-		listen.address.port = dpos->next_port++;
+	if (listen.address.port == 0)
+		listen.address.port = free_port(dpos);
 	if (is_taken(dpos, listen.address.port))
 		return -EADDRINUSE;
 	if (rb_app_copy_out(dpos->app, from, &listen, sizeof(listen)) != 0)

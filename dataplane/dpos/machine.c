@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { EAL_WORDS_MAX = 16, EAL_WORD_MAX = 256, EPHEMERAL_FIRST = 49152 };
+enum { EAL_WORDS_MAX = 16, EAL_WORD_MAX = 256 };
 
 /* ---- DPDK ---- */
 
@@ -113,7 +113,7 @@ static int open_device(struct dpos *dpos)
 
 int dpos_open(struct dpos *dpos, const struct dpos_config *config)
 {
-	*dpos = (struct dpos){.config = config, .policy = policies[config->policy], .next_port = EPHEMERAL_FIRST};
+	*dpos = (struct dpos){.config = config, .policy = policies[config->policy], .last_port = UINT16_MAX};
 	pthread_mutex_init(&dpos->lock, NULL);
 	int result = begin_dpdk(config);
 	if (result != 0)

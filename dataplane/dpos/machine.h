@@ -10,7 +10,7 @@
 #include "dpos/config.h"
 #include "policy/policy.h"
 
-enum { DPOS_LISTENERS_MAX = CORE_LISTENERS_MAX };
+enum { DPOS_LISTENERS_MAX = CORE_LISTENERS_MAX, DPOS_PORT_FIRST = 49152 };
 
 struct dpos_listener {
 	bool used, nagle;
@@ -30,7 +30,7 @@ struct dpos {
 	/* contexts and listeners come and go under this */
 	pthread_mutex_t lock;
 	struct dpos_listener listeners[DPOS_LISTENERS_MAX];
-	uint16_t next_port;
+	uint16_t last_port; /* that was given to who asked for any */
 };
 
 /* Opens the device, and makes the cores. 0, or -errno after a message. */

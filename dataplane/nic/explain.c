@@ -44,19 +44,40 @@ static bool has_argument(int argc, char *const *argv, const char *name)
 	return false;
 }
 
-/* Pages of 2 MiB and 1 GiB together. */
-static long hugepages(const char *sys, const char *what)
+static long pages_of(const char *sys, const char *size, const char *what)
 {
-	static const char *const sizes[] = {"2048kB", "1048576kB"};
-	long sum = 0;
-	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		char path[PATH_MAX];
-		snprintf(path, sizeof(path), "%s/kernel/mm/hugepages/hugepages-%s/%s", sys, sizes[i], what);
-		const long count = read_number(path);
-		if (count > 0)
-			sum += count;
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/kernel/mm/hugepages/hugepages-%s/%s", sys, size, what);
+	const long count = read_number(path);
+	return count > 0 ? count : 0;
+}
+
+/* MiB in huge pages of both sizes. */
+static long huge_mib(const char *sys, const char *what)
+{
+	return 2 * pages_of(sys, "2048kB", what) + 1024 * pages_of(sys, "1048576kB", what);
+}
+
+/* MiB that DPDK is told to take; 1: it may take what it finds. */
+static long wanted_mib(int argc, char *const *argv)
+{
+	for (int i = 1; i + 1 < argc; i++) {
+		const long mib = strcmp(argv[i], "-m") == 0 ? strtol(argv[i + 1], NULL, 10) : 0;
+		if (mib > 0)
+			return mib;
 	}
-	return sum;
+	return 1;
+}
+
+static int explain_hugepages(const char *sys, long wanted, long free, char why[RB_NIC_ERROR_MAX])
+{
+	/* what others have stays theirs; where nobody says how much, as much as nearly everybody wants */
+	const long pages = pages_of(sys, "2048kB", "nr_hugepages") + (wanted - free + 1) / 2;
+	return nic_fail(
+		why, ENOMEM,
+		"DPDK cannot start: %ld MiB of huge pages are free, of %ld that are set up, and it takes %ld; mend it "
+		"with: echo %ld > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
+		free, huge_mib(sys, "nr_hugepages"), wanted, wanted > 1 ? pages : 512);
 }
 
 int nic_explain_init(const char *sys, int error, int argc, char *const *argv, char why[RB_NIC_ERROR_MAX])
@@ -65,19 +86,17 @@ int nic_explain_init(const char *sys, int error, int argc, char *const *argv, ch
 		error = EIO;
 	if (error == EINVAL)
 		return nic_fail(why, EINVAL, "DPDK does not take its command line: its own messages say what is wrong");
-	if (!has_argument(argc, argv, "--no-huge") && hugepages(sys, "free_hugepages") == 0)
-		return nic_fail(why, ENOMEM,
-				"DPDK cannot start: no free hugepages (%ld are set up, all in use or none); mend it "
-				"with: echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-				hugepages(sys, "nr_hugepages"));
+	const long wanted = wanted_mib(argc, argv), free_mib = huge_mib(sys, "free_hugepages");
+	if (!has_argument(argc, argv, "--no-huge") && free_mib < wanted)
+		return explain_hugepages(sys, wanted, free_mib, why);
 	if (geteuid() != 0)
 		return nic_fail(why, error,
 				"DPDK cannot start (%s): hugepages and devices need root; start it with sudo",
 				strerror(error));
 	return nic_fail(
 		why, error,
-		"DPDK cannot start (%s); its own messages say more. If another DPDK process is running, give this "
-		"one --file-prefix=NAME; if hugetlbfs is not mounted: mount -t hugetlbfs none /dev/hugepages",
+		"DPDK cannot start (%s); its own messages say more. With a capture there can be only one such process; "
+		"if hugetlbfs is not mounted: mount -t hugetlbfs none /dev/hugepages",
 		strerror(error));
 }
 
@@ -123,9 +142,8 @@ static int explain_refused(const char *at, const char *address, const char *driv
 			address, address);
 	return nic_fail(
 		why, ENODEV,
-		"%s is bound to %s, but DPDK has not taken it: it has no driver for the model, other devices of its "
-		"IOMMU group are still with the kernel, or -a/-b on DPDK's command line leaves it out; its own "
-		"messages say which",
+		"%s is bound to %s, but DPDK has not taken it: it has no driver for the model, or other devices of its "
+		"IOMMU group are still with the kernel; its own messages say which",
 		address, driver);
 }
 
@@ -173,8 +191,8 @@ int nic_explain_missing(const char *sys, const char *device, char why[RB_NIC_ERR
 	if (nic_pci_address(device, address))
 		return explain_missing_pci(sys, address, why);
 	ports_text(ports, sizeof(ports));
-	return nic_fail(
-		why, ENODEV,
-		"DPDK has no device %s (it has: %s); a virtual one is made with --vdev=%s,... on DPDK's command line",
-		device, ports, device);
+	return nic_fail(why, ENODEV,
+			"DPDK has no device %s (it has: %s); a virtual one is named with its driver, such as "
+			"net_af_packet0,iface=eth0",
+			device, ports);
 }

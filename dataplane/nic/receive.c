@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_prefetch.h>
 
@@ -79,20 +80,30 @@ static __attribute__((noinline)) void put(struct rb_nic_queue *queue, const uint
 	rte_mempool_put_bulk(queue->rx_pool, (void *const *)(uintptr_t)buffers, count);
 }
 
-/* A few at a time would cost as much as many. */
-void nic_release(void *context, const uint64_t *buffers, unsigned count)
+/* They are many; or there is no room for them behind those that wait, which then go together. */
+static __attribute__((noinline)) void put_many(struct rb_nic_queue *queue, const uint64_t *buffers, unsigned count)
 {
-	struct rb_nic_queue *queue = context;
 	if (count > NIC_RETURNED / 2) {
 		put(queue, buffers, count);
 		return;
 	}
-	if (queue->returned_count + count > NIC_RETURNED) {
-		put(queue, queue->returned, queue->returned_count);
-		queue->returned_count = 0;
+	put(queue, queue->returned, queue->returned_count);
+	memcpy(queue->returned, buffers, count * sizeof(buffers[0]));
+	queue->returned_count = count;
+}
+
+/* A few at a time would cost the pool as much as many: they wait for others. */
+void nic_release(void *context, const uint64_t *buffers, unsigned count)
+{
+	struct rb_nic_queue *queue = context;
+	const unsigned waiting = queue->returned_count;
+	if (unlikely(count > NIC_RETURNED / 2 || waiting + count > NIC_RETURNED)) {
+		put_many(queue, buffers, count);
+		return;
 	}
 	for (unsigned i = 0; i < count; i++)
-		queue->returned[queue->returned_count++] = buffers[i];
+		queue->returned[waiting + i] = buffers[i];
+	queue->returned_count = waiting + count;
 }
 
 uint8_t *rb_nic_data(const struct rb_net_packet *packet)

@@ -689,7 +689,7 @@ static void test_more_streams_than_command_slots(void **state)
 	struct rb_loop *loop;
 	struct rb_loop_config config = {
 		.context = {
-			.backend = harness_backend, .connections_max = STREAMS, .commands_max = 8, .events_max = 9}};
+			.backend = harness_backend, .connections_max = STREAMS, .commands_max = 8, .events_max = 12}};
 	struct rb_stream *stream;
 	uint8_t received[1000];
 	assert_int_equal(rb_loop_create(&config, &loop), 0);

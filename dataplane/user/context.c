@@ -46,7 +46,7 @@ static int fill_config(struct rb_context_config *config)
 		config->close_timeout_ns = 5 * RB_NS_PER_S;
 	if (config->flow_group >= RB_FLOW_GROUPS_MAX || config->connections_max > RB_CONNECTIONS_PER_GROUP_MAX)
 		return -EINVAL;
-	if (config->events_max <= config->commands_max)
+	if (config->events_max < (uint64_t)config->commands_max + RB_EVENTS_SPARE)
 		return -EINVAL;
 	/* all counts of buffers and entries fit 32 bits */
 	if (config->rx_buffers_per_connection > 1024)

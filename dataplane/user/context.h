@@ -37,7 +37,7 @@ struct rb_context_config {
 	/* Slots in the command array; 0: 256. */
 	uint32_t commands_max;
 
-	/* Slots in the event array; 0: 512. More than commands_max, because every command may fail. */
+	/* Slots in the event array; 0: 512. At least commands_max + RB_EVENTS_SPARE. */
 	uint32_t events_max;
 
 	/* Connections whose readiness one poll takes (the bound B of a batch); 0: 64. */
@@ -115,17 +115,46 @@ void rb_context_wake(struct rb_context *context);
 
 uint64_t rb_context_now(const struct rb_context *context);
 
-/* Convenience: fill the next command slot. Return 0, or -ENOBUFS when the array is full. */
+/*
+ * These fill the next command slot, which the next run_io() carries out. Each returns 0, or -ENOBUFS when the array is
+ * full, and then the next run_io() begins with an ERROR without a handle that counts them. What is refused later, with
+ * nothing changed, is told by an ERROR with the connection's cookie: -EBADF (no such connection any more), -EINVAL,
+ * -EFAULT (memory that is not the application's), -ENOBUFS (no room in the stack).
+ */
+
+/*
+ * Opens a connection. `local`: IP or port 0 for any. `cookie` is in all its events, of which CONNECTED, with 0 or -errno
+ * in `status`, is the first. /
+ */
 int rb_context_connect(struct rb_context *context, struct rb_address local, struct rb_address remote, uint64_t cookie);
+
+/* Takes the connection of a KNOCK; `cookie` is in all further events. */
 int rb_context_accept(struct rb_context *context, rb_handle handle, uint64_t cookie);
+
+/* Resets the connection of a KNOCK: no event follows. */
 int rb_context_reject(struct rb_context *context, rb_handle handle);
-/* A list of more than one piece is read in run_io(), and must be there until then. */
+
+/*
+ * Queues 1 to RB_SENDV_ENTRIES_MAX pieces of memory, all of them or none. They stay the application's to keep as they are
+ * until SENT (or RECV) events have told of so many bytes, or until the run_io() that follows CLOSED. The list itself is
+ * read in run_io() if it has more than one piece, and must be there until then.
+ */
 int rb_context_sendv(struct rb_context *context, rb_handle handle, const struct rb_sg *sg, uint32_t count);
+
+/* Gives back the oldest `bytes` of those received: their buffers must not be read any more, and the window opens. */
 int rb_context_recv_done(struct rb_context *context, rb_handle handle, uint64_t bytes);
+
 /* Both in one: `done` received bytes are given back and the answer to them is sent; or neither. */
 int rb_context_reply(struct rb_context *context, rb_handle handle, uint32_t done, const struct rb_sg *sg,
 		     uint32_t count);
+
+/*
+ * Ends the connection: RB_CLOSE_WRITE only our stream, RB_CLOSE_ORDERLY both after what was queued, RB_CLOSE_ABORT at once.
+ * What was received and not given back is given back by the last two. CLOSED follows.
+ */
 int rb_context_close(struct rb_context *context, rb_handle handle, enum rb_close_flags flags);
+
+/* Sets the context's one deadline, on the clock of rb_context_now(); TIMER tells of it, once. RB_DEADLINE_NONE: none. */
 int rb_context_timer(struct rb_context *context, uint64_t deadline_ns, uint64_t cookie);
 
 /* ---- listening ---- */
@@ -163,7 +192,8 @@ struct rb_address rb_listener_address(const struct rb_listener *listener);
 
 /*
  * Attaches a context: its KNOCK events carry `cookie`. Not thread-safe with respect to the listener; call
- * before the thread starts. Returns 0 or -errno.
+ * before the thread starts. Returns 0; -EINVAL (the listener is another back-end's), -ENOSPC (RB_LISTENERS_MAX),
+ * on dpos -EBUSY (after the first run_io()), or what the kernel says.
  */
 int rb_context_listen(struct rb_context *context, struct rb_listener *listener, uint64_t cookie);
 

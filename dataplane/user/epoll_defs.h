@@ -19,8 +19,6 @@
 #include "user/sockets.h"
 #include "user/tx_queue.h"
 
-enum { EPOLL_LISTENERS_MAX = 8 };
-
 enum connection_state {
 	CONNECTION_FREE,
 	CONNECTION_CONNECTING,
@@ -99,7 +97,7 @@ struct epoll_context {
 	struct rx_pool rx;
 	struct tx_pool tx;
 
-	struct listening listening[EPOLL_LISTENERS_MAX];
+	struct listening listening[RB_LISTENERS_MAX];
 	uint32_t listening_count;
 };
 

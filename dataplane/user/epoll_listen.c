@@ -30,7 +30,7 @@ int epoll_listen(void *state, void *listener, uint64_t cookie)
 {
 	struct epoll_context *context = state;
 	struct socket_listener *own = listener;
-	if (context->listening_count == EPOLL_LISTENERS_MAX)
+	if (context->listening_count == RB_LISTENERS_MAX)
 		return -ENOSPC;
 	struct listening *listening = &context->listening[context->listening_count];
 	*listening = (struct listening){.listener = own, .cookie = cookie};

@@ -26,7 +26,6 @@
 #include "user/uring_rx.h"
 
 enum {
-	URING_LISTENERS_MAX = 8,
 	URING_ACCEPTS_MAX = 32, /* under way at a time, per listener */
 	URING_SUBMISSIONS = 256,
 	URING_COMPLETIONS = 4096,
@@ -142,7 +141,7 @@ struct uring_context {
 	struct uring_rx rx;
 	struct tx_pool tx;
 
-	struct uring_listening listening[URING_LISTENERS_MAX];
+	struct uring_listening listening[RB_LISTENERS_MAX];
 	uint32_t listening_count;
 };
 

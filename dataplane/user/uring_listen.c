@@ -17,7 +17,7 @@ int uring_listen(void *state, void *listener, uint64_t cookie)
 {
 	struct uring_context *context = state;
 	struct socket_listener *own = listener;
-	if (context->listening_count == URING_LISTENERS_MAX)
+	if (context->listening_count == RB_LISTENERS_MAX)
 		return -ENOSPC;
 	struct uring_listening *listening = &context->listening[context->listening_count];
 	*listening = (struct uring_listening){.listener = own, .cookie = cookie};

@@ -109,8 +109,8 @@ ROUND_TRIP_BAR_US: Final = 3.5
 class Figure:
     """A case with its instructions per request; NaN where `why` says what stood in the way.
 
-    against: what the bar is compared with. batch: packets of a turn that had any. idle: the share
-    of the core's instructions that its idle turns executed.
+    against: what the bar is compared with. batch: requests of a turn that found something to do.
+    idle: the share of the core's instructions that its idle turns executed.
     """
 
     case: Case
@@ -155,7 +155,7 @@ def costs(results: Results) -> Costs:
     return Costs(
         figures=tuple(found.values()),
         floor=_value(results, FLOOR_AT, INSTRUCTIONS)[0],
-        floor_batch=_value(results, FLOOR_AT, "packets_per_poll")[0],
+        floor_batch=_value(results, FLOOR_AT, "requests_per_turn")[0],
         round_trip_us=_value(results, ROUND_TRIP_AT, "latency_p50")[0],
         linux_round_trip_us=_value(results, LINUX_ROUND_TRIP_AT, "latency_p50")[0],
     )
@@ -178,7 +178,7 @@ def _figure(results: Results, case: Case, before: Mapping[str, Figure]) -> Figur
         case=case,
         value=value,
         against=value / base,
-        batch=_value(results, case.at, "packets_per_poll")[0],
+        batch=_value(results, case.at, "requests_per_turn")[0],
         idle=_idle(results, case.at),
         beside=_value(results, case.beside, INSTRUCTIONS)[0] if case.beside else math.nan,
         why=why,

@@ -22,8 +22,8 @@ class Cpu:
     """A virtual CPU, whose it is, and its instructions of the measured phase by domain.
 
     polls: it never rests, so that most of them may have done nothing. turns: of its loop in that
-    phase, if it marks them (dataplane/base/phase.h); idle: instructions of those that found
-    nothing to do, which are none of the kernel's.
+    phase, if it marks them (dataplane/base/phase.h); idle_turns: those of them that found nothing
+    to do; idle: what these executed, none of it the kernel's.
     """
 
     number: int
@@ -31,6 +31,7 @@ class Cpu:
     polls: bool
     measured: Mapping[str, int]
     turns: int = 0
+    idle_turns: int = 0
     idle: int = 0
 
     @property
@@ -58,6 +59,10 @@ class Instructions:
         """Instructions of a machine's CPUs, idle turns apart, all together or in one domain."""
         return sum(cpu.busy(domain) for cpu in self.cpus if cpu.machine == machine)
 
+    def busy_turns(self, machine: str) -> int:
+        """Turns of its loops that found something to do; 0 where no loop marks them."""
+        return sum(cpu.turns - cpu.idle_turns for cpu in self.cpus if cpu.machine == machine)
+
     def polls(self, machine: str) -> bool:
         """Whether a machine has CPUs that poll without rest."""
         return any(cpu.polls for cpu in self.cpus if cpu.machine == machine)
@@ -76,9 +81,11 @@ def read_instructions(path: Path) -> Instructions:
         measured = cpu.child("phases").counts(MEASURED)
         if set(measured) != set(DOMAINS):
             raise cpu.error("phases", f"{MEASURED} must have {', '.join(DOMAINS)}")
-        turns = {"begun": 0, "idle": 0}
+        turns = {"begun": 0, "idle": 0, "idle_instructions": 0}
         if cpu.has("turns"):
             turns = cpu.child("turns").counts(MEASURED)
+            if "idle_instructions" not in turns:
+                raise cpu.error("turns", f"{MEASURED} must have idle_instructions")
         cpus.append(
             Cpu(
                 number=cpu.integer("cpu"),
@@ -86,7 +93,8 @@ def read_instructions(path: Path) -> Instructions:
                 polls=cpu.has("polls") and cpu.boolean("polls"),
                 measured=measured,
                 turns=turns["begun"],
-                idle=turns["idle"],
+                idle_turns=turns["idle"],
+                idle=turns["idle_instructions"],
             )
         )
     return Instructions(cpus=tuple(cpus))
@@ -109,6 +117,8 @@ def instruction_metrics(
         for domain in DOMAINS:
             value = found.of(server, domain) / requests
             yield "server", f"instructions_per_request_{domain}", value
+    if busy := found.busy_turns(server):
+        yield "server", "requests_per_turn", requests / busy
     client = machines["client"]
     yield "client", "client_instructions_per_request", found.of(client) / requests
     yield HOUSE, "house_instructions_per_request", found.of(HOUSE) / requests

@@ -5,12 +5,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.analysis.costs import ECHO, ROUND_TRIP_BAR_US, Costs, Figure
+from orchestrator.analysis.costs import ROUND_TRIP_BAR_US, Costs, Figure
 from orchestrator.analysis.stages import DRIVER_IN, DRIVER_OUT, STAGES, Breakdown
 from orchestrator.report import formats
 from orchestrator.report.claims import markdown_table
 
-HEADERS = ["what", "instructions>", "compared>", "bar>", "verdict", "packets per turn>", "Linux>"]
+HEADERS = [
+    "what",
+    "instructions>",
+    "compared>",
+    "bar>",
+    "verdict",
+    "requests per turn>",
+    "idle>",
+    "Linux>",
+]
 STAGE_HEADERS = ["stage", "instructions per request>", "share>", "what it is"]
 
 _TEXT = """\
@@ -21,17 +30,16 @@ In guests, on the virtual clock: `./ringbed perf --dataplane --page docs/perform
 of commit `{commit}`, `{device}`, one core.
 
 Instructions are the server's for one request, application included: those of all turns of its loop
-that found something to do, with timers and acknowledgements. Idle turns are not in them; they
-executed {idle} of what the core did under 32 connections. The load comes from a dataplane, too. TCP
-timestamps and window scaling are on. Packets per turn are the mean of the turns that had any, over
-the whole trial. "Linux" is the same load on kernel sockets, one thread.
+that found something to do, with timers and acknowledgements. Idle turns are not in them: "idle" is
+their share of what the core executed. The load comes from a dataplane, too. TCP timestamps and
+window scaling are on. Requests per turn are the mean of the turns that found
+something to do. "Linux" is the same load on kernel sockets, one thread.
 
 {table}
 
 {notes}
-The bars are the project's own, for a virtual function of the igb, which the virtual clock has not;
-the figures are of its physical function. A multiple is of the echo with 32 connections,
-acknowledgements included, which the bar would leave out.
+The bars are the project's own, for a virtual function of the igb. A multiple is of the echo with 32
+connections, acknowledgements included, which the bar would leave out.
 
 ### Where they go
 
@@ -68,6 +76,7 @@ def row(figure: Figure) -> list[str]:
         bar,
         verdict,
         _number(figure.batch, 1),
+        formats.share(figure.idle),
         _number(figure.beside),
     ]
 
@@ -92,11 +101,9 @@ def section(costs: Costs, stages: Breakdown, manifest: Mapping[str, Any]) -> str
     source = manifest["ringbed"]
     driver = stages.per_request(DRIVER_IN) + stages.per_request(DRIVER_OUT)
     met = costs.round_trip_us <= ROUND_TRIP_BAR_US
-    echo = next(figure for figure in costs.figures if figure.case.at == ECHO)
     return _TEXT.format(
         commit=str(source["commit"])[:10] + (" with changes" if source["dirty"] else ""),
         device=_device(manifest),
-        idle=formats.share(echo.idle),
         table=_table(HEADERS, [row(figure) for figure in costs.figures]),
         notes="".join(f"- Not measured: {one.case.what}: {one.why}.\n" for one in _lost(costs)),
         stages=_table(STAGE_HEADERS, stage_rows(stages)),
@@ -136,12 +143,14 @@ def as_data(costs: Costs, stages: Breakdown) -> dict[str, Any]:
                 "bar": one.case.bar,
                 "met": one.met,
                 "why": one.why,
-                "packets_per_turn": _or_none(one.batch),
+                "requests_per_turn": _or_none(one.batch),
+                "idle_share": _or_none(one.idle),
                 "linux": _or_none(one.beside),
             }
             for one in costs.figures
         ],
         "floor": _or_none(costs.floor),
+        "floor_frames_per_turn": _or_none(costs.floor_batch),
         "round_trip_us": _or_none(costs.round_trip_us),
         "linux_round_trip_us": _or_none(costs.linux_round_trip_us),
         "stages": {stage.name: stages.per_request(stage) for stage in STAGES},

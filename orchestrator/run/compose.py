@@ -2,7 +2,7 @@
 """From a trial to its steps: the stack's driver and the generator's driver put together."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -66,6 +66,14 @@ def polling_machine(trial: Trial, topology: Topology) -> str:
     """The machine whose CPUs poll without rest while the trial lasts; empty if there is none."""
     polls = DRIVERS[trial.stack].apps[trial.app].polls
     return topology.node("server").name if polls else ""
+
+
+def taken(trial: Trial) -> Iterator[Role]:
+    """The roles whose NIC a program takes from Linux for the trial."""
+    if DRIVERS[trial.stack].apps[trial.app].takes_nic:
+        yield "server"
+    if trial.workload.stack != "linux":
+        yield "client"
 
 
 def finish(trial: Trial, topology: Topology, directory: Path) -> None:

@@ -18,7 +18,8 @@ PHASES = {"warm-up": 1, "measured": 2}
 
 def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling: str = "") -> None:
     """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain,
-    and the turns of a polling loop that marks them: how many, and what the idle ones executed.
+    and the turns of a polling loop that marks them: how many, how many of these were idle, and what
+    the idle ones executed.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
     StepError when it did not. polling: the machine, if any, whose CPUs never rest; where loops mark

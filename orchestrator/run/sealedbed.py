@@ -104,7 +104,7 @@ class SealedTestbed:
                 self._files(Path(scratch), into),
                 plugins=(f"{self._supplies.plugin},out={counts}", *plugins),
             )
-            self._fill(files, script)
+            self._fill(files, trial, script)
             self._machine.run(files, deadline_s=deadline_s(plugins))
             sealed.unpack(script, files.output, into)
             marked = trial.generator == OWN_GENERATOR
@@ -118,7 +118,7 @@ class SealedTestbed:
         script = replace(self._script(trial), measure=(), teardown=())
         with tempfile.TemporaryDirectory(dir=self._state) as scratch:
             files = self._files(Path(scratch), Path(scratch))
-            self._fill(files, script, then=_SYMBOLS)
+            self._fill(files, trial, script, then=_SYMBOLS)
             self._machine.run(files, deadline_s=TRIAL_S)
             sealed.unpack(script, files.output, Path(scratch))
             return Symbols(
@@ -154,9 +154,14 @@ class SealedTestbed:
         text = "" if trace is None else self._traces[trace.file]
         return compose.script(trial, self.topology, text)
 
-    def _fill(self, files: Files, script: Script, *, then: str = "") -> None:
+    def _fill(self, files: Files, trial: Trial, script: Script, *, then: str = "") -> None:
         programs = {path.name: path for path in self._supplies.binaries.iterdir()}
-        archive = sealed.pack(session_machines(self.topology), script, programs, then=then)
+        taken = {self.topology.node(role).name for role in compose.taken(trial)}
+        machines = [
+            replace(machine, taken=machine.name in taken)
+            for machine in session_machines(self.topology)
+        ]
+        archive = sealed.pack(machines, script, programs, then=then)
         _fill(files.input, archive, self._machine.config.input_bytes)
 
     def _files(self, scratch: Path, logs: Path) -> Files:

@@ -94,6 +94,13 @@ _ALL = (
         "virtual clock: instructions of the CPU that keeps house, which serves no request",
     ),
     _trial(
+        "requests_per_turn",
+        "requests/turn",
+        "none",
+        "virtual clock: mean batch of a dataplane in the measured phase, in requests per turn that "
+        "found something to do",
+    ),
+    _trial(
         "busy_instructions_cpu<n>",
         "instructions",
         "none",

@@ -74,7 +74,7 @@ class ServerOptions(DposOptions):
     ports: int = Field(
         default=1,
         ge=1,
-        le=64,
+        le=16,
         description="Ports to listen on. A client on the dataplane opens at most 32,768 "
         "connections to one.",
     )

@@ -39,11 +39,13 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A network namespace and the CPUs whose processes live in it."""
+    """A network namespace and the CPUs whose processes live in it. taken: one of these takes the
+    NICs from Linux."""
 
     name: str
     cpus: tuple[int, ...]
     nics: tuple[Nic, ...]
+    taken: bool = False
 
 
 def pack(
@@ -79,16 +81,21 @@ def site(machines: Sequence[Machine]) -> str:
 def function(machine: Machine, nic: Nic) -> str:
     """The script that makes a virtual function and hands it to its machine, to be run on the first
     of its CPUs. Port and function interrupt that CPU, too: the two speak with each other, and no
-    second CPU may have anything to do while QEMU tidies up behind a device that was moved."""
+    second CPU may have anything to do while QEMU tidies up behind a device that was moved.
+
+    One that is going to be taken from Linux stays down. Up, Linux's driver says which interrupts
+    the queues have, which QEMU keeps over the function's reset: each batch that the next driver
+    sends would then interrupt its CPU.
+    """
     cpu, port = nic.cpus[0], _port_name(nic)
+    usual = [*_interface(machine.name, nic), f"carrier {machine.name} {nic.device}"]
     lines = [
         f"echo {1 << cpu:x} >/proc/irq/default_smp_affinity",
         f"/usr/lib/ringbed/sriov {port},{nic.mac},-,-",
         f"made=$(readlink /sys/class/net/{port}/device/virtfn0)",
         "settle",
         'echo "${made##*/}" >/sys/bus/pci/drivers/igbvf/bind',
-        *_interface(machine.name, nic),
-        f"carrier {machine.name} {nic.device}",
+        *(_handed(machine.name, nic) if machine.taken else usual),
         "settle",
     ]
     return _SITE + _SETTLE + "".join(f"{line}\n" for line in lines)
@@ -267,12 +274,16 @@ def _namespace(machine: Machine) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _interface(machine: str, nic: Nic) -> list[str]:
+def _handed(machine: str, nic: Nic) -> list[str]:
     """Commands that hand a NIC that there is to its machine."""
+    return [f"nic {nic.mac}", f'ip link set "$found" name {nic.device} netns {machine}']
+
+
+def _interface(machine: str, nic: Nic) -> list[str]:
+    """The same, and Linux there uses it."""
     device = nic.device
     return [
-        f"nic {nic.mac}",
-        f'ip link set "$found" name {device} netns {machine}',
+        *_handed(machine, nic),
         f"inside {machine} ethtool -L {device} combined {nic.queues} || :",
         f"ip -n {machine} address add {nic.address} dev {device}",
         f"ip -n {machine} link set {device} up",

@@ -61,6 +61,7 @@ def test_cells_say_what_was_compared() -> None:
         "≤ 900",
         "met",
         "16.0",
+        "25.0%",
         "14,000",
     ]
     assert views.row(figure(MANY, 990, 1.1))[2:5] == ["1.100 × echo", "≤ 1.05 ×", "missed"]

@@ -27,7 +27,7 @@ def topology() -> Topology:
 
 def counts(tmp_path: Path, measured: int = 100, idle: int = 0) -> Path:
     """Phase p, CPU c: 1000 p + c in the kernel, `measured` times the CPU as user in phase 2. idle:
-    of these, in 7 turns of a loop that marks them; 0: there is none."""
+    of these, in 2 of 7 turns of a loop that marks them; 0: there is none."""
     phases = [
         [
             {"user": measured * cpu if phase == 2 else 0, "kernel": 1000 * phase + cpu, "ring0": 0}
@@ -37,7 +37,14 @@ def counts(tmp_path: Path, measured: int = 100, idle: int = 0) -> Path:
     ]
     path = tmp_path / "counts.json"
     turns = [
-        [{"begun": 7 if idle else 0, "idle": idle if phase == 2 else 0} for _ in range(4)]
+        [
+            {
+                "begun": 7 if idle else 0,
+                "idle": 2 if idle and phase == 2 else 0,
+                "idle_instructions": idle if phase == 2 else 0,
+            }
+            for _ in range(4)
+        ]
         for phase in range(16)
     ]
     path.write_text(json.dumps({"schema": 1, "phases": phases, "turns": turns}))
@@ -99,6 +106,7 @@ def test_idle_turns_of_a_loop_that_marks_them_are_of_no_request(
     assert rows["instructions_per_request"] == 4405 / 5
     assert rows["instructions_per_request_user"] == 400 / 5
     assert rows["busy_instructions_cpu3"] == 2253
+    assert rows["requests_per_turn"] == 5 / 10
 
 
 def test_a_cpu_without_a_loop_beside_one_with_a_loop_rests(
@@ -107,7 +115,7 @@ def test_a_cpu_without_a_loop_beside_one_with_a_loop_rests(
     path = counts(tmp_path, idle=50)
     told = json.loads(path.read_text())
     for phase in told["turns"]:
-        phase[3] = {"begun": 0, "idle": 0}
+        phase[3] = {"begun": 0, "idle": 0, "idle_instructions": 0}
     path.write_text(json.dumps(told))
     instructions.keep(path, topology, tmp_path, marked=True, polling="server")
     found = read_instructions(tmp_path / instructions.FILE)

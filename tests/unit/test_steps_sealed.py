@@ -80,6 +80,8 @@ def test_a_virtual_function_is_made_by_each_session_and_its_port_by_the_site(
     assert "/usr/lib/ringbed/sriov link0bpf,02:00:00:00:00:02,-,-\n" in made
     assert "echo 4 >/proc/irq/default_smp_affinity\n" in made
     assert "place link0b 2\n" in made and "carrier server link0b\n" in made
+    left = sealed.function(replace(WITH_FUNCTION[1], taken=True), FUNCTION)
+    assert "name link0b netns server\n" in left and "link0b up" not in left
     session = sealed.session(WITH_FUNCTION, SCRIPT.measure, SCRIPT.teardown)
     assert session.index("taskset -c 2 sh ./function.link0b\n") < session.index("run main.000")
     with tarfile.open(fileobj=io.BytesIO(sealed.pack(WITH_FUNCTION, SCRIPT, {}))) as archive:

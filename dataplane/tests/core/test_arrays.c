@@ -552,7 +552,7 @@ static void test_init(void **state)
 		.commands = pair.memory->commands,
 		.events = pair.memory->events,
 		.commands_max = 10,
-		.events_max = 13,
+		.events_max = 14,
 		.flow_group = RB_FLOW_GROUPS_MAX - 1,
 		.close_timeout_ns = UINT64_C(1000) * UINT32_MAX,
 	};
@@ -561,11 +561,11 @@ static void test_init(void **state)
 	gate.commands_max = 0;
 	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
-	gate.events_max = 12;
+	gate.events_max = 13;
 	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.commands_max = UINT32_MAX;
-	gate.events_max = 2; /* less than 3 more, around 2^32 */
+	gate.events_max = 2; /* less than 4 more, around 2^32 */
 	assert_int_equal(make(&gate, range), -EINVAL);
 	gate = good;
 	gate.flow_group = RB_FLOW_GROUPS_MAX;

@@ -2,7 +2,7 @@
 """dpos as a user starts it: with an application, on a device of a network namespace of its own, and
 this machine's TCP at the other end of a cable.
 
-    serve.py DPOS RB_ECHO
+    serve.py DPOS RB_ECHO RB_HELLO
 
 The device is a veth that DPDK drives through a packet socket. Exit status: 0, 1 (a test failed), or
 77 (there can be no network namespace here, or nothing that dpos needs).
@@ -64,6 +64,17 @@ def test_echo(place: Place) -> None:
             stream.close()
         assert one.stop() == 0
         assert one.saved_core()["application"]["closed"] == 101
+
+
+def test_hello(place: Place) -> None:
+    """The application that the documentation begins with."""
+    with dpos(place, "--", place.program("rb-hello")) as one, one.connect() as stream:
+        for _ in range(3):
+            stream.sendall(b"who is there?")
+            assert exactly(stream, 6) == b"hello\n"
+        stream.shutdown(socket.SHUT_WR)
+        assert stream.recv(1) == b""
+        assert one.stop() == 128 + signal.SIGTERM  # it takes no signals
 
 
 def test_nobody_listens(place: Place) -> None:
@@ -144,4 +155,4 @@ def run(names: dict[str, Any], programs: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(globals(), dict(zip(("dpos", "rb-echo"), sys.argv[1:], strict=True))))
+    sys.exit(run(globals(), dict(zip(("dpos", "rb-echo", "rb-hello"), sys.argv[1:], strict=True))))

@@ -31,7 +31,7 @@ static void test_no_device(void **state)
 	fixture_make("net_null7", "size=60");
 	struct rb_nic_config config = fixture_config("net_tap0");
 	expect_refused(&config, -ENODEV, "net_tap0", "it has: net_null7");
-	expect_refused(&config, -ENODEV, "net_tap0", "--vdev=net_tap0");
+	expect_refused(&config, -ENODEV, "net_tap0", "net_af_packet0,iface=eth0");
 	config.device = "0000:ff:1f.7";
 	expect_refused(&config, -ENODEV, "no PCI device 0000:ff:1f.7", "dpdk-devbind.py --status-dev net");
 	config.device = "ff:1f.7";
@@ -191,7 +191,7 @@ static void test_drivers(void **state)
 	expect_missing("01:10.0", "0000:01:10.0 is bound to the kernel's driver igbvf", "--bind=vfio-pci 0000:01:10.0");
 	expect_missing("0000:01:10.1", "no IOMMU group", "intel_iommu=on");
 	expect_missing("0000:01:10.1", "no IOMMU group", "--bind=uio_pci_generic 0000:01:10.1");
-	expect_missing("0000:01:10.2", "bound to vfio-pci, but DPDK has not taken it", "-a/-b");
+	expect_missing("0000:01:10.2", "bound to vfio-pci, but DPDK has not taken it", "its IOMMU group");
 	expect_missing("0000:01:10.3", "bound to no driver", "--bind=vfio-pci 0000:01:10.3");
 	expect_missing("0000:01:10.4", "no PCI device", "--status-dev net");
 }
@@ -199,16 +199,21 @@ static void test_drivers(void **state)
 static void test_hugepages(void **state)
 {
 	char *no_huge[] = {(char[]){"test"}, (char[]){"--no-huge"}, NULL};
+	char *few[] = {(char[]){"test"}, (char[]){"-m"}, (char[]){"1025"}, NULL};
 	char why[RB_NIC_ERROR_MAX] = "";
 	(void)state;
 	assert_int_equal(nic_explain_init(sys, EACCES, 1, no_huge, why), -ENOMEM);
-	expect_text(why, "no free hugepages (3 are set up");
+	expect_text(why, "0 MiB of huge pages are free, of 6 that are set up");
 	expect_text(why, "echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
 	assert_int_equal(nic_explain_init(sys, EACCES, 2, no_huge, why), -EACCES);
-	assert_null(strstr(why, "free hugepages"));
+	assert_null(strstr(why, "huge pages are free"));
 	write_number("kernel/mm/hugepages/hugepages-1048576kB", 1);
 	assert_int_equal(nic_explain_init(sys, EACCES, 1, no_huge, why), -EACCES);
-	assert_null(strstr(why, "free hugepages"));
+	assert_null(strstr(why, "huge pages are free"));
+	/* some are, and too few */
+	assert_int_equal(nic_explain_init(sys, EACCES, 3, few, why), -ENOMEM);
+	expect_text(why, "1024 MiB of huge pages are free, of 4102 that are set up, and it takes 1025");
+	expect_text(why, "echo 4 >");
 }
 
 int main(void)
