@@ -12,10 +12,10 @@ gap is a time without progress, longer than the least retransmission timeout (th
   resolution lost   a SYN was not answered, as ARP or neighbour discovery was lost, or
   window            the receiver had offered less than a segment,
 and its length must not exceed the timeout of RFC 6298 with the back-off of section 5.5 for as
-many transmissions as the byte has had, after the probe timeout of RFC 8985. `late` in the results
-of both roles of net-tap says when they did not run in time: so much longer a gap may be, and one
-that nothing else explains has the reason `late`. Of frames the headers suffice. Prints a table, and
-exits with 1 if a gap is left.
+many transmissions as the byte has had, after the probe timeout of RFC 8985; round trips may be
+measured with RFC 7323's timestamps or without. `late` in the results of both roles of net-tap says
+when they did not run in time: so much longer a gap may be, and one that nothing else explains has
+the reason `late`. Of frames the headers suffice. Prints a table, and exits with 1 if a gap is left.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Segment:
     length: int
     shift: int  # of a SYN; -1: none
     stamp: int  # TSval; -1: none
+    echo: int  # TSecr; -1: none
     frame: bytes
     arrived: float = -1.0  # at the other end; -1: it was lost
 
@@ -108,8 +109,9 @@ def _parse(time: float, frame: bytes) -> tuple[Key, Segment] | None:
     payload = tcp + (offset >> 4) * 4
     options = frame[tcp + 20 : payload]
     shift = _option(options, 3, 1) if flags & _SYN else -1
-    stamp = _option(options, 8, 4)
-    segment = Segment(time, seq, ack, flags, window, end - payload, shift, stamp, frame)
+    stamps = _option(options, 8, 8)
+    stamp, echo = (stamps >> 32, stamps & 0xFFFFFFFF) if stamps >= 0 else (-1, -1)
+    segment = Segment(time, seq, ack, flags, window, end - payload, shift, stamp, echo, frame)
     return (source, port, target, other), segment
 
 
@@ -182,6 +184,24 @@ def _between(way: Way, begin: float, end: float) -> Way:
     return way[first : bisect_right(way, end, lo=first, key=lambda one: one.time)]
 
 
+@dataclass(slots=True)
+class _Estimate:
+    """Of the round trip, RFC 6298 2."""
+
+    srtt: float = 0.0
+    rttvar: float = 0.0
+
+    def rto(self) -> float:
+        return self.srtt + max(4 * self.rttvar, RTO_MIN_S) if self.srtt else _RTO_INITIAL_S
+
+    def sample(self, rtt: float) -> None:
+        if not self.srtt:
+            self.srtt, self.rttvar = rtt, rtt / 2
+            return
+        self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
+        self.srtt += (rtt - self.srtt) / 8
+
+
 class _Sender:
     """What a sender knew, replayed from its own trace; finds its gaps."""
 
@@ -191,25 +211,22 @@ class _Sender:
         self.fin = -1
         self.window = 1 << 16
         self.shift = 0
-        self.srtt = self.rttvar = 0.0
+        # RFC 7323 4.1: an echo measures what was sent again, too. Where that was the SYN it is
+        # mostly the first one's, and the round trip as long as the timeout was. Who does so, and
+        # when, is the sender's to choose.
+        self.once, self.echoed = _Estimate(), _Estimate()
         self.pending: deque[tuple[int, float, int]] = deque()  # end, time, transmissions
         self.tries = 0
         self.last = way[0].time
+        self.stamped: dict[int, float] = {}  # when a timestamp was first sent
+        for one in way:
+            self.stamped.setdefault(one.stamp, one.time)
         self.gaps: list[Gap] = []
 
     def limit(self) -> float:
-        base = _RTO_INITIAL_S
-        if self.srtt:
-            base = self.srtt + max(4 * self.rttvar, RTO_MIN_S)
+        base = max(self.once.rto(), self.echoed.rto())
         # RFC 8985 7.3: a probe timeout, itself no longer than the RTO, may have run before it
         return base * ((1 << max(self.tries - 1, 0)) + 1) * _SLACK + _SLACK_S
-
-    def sample(self, rtt: float) -> None:
-        if not self.srtt:
-            self.srtt, self.rttvar = rtt, rtt / 2
-            return
-        self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
-        self.srtt += (rtt - self.srtt) / 8
 
     def refused(self, segment: Segment) -> bool:
         """RFC 7323 5.3: one at the left edge of the window has brought a later timestamp before."""
@@ -246,7 +263,7 @@ class _Sender:
 
     def progress(self, now: float) -> None:
         over = self.fin >= 0 and self.una > self.fin
-        least = self.srtt + RTO_MIN_S
+        least = self.once.srtt + RTO_MIN_S
         if now - self.last > least and not over:
             gap = Gap(
                 connection=self.name,
@@ -287,7 +304,11 @@ class _Sender:
             _, time, transmissions = self.pending.popleft()
             rtt = segment.arrived - time if transmissions == 1 else 0.0
         if rtt:
-            self.sample(rtt)
+            self.once.sample(rtt)
+        elif segment.echo > 0:
+            rtt = segment.arrived - self.stamped.get(segment.echo, segment.arrived)
+        if rtt:
+            self.echoed.sample(rtt)
 
     def run(self) -> list[Gap]:
         heard = sorted((one for one in self.back if one.arrived >= 0), key=lambda x: x.arrived)

@@ -36,8 +36,10 @@ class Trace:
         linux: bool = False,
         lost: bool = False,
         late: float = 0.0,
-    ) -> None:
-        self._number += 1  # a timestamp: no two frames are the same
+        echo: int = 0,
+    ) -> int:
+        """Returns its timestamp."""
+        self._number += 1  # no two frames are the same
         own, other = (_LINUX, _LIBRARY) if linux else (_LIBRARY, _LINUX)
         segment = wire.Segment(
             source=own,
@@ -48,13 +50,14 @@ class Trace:
             ack=ack + ((1 << 32) - 20 if linux else 7000),
             flags=sum(wire.FLAGS[name] for name in flags),
             window=60000,
-            options=wire.timestamps(self._number, 0),
+            options=wire.timestamps(self._number, echo),
             payload=b"x" * size,
         )
         frame = bytes(12) + b"\x08\x00" + wire.build(segment)
         self._ends[linux].append((time, frame))
         if not lost:
             self._ends[not linux].append((time + _RTT_S / 2 + late, frame))
+        return self._number
 
     def table(self, library: gaps.Json | None = None, linux: gaps.Json | None = None) -> gaps.Json:
         with tempfile.TemporaryDirectory() as directory:
@@ -110,6 +113,21 @@ class Gaps(unittest.TestCase):
         trace.say(4.01, ".", 1, ack=101, linux=True)
         self.finish(trace, 4.02, 101)
         self.assertIn(("data lost", False), trace.reasons())
+
+    def test_a_timeout_as_long_as_timestamps_make_it(self) -> None:
+        for echoes in (False, True):
+            trace = Trace()
+            first = trace.say(1.03, ".", 1, 100, ack=1, lost=True)
+            trace.say(1.26, ".", 1, 100, ack=1, lost=True)
+            trace.say(1.72, ".", 1, 100, ack=1)
+            # as after a SYN that was sent again: the echo is that of the first one
+            trace.say(1.73, ".", 1, ack=101, linux=True, echo=first if echoes else 0)
+            trace.say(1.74, ".", 101, 100, ack=1, lost=True)
+            trace.say(3.24, ".", 101, 100, ack=1)
+            trace.say(3.25, ".", 1, ack=201, linux=True)
+            self.finish(trace, 3.26, 201)
+            own = [one for one in trace.reasons() if one[0] != "nothing"]
+            self.assertEqual(own[-1], ("data lost", echoes))
 
     def test_acknowledgement_lost(self) -> None:
         trace = Trace()
