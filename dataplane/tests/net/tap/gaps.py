@@ -34,6 +34,9 @@ Key = tuple[bytes, int, bytes, int]  # source, port, target, port
 
 RTO_MIN_S = 0.2
 _RTO_INITIAL_S = 1.0
+_RTO_AFTER_SYN_S = (
+    3.0  # RFC 6298 5.7: where the SYN's timer has expired, until something is measured
+)
 _SLACK = 1.25  # Linux and the library round RTTVAR up, each in its way
 _SLACK_S = 0.1
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
@@ -190,9 +193,10 @@ class _Estimate:
 
     srtt: float = 0.0
     rttvar: float = 0.0
+    initial: float = _RTO_INITIAL_S
 
     def rto(self) -> float:
-        return self.srtt + max(4 * self.rttvar, RTO_MIN_S) if self.srtt else _RTO_INITIAL_S
+        return self.srtt + max(4 * self.rttvar, RTO_MIN_S) if self.srtt else self.initial
 
     def sample(self, rtt: float) -> None:
         if not self.srtt:
@@ -283,6 +287,8 @@ class _Sender:
         self.progress(segment.time)
         if segment.seq <= self.una < segment.end:
             self.tries += 1
+        if segment.flags & _SYN and self.tries > 1:
+            self.once.initial = self.echoed.initial = _RTO_AFTER_SYN_S
         if segment.end > self.nxt:
             self.pending.append((segment.end, segment.time, 1))
             self.nxt = segment.end

@@ -18,9 +18,11 @@ _RTT_S = 0.01
 class Trace:
     """A connection from the library to Linux, as both ends have seen it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, syns_lost: int = 0) -> None:
         self._ends: tuple[list[tuple[float, bytes]], ...] = ([], [])
         self._number = 0
+        for again in range(syns_lost):
+            self.say(1.0 - syns_lost + again, "S", 0, lost=True)
         self.say(1.0, "S", 0)
         self.say(1.0 + _RTT_S, "S.", 0, ack=1, linux=True)
         self.say(1.0 + 2 * _RTT_S, ".", 1, ack=1)
@@ -128,6 +130,15 @@ class Gaps(unittest.TestCase):
             self.finish(trace, 3.26, 201)
             own = [one for one in trace.reasons() if one[0] != "nothing"]
             self.assertEqual(own[-1], ("data lost", echoes))
+
+    def test_the_timeout_after_a_lost_syn(self) -> None:
+        for lost in (0, 1):
+            trace = Trace(syns_lost=lost)
+            trace.say(1.03, ".", 1, 100, ack=1, lost=True)
+            trace.say(4.03, ".", 1, 100, ack=1)
+            trace.say(4.04, ".", 1, ack=101, linux=True)
+            self.finish(trace, 4.05, 101)
+            self.assertIn(("data lost", bool(lost)), trace.reasons())
 
     def test_acknowledgement_lost(self) -> None:
         trace = Trace()
