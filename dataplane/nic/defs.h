@@ -32,10 +32,15 @@ enum {
 	 * instructions than a second descriptor of the device's and its buffer, from here to its release.
 	 */
 	NIC_COPY_MAX = 256,
-	NIC_SEGMENTS_MAX = 16,	    /* parts of a frame, its header included */
-	NIC_REGIONS_MAX = 64,	    /* of registered memory */
-	NIC_CACHE = 256,	    /* buffers that a thread keeps of each pool, at most */
-	NIC_RETURNED = 16,	    /* receive buffers that a queue keeps for the pool, to give them back together */
+	NIC_SEGMENTS_MAX = 16, /* parts of a frame, its header included */
+	NIC_REGIONS_MAX = 64,  /* of registered memory */
+	NIC_CACHE = 256,       /* buffers that a thread keeps of each pool, at most */
+	NIC_RETURNED = 16,     /* receive buffers that a queue keeps for the pool, to give them back together */
+	/*
+	 * Receive buffers that are there when the ring and the connections have all that they may: those that are kept,
+	 * and a turn's. Without one a device receives nothing, nor what would make a connection give others back.
+	 */
+	NIC_SPARE = NIC_RETURNED + RB_NET_BURST,
 	NIC_RETA_MAX = 512,	    /* entries of the redirection table */
 	NIC_RSS_KEY_WORDS = 64,	    /* what a device's key may have at most, in words of 32 bits */
 	NIC_RANDOM_WORDS = 32,	    /* random numbers that one system call brings */
@@ -120,7 +125,6 @@ struct rb_nic {
 	bool owned, set_up, started;
 	bool virtual; /* no DMA: its driver reads memory as we do */
 	unsigned link_wait_ms;
-	uint64_t owner;
 	struct rte_device *device;
 	struct nic_rss rss;
 	struct nic_inbox *inboxes; /* from each queue to each, queues_count squared; NULL: there is one queue */

@@ -82,8 +82,7 @@ static int rx_pool_create(struct rb_nic_queue *queue, const struct rb_nic_config
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 	const uint16_t room = (uint16_t)rx_room(config);
-	const unsigned count =
-		queue->nic->rx_descriptors + config->rx_buffers + nic_lent_max(queue->nic) + NIC_RETURNED;
+	const unsigned count = queue->nic->rx_descriptors + config->rx_buffers + nic_lent_max(queue->nic) + NIC_SPARE;
 	const unsigned per_page = NIC_PAGE / room;
 	const unsigned pages = (count + per_page - 1) / per_page;
 	struct rte_pktmbuf_extmem *parts = calloc(pages, sizeof(parts[0]));

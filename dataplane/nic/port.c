@@ -45,13 +45,14 @@ static int check_config(const struct rb_nic_config *config, const struct rte_eth
 	return 0;
 }
 
+/* By port. Not an owner as DPDK knows them: dpdk-dumpcap sees no port that has one. */
+static bool taken[RTE_MAX_ETHPORTS];
+
 static int own(struct rb_nic *nic, const char *device, char why[RB_NIC_ERROR_MAX])
 {
-	struct rte_eth_dev_owner owner = {.name = "ringbed"};
-	if (rte_eth_dev_owner_new(&owner.id) != 0 || rte_eth_dev_owner_set(nic->port, &owner) != 0)
+	if (taken[nic->port])
 		return nic_fail(why, EBUSY, "%s is open already in this process", device);
-	nic->owned = true;
-	nic->owner = owner.id;
+	taken[nic->port] = nic->owned = true;
 	return 0;
 }
 
@@ -228,7 +229,7 @@ void rb_nic_close(struct rb_nic *nic)
 		(void)rte_eth_dev_stop(nic->port);
 	nic_memory_drop(nic);
 	if (nic->owned)
-		(void)rte_eth_dev_owner_unset(nic->port, nic->owner);
+		taken[nic->port] = false;
 	/* One that was refused before it had memory of ours may be opened in another way. */
 	if (nic->set_up)
 		(void)rte_eth_dev_close(nic->port);

@@ -38,6 +38,7 @@ import netns  # noqa: E402  it lies beside other tests
 STREAMS = 16
 FLOOD_FACTOR = 10
 CHURNERS = 32
+BURST = 64  # frames whose headers are at hand at most
 LINK_STREAMS = 4
 CUT_S = 1.5
 PORTS_EACH = 25_000  # of a source address, of some 28,000
@@ -213,9 +214,11 @@ def churn(net: Network, sizes: Sizes) -> Json:
         after = _at_rest(one)
         assert after["application"]["accepted"] == after["application"]["closed"]
         assert after["buffers"]["rx"] == before["buffers"]["rx"], (before, after)
-        # A device gives back what it has sent when it is given more.
+        # A device gives back what it has sent when it is given more, and has some for headers to
+        # come.
+        most = 1024 + BURST
         for name in ("tx", "pieces"):
-            assert after["buffers"][name] <= max(before["buffers"][name], 1024), (before, after)
+            assert after["buffers"][name] <= max(before["buffers"][name], most), (before, after)
         assert after["net"]["tcp_resets_out"] == 0
         return {
             "connections": done,

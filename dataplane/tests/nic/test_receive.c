@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUFFERS = 128 + NIC_RETURNED }; /* fixture_config(): descriptors and buffers, and what a queue keeps */
+enum { BUFFERS = 128 + NIC_SPARE }; /* fixture_config(): descriptors and buffers, and spare ones */
 
 static unsigned available(const struct rb_nic_queue *queue)
 {
@@ -182,6 +182,32 @@ static void test_exhaustion(void **state)
 	fixture_remove(nic, "net_null0");
 }
 
+/* With all buffers held that connections may hold, and some waiting for the pool, what comes is still received. */
+static void test_all_held(void **state)
+{
+	struct rte_mbuf *held[128], *more[RB_NET_BURST];
+	static struct rb_net_packet packets[RB_NET_BURST];
+	(void)state;
+	fixture_make("net_null0", "size=60,copy=1");
+	const struct rb_nic_config config = fixture_config("net_null0");
+	struct rb_nic *nic = fixture_open(&config);
+	struct rb_nic_queue *queue = rb_nic_queue(nic, 0);
+	/* as a ring and connections do */
+	assert_int_equal(rte_pktmbuf_alloc_bulk(queue->rx_pool, held, 128), 0);
+	assert_int_equal(rb_nic_receive(queue, packets, NIC_RETURNED), NIC_RETURNED);
+	for (unsigned i = 0; i < NIC_RETURNED; i++)
+		release(queue, &packets[i], 1); /* they wait */
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(rb_nic_receive(queue, packets, RB_NET_BURST), RB_NET_BURST);
+		release(queue, packets, RB_NET_BURST);
+	}
+	assert_int_equal(rte_pktmbuf_alloc_bulk(queue->rx_pool, more, RB_NET_BURST), 0);
+	rte_pktmbuf_free_bulk(more, RB_NET_BURST);
+	rte_pktmbuf_free_bulk(held, 128);
+	assert_int_equal(available(queue), BUFFERS);
+	fixture_remove(nic, "net_null0");
+}
+
 /* More than net asks for at once, and more than a thread's cache holds. */
 static void test_many(void **state)
 {
@@ -196,7 +222,7 @@ static void test_many(void **state)
 		assert_int_equal(rb_nic_receive(queue, packets, 1000), RB_NET_BURST);
 		release(queue, packets, RB_NET_BURST);
 	}
-	assert_int_equal(available(queue), 4096 + 64 + NIC_RETURNED);
+	assert_int_equal(available(queue), 4096 + 64 + NIC_SPARE);
 	assert_int_equal(rb_nic_counters(queue)->rx_bytes, UINT64_C(1000) * RB_NET_BURST * 1514);
 	fixture_remove(nic, "net_null0");
 }
@@ -245,8 +271,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packets),	   cmocka_unit_test(test_descriptors_apart),
 		cmocka_unit_test(test_checksums),  cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_many),
-		cmocka_unit_test(test_return),
+		cmocka_unit_test(test_exhaustion), cmocka_unit_test(test_all_held),
+		cmocka_unit_test(test_many),	   cmocka_unit_test(test_return),
 	};
 	return cmocka_run_group_tests(tests, fixture_begin, fixture_end);
 }
