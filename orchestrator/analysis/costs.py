@@ -16,7 +16,6 @@ from orchestrator.analysis.summary import belongs
 
 EXPERIMENT: Final = "ix-cost"
 INSTRUCTIONS: Final = "instructions_per_request"
-FLOOR: Final = "l2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +29,21 @@ class Place:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One thing that was measured. bar: what it may be at most, None where it is only reported;
-    of: the case that the bar is a multiple of; beside: the same on Linux."""
+    of: the case that the bar is a multiple of; floor: frames that are only returned, in turns as
+    full; beside: the same on Linux."""
 
     name: str
     what: str
     at: Place
     bar: float | None = None
     of: str = ""
+    floor: Place | None = None
     beside: Place | None = None
 
+
+FLOOR_AT: Final = Place(variant="l2")
+FLOOR_ALONE_AT: Final = Place(variant="l2", connections=1)
+FLOOR_SINGLE_AT: Final = Place(variant="l2-single")
 
 CASES: Final = (
     Case(
@@ -46,6 +51,7 @@ CASES: Final = (
         what="64-byte echo, 32 connections",
         at=Place(variant="ix"),
         bar=900,
+        floor=FLOOR_AT,
         beside=Place(variant="linux"),
     ),
     Case(
@@ -53,6 +59,7 @@ CASES: Final = (
         what="`rb-kv` GET, 32 connections; Linux: memcached",
         at=Place(variant="ix-get"),
         bar=1300,
+        floor=FLOOR_AT,
         beside=Place(variant="linux-get"),
     ),
     Case(
@@ -60,6 +67,7 @@ CASES: Final = (
         what="`rb-kv` SET, 32 connections; Linux: memcached",
         at=Place(variant="ix-set"),
         bar=1600,
+        floor=FLOOR_AT,
         beside=Place(variant="linux-set"),
     ),
     Case(
@@ -89,17 +97,18 @@ CASES: Final = (
         what="64-byte echo, one connection",
         at=Place(variant="ix", connections=1),
         bar=1300,
+        floor=FLOOR_ALONE_AT,
         beside=Place(variant="linux", connections=1),
     ),
     Case(
         name="single",
         what="64-byte echo, 32 connections, turns of one packet (B = 1)",
         at=Place(variant="ix-single"),
+        floor=FLOOR_SINGLE_AT,
     ),
 )
 
 ECHO: Final = CASES[0].at
-FLOOR_AT: Final = Place(variant=FLOOR, connections=64)
 ROUND_TRIP_AT: Final = Place(variant="ix", connections=1)
 LINUX_ROUND_TRIP_AT: Final = Place(variant="linux-both", connections=1)
 ROUND_TRIP_BAR_US: Final = 3.5
@@ -110,7 +119,8 @@ class Figure:
     """A case with its instructions per request; NaN where `why` says what stood in the way.
 
     against: what the bar is compared with. batch: requests of a turn that found something to do.
-    idle: the share of the core's instructions that its idle turns executed.
+    idle: the share of the core's instructions that its idle turns executed. floor: instructions of
+    a frame at the case's floor, NaN where it has none.
     """
 
     case: Case
@@ -119,6 +129,7 @@ class Figure:
     batch: float
     idle: float
     beside: float
+    floor: float = math.nan
     why: str = ""
 
     @property
@@ -131,8 +142,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """floor: instructions of a frame that is only returned, and of what mean batch. Round trips in
-    microseconds: median, one connection, between two dataplanes and two Linux hosts."""
+    """floor: instructions of a frame that is only returned, for the echo's turns, and of what mean
+    batch. Round trips in microseconds: median, one connection, between two dataplanes and two Linux hosts."""
 
     figures: tuple[Figure, ...]
     floor: float
@@ -181,6 +192,7 @@ def _figure(results: Results, case: Case, before: Mapping[str, Figure]) -> Figur
         batch=_value(results, case.at, "requests_per_turn")[0],
         idle=_idle(results, case.at),
         beside=_value(results, case.beside, INSTRUCTIONS)[0] if case.beside else math.nan,
+        floor=_value(results, case.floor, INSTRUCTIONS)[0] if case.floor else math.nan,
         why=why,
     )
 

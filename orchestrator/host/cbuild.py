@@ -25,6 +25,7 @@ type BuildType = Literal["release", "debug", "traced"]
 PROGRAMS = (
     "dpos",
     "rb-echo",
+    "rb-frames",
     "rb-http",
     "rb-kv",
     "rb-spin",

@@ -18,6 +18,7 @@ HEADERS = [
     "verdict",
     "requests per turn>",
     "idle>",
+    "floors>",
     "Linux>",
 ]
 STAGE_HEADERS = ["stage", "instructions per request>", "share>", "what it is"]
@@ -33,7 +34,8 @@ Instructions are the server's for one request, application included: those of al
 that found something to do, with timers and acknowledgements. Idle turns are not in them: "idle" is
 their share of what the core executed. The load comes from a dataplane, too. TCP timestamps and
 window scaling are on. Requests per turn are the mean of the turns that found
-something to do. "Linux" is the same load on kernel sockets, one thread.
+something to do. "Floors" is the multiple of a frame that is only returned (stack `l2`), behind the
+same NIC and in turns as full. "Linux" is the same load on kernel sockets, one thread.
 
 {table}
 
@@ -49,7 +51,7 @@ which functions are which stage):
 {stages}
 
 A frame that is only taken and sent back (stack `l2`, {floor_batch} frames per turn) costs {floor}
-instructions: the floor. The driver's share of the request above is {driver}, {driver_ratio} of
+instructions: the floor, which [l2](../experiments/l2) has for other turns and NICs. The driver's share of the request above is {driver}, {driver_ratio} of
 that; the whole request is {ratio} floors.
 
 ### Round trip
@@ -77,6 +79,7 @@ def row(figure: Figure) -> list[str]:
         verdict,
         _number(figure.batch, 1),
         formats.share(figure.idle),
+        _number(figure.value / figure.floor, 2),
         _number(figure.beside),
     ]
 
@@ -145,6 +148,7 @@ def as_data(costs: Costs, stages: Breakdown) -> dict[str, Any]:
                 "why": one.why,
                 "requests_per_turn": _or_none(one.batch),
                 "idle_share": _or_none(one.idle),
+                "floor": _or_none(one.floor),
                 "linux": _or_none(one.beside),
             }
             for one in costs.figures

@@ -27,6 +27,9 @@ from orchestrator.spec.workload import Workload, concerns
 OWN_GENERATOR = "rbload"
 # What an Ethernet frame of 1500 bytes holds behind the headers of IPv4 and UDP.
 DATAGRAM_MAX_BYTES = 1472
+# As dataplane/frames/frames.h has them: a flow is a port, and a message begins with a number.
+FRAMES_MAX = 16384
+FRAMES_MESSAGE_MIN_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,17 +300,22 @@ class _Expander:
         self, application: Application, workload: Workload, topology: Topology, loc: Loc
     ) -> None:
         """A generator on the dataplane has the client's NIC to itself, and one address."""
-        if workload.stack == "linux":
+        stack = workload.stack
+        if stack == "linux":
             return
         most = min(topology.node("client").cpus, topology.service_port("client").queues)
         cable = topology.cables[topology.service_port("client").link]
         unfit = _unfit(topology, "client", self._experiment.clock)
         if unfit:
-            self._fault(
-                loc, f"a generator on the stack ix cannot have {unfit[0]}", unfit[1], at_key=True
-            )
+            what = f"a generator on the stack {stack} cannot have {unfit[0]}"
+            self._fault(loc, what, unfit[1], at_key=True)
         limits = (
-            (application.protocol == "udp-echo", "datagrams", "stack: linux"),
+            *(_frames_limits(application, workload) if stack == "l2" else ()),
+            (
+                stack == "ix" and application.protocol == "udp-echo",
+                "datagrams",
+                "stack: linux, or l2 in a closed loop",
+            ),
             (
                 workload.threads > most,
                 f"{workload.threads} threads on a client with {most} vCPUs and queues",
@@ -323,7 +331,8 @@ class _Expander:
         )
         for refused, what, hint in limits:
             if refused:
-                self._fault(loc, f"a generator on the stack ix has no {what}", hint, at_key=True)
+                what = f"a generator on the stack {stack} has no {what}"
+                self._fault(loc, what, hint, at_key=True)
 
     def _check_pollers(self, topology: Topology, threads: int, loc: Loc) -> None:
         """Threads that poll share neither a CPU nor a queue."""
@@ -446,6 +455,22 @@ def _unfit(topology: Topology, role: Role, clock: Clock) -> tuple[str, str] | No
         "program, and uio needs an interrupt line, which functions have not"
     )
     return what, f"machines.{node.name}.viommu: true"
+
+
+def _frames_limits(
+    application: Application, workload: Workload
+) -> Iterator[tuple[bool, str, str]]:
+    """What bare frames in a closed loop are not: each as refused or not, what, and a hint."""
+    returns = application.protocol == "udp-echo" and application.takes_nic
+    yield not returns, f"protocol that {application.name} here speaks", "an app of stack l2"
+    yield workload.mode != "closed", "schedule", "mode: closed"
+    yield workload.think_time_ns > 0, "think time", "think_time: 0"
+    yield workload.users > 0, "users", "users: 0"
+    yield workload.threads > 1, f"{workload.threads} threads", "threads: 1"
+    count, least = workload.connections, FRAMES_MESSAGE_MIN_BYTES
+    yield count > FRAMES_MAX, f"{count} datagrams under way", f"connections: at most {FRAMES_MAX}"
+    size = workload.message_bytes
+    yield size < least, f"message of {size} bytes", f"message: {least}B or more"
 
 
 def can_drive(generator: Generator, case: Case) -> bool:

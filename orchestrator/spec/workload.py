@@ -204,10 +204,12 @@ class Workload(SpecModel):
         "timeout.",
         examples=["10ms"],
     )
-    stack: Literal["linux", "ix"] = Field(
+    stack: Literal["linux", "ix", "l2"] = Field(
         "linux",
-        description="What the generator itself runs on: Linux sockets, or ringbed's dataplane, "
-        "which needs a twelfth of the instructions for a request.",
+        description="What the generator itself runs on: Linux sockets; `ix`, ringbed's dataplane, "
+        "which needs a twelfth of the instructions for a request; or `l2`, bare frames on it, in a "
+        "closed loop and to a server that returns frames: datagrams, so many under way as there are "
+        "connections, each sent again as soon as it has come.",
     )
     poll: Flag = Field(
         False,

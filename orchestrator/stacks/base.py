@@ -69,7 +69,7 @@ class Site:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """An application on a stack: the steps to bring it up and down, and where it listens: `ports`
-    from `port` on.
+    from `port` on. mac: of a server without ARP that sends every frame back to where it came from.
 
     count_begin and count_end bracket the load of an accounting trial: what counts system calls and
     packets per batch of this stack, and how the counts are collected. They are there when the
@@ -81,6 +81,7 @@ class Served:
     up: tuple[Step, ...]
     down: tuple[Step, ...]
     ports: int = 1
+    mac: str = ""
     count_begin: tuple[Step, ...] = ()
     count_end: tuple[Step, ...] = ()
 

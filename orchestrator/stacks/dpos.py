@@ -20,10 +20,7 @@ COUNTERS = "dpos.json"
 _PAGE_MIB = device.HUGE_PAGE_KIB // 1024
 
 # The device's PCI address is known once it was taken.
-_EXEC = (
-    r"""pci=$(sed -n 's/.*"pci": "\([^"]*\)".*/\1/p' "$0") && """
-    f'exec {BIN}/dpos --device="$pci" "$@"'
-)
+_PCI = r"""pci=$(sed -n 's/.*"pci": "\([^"]*\)".*/\1/p' "$0")"""
 
 
 class DposOptions(Options):
@@ -171,6 +168,7 @@ class L2Stack:
         served = _serve(self.name, options, threads, pages, (), site)
         return replace(
             served,
+            mac=site.server.mac,
             up=(device.neighbour(site), *served.up),
             down=(*served.down, *device.forget_neighbour(site)),
         )
@@ -181,13 +179,36 @@ def start_words(
 ) -> tuple[str, ...]:
     """The command that runs dpos on a machine's NIC, which was taken; what it runs comes behind."""
     return (
-        *("sh", "-c", _EXEC, device.nic_file(machine)),
+        *_on_nic(f"{BIN}/dpos", options, machine, threads),
         f"--stack={stack}",
+        f"--stats={{out}}/{counters}",
+    )
+
+
+def frames_words(machine: Endpoint, server_mac: str) -> tuple[str, ...]:
+    """The command that sends bare frames from a machine's NIC, which was taken; the load generator's
+    options come behind."""
+    return (
+        *_on_nic(f"{BIN}/rb-frames {server_mac}", DposOptions(), machine, 1),
+        f"--address={machine.address}",
+        "--",
+    )
+
+
+def frames_pages() -> int:
+    """How many huge pages that program needs."""
+    return _pages(DposOptions().memory_mib)
+
+
+def _on_nic(
+    program: str, options: DposOptions, machine: Endpoint, threads: int
+) -> tuple[str, ...]:
+    return (
+        *("sh", "-c", f'{_PCI} && exec {program} --device="$pci" "$@"', device.nic_file(machine)),
         f"--cpus={machine.cpu_list(threads)}",
         f"--batch={options.batch}",
         f"--huge-memory={options.memory_mib * threads}m",
         f"--iova={'virtual' if machine.viommu else 'physical'}",
-        f"--stats={{out}}/{counters}",
     )
 
 

@@ -64,6 +64,7 @@ class TestpmdStack:
         return Served(
             address=server.address,
             port=SERVER_PORT,
+            mac=server.mac,
             up=(
                 device.neighbour(site),
                 *device.take(server, HUGE_PAGES),

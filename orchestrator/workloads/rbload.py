@@ -12,6 +12,7 @@ from orchestrator.steps.model import Collect, Put, Run, Step
 from orchestrator.workloads.base import Load
 
 # Of the generator itself, where it runs on the dataplane.
+_COUNTERS = "client-dpos.json"
 _CONNECTIONS = 65536
 _APPLICATION_MIB = 32
 # That many connections fit into it; each beyond them takes so many bytes more.
@@ -82,16 +83,10 @@ class Rbload:
         if load.workload.poll:
             argv.append("--poll")
         steps: list[Step] = []
-        if load.workload.stack == "ix":
-            threads = load.workload.threads
-            own = _client_options(load.workload)
-            steps += device.take(client, dpos.huge_pages(own, threads))
+        if load.workload.stack != "linux":
+            pages, argv = _on_own_nic(load.workload, argv, served, client)
+            steps += device.take(client, pages)
             overhead_s += device.START_S + device.GRACE_S
-            argv = [
-                *dpos.start_words("ix", own, client, threads, "client-dpos.json"),
-                *dpos.application_words(own, client, threads),
-                *argv,
-            ]
         if load.workload.trace is not None:
             steps.append(Put(machine=machine, path="{out}/arrivals.trace", text=load.trace))
         deadline_s = measured_s + overhead_s
@@ -99,8 +94,9 @@ class Rbload:
         steps.append(run)
         steps.append(Collect(machine=machine, path="{out}/load.json", into="load.json"))
         if load.workload.stack == "ix":
-            path = "{out}/client-dpos.json"
-            steps.append(Collect(machine=machine, path=path, into="client-dpos.json"))
+            path = f"{{out}}/{_COUNTERS}"
+            steps.append(Collect(machine=machine, path=path, into=_COUNTERS))
+        if load.workload.stack != "linux":
             steps += (*device.give_back(client), *device.collect(client))
         return tuple(steps)
 
@@ -110,6 +106,20 @@ class Rbload:
 
 def _target(served: Served) -> list[str]:
     return [f"--target={served.address}:{served.port}", f"--target-ports={served.ports}"]
+
+
+def _on_own_nic(
+    workload: Workload, argv: list[str], served: Served, client: Endpoint
+) -> tuple[int, list[str]]:
+    """Huge pages, and the command with all it needs where the client's NIC was taken."""
+    if workload.stack == "l2":
+        return dpos.frames_pages(), [*dpos.frames_words(client, served.mac), *argv[1:]]
+    own, threads = _client_options(workload), workload.threads
+    words = (
+        *dpos.start_words("ix", own, client, threads, _COUNTERS),
+        *dpos.application_words(own, client, threads),
+    )
+    return dpos.huge_pages(own, threads), [*words, *argv]
 
 
 def _client_options(workload: Workload) -> dpos.ServerOptions:

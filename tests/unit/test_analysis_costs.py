@@ -29,7 +29,14 @@ STAGES = Breakdown(instructions={DRIVER_IN: 100, DRIVER_OUT: 200, TCP_IN: 700}, 
 
 def figure(case: costs.Case, value: float, against: float, why: str = "") -> Figure:
     return Figure(
-        case=case, value=value, against=against, batch=16.04, idle=0.25, beside=14_000, why=why
+        case=case,
+        value=value,
+        against=against,
+        batch=16.04,
+        idle=0.25,
+        beside=14_000,
+        floor=300 if case.floor else math.nan,
+        why=why,
     )
 
 
@@ -62,8 +69,10 @@ def test_cells_say_what_was_compared() -> None:
         "met",
         "16.0",
         "25.0%",
+        "3.00",
         "14,000",
     ]
+    assert views.row(figure(MANY, 990, 1.1))[-2] == "–"
     assert views.row(figure(MANY, 990, 1.1))[2:5] == ["1.100 × echo", "≤ 1.05 ×", "missed"]
     assert views.row(figure(MANY, math.nan, math.nan, "void"))[1:5] == [
         "–",
@@ -117,5 +126,6 @@ def test_the_experiment_measures_every_case() -> None:
     plan = make_plan(experiment, Drivers(), inputs={})
     measured = {(trial.variant, trial.workload.connections) for trial in plan.trials}
     wanted = [case.at for case in CASES] + [case.beside for case in CASES if case.beside]
+    wanted += [case.floor for case in CASES if case.floor]
     wanted += [costs.FLOOR_AT, costs.ROUND_TRIP_AT, costs.LINUX_ROUND_TRIP_AT]
     assert {(place.variant, place.connections) for place in wanted} <= measured

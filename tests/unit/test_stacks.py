@@ -157,6 +157,17 @@ def test_the_client_forgets_what_it_was_told_of_a_server_without_arp(stack: str)
     assert last.argv[:3] == ("ip", "neighbour", "flush")
 
 
+def test_a_server_of_frames_tells_its_address() -> None:
+    told = {
+        (stack.name, app): serve(stack, app, SITE).mac
+        for stack in DRIVERS.values()
+        for app in stack.apps
+    }
+    frames = {("l2", "udp-echo"), ("testpmd", "udp-echo")}
+    assert {name for name, mac in told.items() if mac} == frames
+    assert {told[name] for name in frames} == {SITE.server.mac}
+
+
 def test_l2_polls_with_all_vcpus_and_has_no_application() -> None:
     served = DRIVERS["l2"].serve("udp-echo", L2Options(), 64, SITE)
     assert isinstance(served.up[0], Run) and "permanent" in served.up[0].argv

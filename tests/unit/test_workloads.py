@@ -113,6 +113,22 @@ def test_generator_threads_are_pinned_within_the_client() -> None:
     assert "--cpus=0,1,0" in rbload(load("echo", threads=3, connections=3))
 
 
+def test_bare_frames_have_the_clients_nic_and_the_servers_address() -> None:
+    made = load("udp-echo", None, mode="closed", stack="l2", connections=64)
+    served = replace(SERVED, mac="02:00:00:00:00:01")
+    steps = GENERATORS["rbload"].drive(made, {}, served, CLIENT)
+    _, take, _, run, document, *others = steps
+    assert isinstance(take, Run) and take.argv == ("/usr/lib/ringbed/vfio", "--uio", "link0")
+    assert isinstance(run, Run) and "{out}/client-nic.json" in run.argv
+    assert "rb-frames 02:00:00:00:00:01 " in run.argv[2] and "rbload" not in "".join(run.argv)
+    own, asked = run.argv[: run.argv.index("--")], run.argv[run.argv.index("--") + 1 :]
+    assert {"--cpus=0", "--address=10.0.0.2", "--huge-memory=64m", "--batch=64"} <= set(own)
+    wanted = {"--target=10.0.0.1:7000", "--transport=udp", "--mode=closed", "--connections=64"}
+    assert wanted <= set(asked)
+    assert isinstance(document, Collect) and document.into == "load.json"
+    assert not any(isinstance(step, Collect) and "dpos" in step.into for step in others)
+
+
 MEMCSLAP = """\
 Time to generate       2000 test keys:                0.010 seconds.
 Time to set            2000 keys:                     0.067 seconds.

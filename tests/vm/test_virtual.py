@@ -142,14 +142,16 @@ def test_the_plugin_that_counts_changes_nothing(
 def test_a_dataplane_without_an_application_gives_the_same_bytes(
     ringbed: Ringbed, places: Places
 ) -> None:
-    """Its applications are in test_taken_nics.py."""
-    run = same_bytes(ringbed, "l2", "--only", "options.batch=64", "--set", "duration=10ms")
+    """Its applications are in test_taken_nics.py. And a load of bare frames keeps its bursts full."""
+    only = ("--only", "options.batch=64", "--only", "links.0.ends.1.nic=igb-vf")
+    run = same_bytes(ringbed, "l2", *only, "--set", "duration=10ms")
     (trial,) = run.trials.iterdir()
     load = json.loads((trial / "load.json").read_text())
     assert load["valid"] and load["completed"] > 0, load["reasons"]
     assert not any(load["errors"].values())
     counted = read_instructions(trial / "instructions.json")
     assert counted.is_told("server") and counted.of("server") > 0
+    assert load["completed_in_window"] / counted.busy_turns("server") > 60
     assert places.clean_within(), places.leftovers()
 
 

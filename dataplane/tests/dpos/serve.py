@@ -2,7 +2,7 @@
 """dpos as a user starts it: with an application, on a device of a network namespace of its own, and
 this machine's TCP at the other end of a cable.
 
-    serve.py DPOS RB_ECHO RB_HELLO
+    serve.py DPOS RB_ECHO RB_HELLO RB_FRAMES
 
 The device is a veth that DPDK drives through a packet socket. Exit status: 0, 1 (a test failed), or
 77 (there can be no network namespace here, or nothing that dpos needs).
@@ -11,22 +11,38 @@ The device is a veth that DPDK drives through a packet socket. Exit status: 0, 1
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from network import Veths
-from running import ANSWER_S, PORT, START_S, STOP_S, Place, dpos, echo, exactly, ping, run_all
+from running import (
+    ANSWER_S,
+    PORT,
+    START_S,
+    STOP_S,
+    Place,
+    check_load,
+    dpos,
+    echo,
+    exactly,
+    ping,
+    run_all,
+)
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "net" / "tap"))
 import netns  # noqa: E402  it lies beside other tests
 
 NOBODY = "10.9.0.3"
+NAMES = ("dpos", "rb-echo", "rb-hello", "rb-frames")
 
 
 def test_echo(place: Place) -> None:
@@ -129,6 +145,41 @@ def test_l2(place: Place) -> None:
                 assert datagrams.recv(2000) == bytes([number]) * 100
 
 
+def frames(place: Place, *load: str) -> tuple[int, str, Any]:
+    """Bare frames from this machine's device to the other end, 32 of them under way: the status,
+    what was said, and the document if there is one."""
+    with tempfile.TemporaryDirectory() as directory:
+        document = Path(directory) / "load.json"
+        words = [
+            *(place.program("rb-frames"), "02:00:00:00:00:01"),
+            *(f"--device=net_af_packet0,iface={place.interface}", f"--cpus={place.cpus[1]}"),
+            *(f"--address={NOBODY}", *place.memory(128), "--", f"--target={place.address}:7000"),
+            *("--mode=closed", "--transport=udp", "--connections=32", "--message-bytes=64"),
+            *("--warmup=50ms", "--duration=500ms", f"--output={document}", *load),
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=START_S, check=False)
+        written = json.loads(document.read_text()) if document.exists() else None
+        return done.returncode, done.stderr, written
+
+
+def test_frames(place: Place) -> None:
+    """The generator of bare frames has each of them answered, and says so when none is."""
+    with dpos(place, "--stack=l2", "--batch=16") as one:
+        status, said, document = frames(place)
+        assert status == 0, said
+        loop = one.core()["loop"]
+        assert loop["packets"] > 2 * loop["batches"], "frames come in bursts"
+    check_load(document)
+    assert document["connections"] == 32 and document["completed_in_window"] > 32
+    assert document["bytes_received"] == 64 * document["completed"]
+    status, said, document = frames(place, "--reply-timeout=50ms", "--rundown=100ms")
+    assert status == 3, said
+    assert "no request of the measured window was answered" in " ".join(document["reasons"])
+    assert document["errors"]["timeout"] >= 32
+    status, said, document = frames(place, "--mode=open", "--rate=10")
+    assert status == 2 and "--mode=closed" in said and document is None, said
+
+
 def test_refusals(place: Place) -> None:
     """Each wrong start says what is wrong, and ends with the status of its kind."""
     server = ("--", place.program("rb-echo"))
@@ -155,4 +206,4 @@ def run(names: dict[str, Any], programs: dict[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(globals(), dict(zip(("dpos", "rb-echo", "rb-hello"), sys.argv[1:], strict=True))))
+    sys.exit(run(globals(), dict(zip(NAMES, sys.argv[1:], strict=True))))
