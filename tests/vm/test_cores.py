@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two cores of the dataplane, each with a queue of the NIC: the connections of one are the other's
+at no time, whoever spreads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from leftovers import Places, Ringbed
+from repeated import ONE_EACH, directory
+
+pytestmark = pytest.mark.vm
+
+TWO = (
+    *("--only", "ix", "--set", "matrix.options.threads=[2]", "--set", "workload.threads=2"),
+    *("--set", "machines.client.cpus=2", "--set", "machines.server.cpus=2"),
+    *("--set", "links.0.ends.0.queues=2", "--set", "links.0.ends.1.queues=2"),
+    *("--set", "workload.connections=64", "--set", "duration=5ms"),
+)
+CONNECTIONS = 64
+
+
+def cores(trial: Path, counters: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((trial / counters).read_text())["cores"]
+    return found
+
+
+def test_the_device_spreads_connections_as_dpos_computes_it(
+    ringbed: Ringbed, places: Places
+) -> None:
+    done = ringbed("run", "ix-cores", "--json", *TWO, *ONE_EACH, seconds=600)
+    assert done.code == 0, done.err
+    (trial,) = directory(done.out).trials.iterdir()
+    load = json.loads((trial / "load.json").read_text())
+    assert load["valid"], load["reasons"]
+    assert not any(load["errors"].values())
+    accepted = 0
+    for counters in ("dpos.json", "client-dpos.json"):
+        both = cores(trial, counters)
+        assert len(both) == 2
+        for core in both:
+            # The hash of the device, and nobody else, has brought each packet to its core: what
+            # goes to the other one finds no connection there, and is answered by a reset.
+            assert core["net"]["tcp_in"] > CONNECTIONS
+            assert core["queue"]["handed_over"] == core["queue"]["taken_over"] == 0
+            assert core["net"]["tcp_resets_out"] == core["net"]["tcp_retransmitted"] == 0
+        # Source ports were chosen so that answers come back to the core that opened.
+        accepted = accepted or sum(core["application"]["accepted"] for core in both)
+    assert accepted == CONNECTIONS
+    shares = [core["application"]["accepted"] for core in cores(trial, "dpos.json")]
+    assert min(shares) >= CONNECTIONS // 4, shares
+    assert places.clean_within(), places.leftovers()
