@@ -99,8 +99,8 @@ static int measure(struct generator *g)
 
 	rb_nic_mac(g->machine.nic, client.mac);
 	core_begin(core);
-	int result = frames_init(&frames, &g->load, &g->result.total, &client, &g->server,
-				 core->now_ns + START_DELAY_NS);
+	int result =
+		frames_init(&frames, &g->load, &g->result.total, &client, &g->server, core->now_ns + START_DELAY_NS);
 	if (result != 0)
 		return result;
 	g->result.open_at_start = frames.count;

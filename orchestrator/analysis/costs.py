@@ -143,7 +143,8 @@ class Figure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """floor: instructions of a frame that is only returned, for the echo's turns, and of what mean
-    batch. Round trips in microseconds: median, one connection, between two dataplanes and two Linux hosts."""
+    batch. Round trips in microseconds: median, one connection, between two dataplanes and two Linux
+    hosts."""
 
     figures: tuple[Figure, ...]
     floor: float

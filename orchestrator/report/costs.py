@@ -51,8 +51,8 @@ which functions are which stage):
 {stages}
 
 A frame that is only taken and sent back (stack `l2`, {floor_batch} frames per turn) costs {floor}
-instructions: the floor, which [l2](../experiments/l2) has for other turns and NICs. The driver's share of the request above is {driver}, {driver_ratio} of
-that; the whole request is {ratio} floors.
+instructions: the floor, which [l2](../experiments/l2) has for other turns and NICs. The driver's
+share of the request above is {driver}, {driver_ratio} of that; the whole request is {ratio} floors.
 
 ### Round trip
 

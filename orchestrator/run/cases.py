@@ -457,9 +457,7 @@ def _unfit(topology: Topology, role: Role, clock: Clock) -> tuple[str, str] | No
     return what, f"machines.{node.name}.viommu: true"
 
 
-def _frames_limits(
-    application: Application, workload: Workload
-) -> Iterator[tuple[bool, str, str]]:
+def _frames_limits(application: Application, workload: Workload) -> Iterator[tuple[bool, str, str]]:
     """What bare frames in a closed loop are not: each as refused or not, what, and a hint."""
     returns = application.protocol == "udp-echo" and application.takes_nic
     yield not returns, f"protocol that {application.name} here speaks", "an app of stack l2"

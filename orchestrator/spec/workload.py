@@ -208,7 +208,7 @@ class Workload(SpecModel):
         "linux",
         description="What the generator itself runs on: Linux sockets; `ix`, ringbed's dataplane, "
         "which needs a twelfth of the instructions for a request; or `l2`, bare frames on it, in a "
-        "closed loop and to a server that returns frames: datagrams, so many under way as there are "
+        "closed loop and to a server that returns them: as many datagrams under way as there are "
         "connections, each sent again as soon as it has come.",
     )
     poll: Flag = Field(

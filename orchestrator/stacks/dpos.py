@@ -186,8 +186,8 @@ def start_words(
 
 
 def frames_words(machine: Endpoint, server_mac: str) -> tuple[str, ...]:
-    """The command that sends bare frames from a machine's NIC, which was taken; the load generator's
-    options come behind."""
+    """The command that sends bare frames from a machine's NIC, which was taken; the options of the
+    load generator come behind."""
     return (
         *_on_nic(f"{BIN}/rb-frames {server_mac}", DposOptions(), machine, 1),
         f"--address={machine.address}",
@@ -200,9 +200,7 @@ def frames_pages() -> int:
     return _pages(DposOptions().memory_mib)
 
 
-def _on_nic(
-    program: str, options: DposOptions, machine: Endpoint, threads: int
-) -> tuple[str, ...]:
+def _on_nic(program: str, options: DposOptions, machine: Endpoint, threads: int) -> tuple[str, ...]:
     return (
         *("sh", "-c", f'{_PCI} && exec {program} --device="$pci" "$@"', device.nic_file(machine)),
         f"--cpus={machine.cpu_list(threads)}",

@@ -88,7 +88,7 @@ def test_the_section_sets_the_driver_beside_the_floor() -> None:
     )
     assert "of commit `1234567890`, `igb to igb`, one core" in text
     assert "| driver, in | 100.0 | 10.0% |" in text and "| all | 1,000.0 |" in text
-    assert "is 300.0, 2.00 times of\nthat; the whole request is 6.67 floors" in text
+    assert "is 300.0, 2.00 times of that; the whole request is 6.67 floors" in text
     assert "3.00 µs, against a bar of\n3.50 µs: met" in text and "20.0 times as long" in text
     assert "- Not measured: 64-byte echo, 1,024 connections: void.\n" in text
 

@@ -39,9 +39,13 @@ def test_both_sides_have_their_nics(clock: str) -> None:
         assert set(compose.taken(trial)) == {"client", "server"}
         script = compose.script(trial, topology)
         steps = [s for s in (*script.setup, *script.measure) if isinstance(s, Run | Start)]
-        takes = {step.machine for step in steps if step.argv[0] == VFIO and "--back" not in step.argv}
+        takes = {
+            step.machine for step in steps if step.argv[0] == VFIO and "--back" not in step.argv
+        }
         assert takes == {"client", "server"}
-        (client,) = [step for step in steps if step.machine == "client" and "rb-frames" in str(step)]
+        (client,) = [
+            step for step in steps if step.machine == "client" and "rb-frames" in str(step)
+        ]
         assert f"rb-frames {topology.service_port('server').mac} " in str(client)
 
 

@@ -142,7 +142,7 @@ def test_the_plugin_that_counts_changes_nothing(
 def test_a_dataplane_without_an_application_gives_the_same_bytes(
     ringbed: Ringbed, places: Places
 ) -> None:
-    """Its applications are in test_taken_nics.py. And a load of bare frames keeps its bursts full."""
+    """Its applications are in test_taken_nics.py. A load of bare frames keeps its bursts full."""
     only = ("--only", "options.batch=64", "--only", "links.0.ends.1.nic=igb-vf")
     run = same_bytes(ringbed, "l2", *only, "--set", "duration=10ms")
     (trial,) = run.trials.iterdir()

@@ -202,13 +202,13 @@ static void test_strangers_are_no_answers(void **state)
 		unsigned at;
 		uint8_t value;
 	} strange[] = {
-		{FRAME - 1, 0, 0},		      /* too short */
-		{0, 0, 0},			      /* nothing */
-		{FRAME, PROTOCOL_AT, 6},	      /* TCP */
-		{FRAME, PORTS_AT, 0},		      /* from another port */
-		{FRAME, PORTS_AT + 2, 0},	      /* to none of ours, below */
-		{FRAME, PORTS_AT + 3, FLOWS},	      /* above */
-		{FRAME, NUMBER_AT + 3, 1},	      /* another one of the flow */
+		{FRAME - 1, 0, 0},	      /* too short */
+		{0, 0, 0},		      /* nothing */
+		{FRAME, PROTOCOL_AT, 6},      /* TCP */
+		{FRAME, PORTS_AT, 0},	      /* from another port */
+		{FRAME, PORTS_AT + 2, 0},     /* to none of ours, below */
+		{FRAME, PORTS_AT + 3, FLOWS}, /* above */
+		{FRAME, NUMBER_AT + 3, 1},    /* another one of the flow */
 	};
 	struct loop l;
 	(void)state;
