@@ -105,6 +105,8 @@ int rb_parse_address(const char *text, struct rb_address *address);
 int rb_parse_endpoint(const char *text, struct rb_address *address);
 int rb_parse_addresses(const char *text, struct rb_address_list *list);
 int rb_parse_cpus(const char *text, struct rb_cpu_list *list);
+/* Six pairs of hexadecimal digits with colons between them; mac is unchanged unless 0 is returned. */
+int rb_parse_mac(const char *text, uint8_t mac[6]);
 
 /* "a.b.c.d:port" into a static-size buffer. Returns `text`. */
 enum { RB_ADDRESS_TEXT_MAX = 22 };

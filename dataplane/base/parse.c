@@ -214,3 +214,21 @@ const char *rb_address_format(struct rb_address address, char text[RB_ADDRESS_TE
 		 address.ip >> 8 & 0xff, address.ip & 0xff, address.port);
 	return text;
 }
+
+int rb_parse_mac(const char *text, uint8_t mac[6])
+{
+	uint8_t octets[6];
+
+	if (strlen(text) != 3 * sizeof(octets) - 1)
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(octets); i++) {
+		const char *pair = text + 3 * i;
+
+		if (!isxdigit((unsigned char)pair[0]) || !isxdigit((unsigned char)pair[1]) ||
+		    pair[2] != (i + 1 < sizeof(octets) ? ':' : '\0'))
+			return -EINVAL;
+		octets[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	memcpy(mac, octets, sizeof(octets));
+	return 0;
+}

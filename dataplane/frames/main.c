@@ -10,6 +10,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "dpos/machine.h"
 #include "frames/frames.h"
 #include "load/result.h"
@@ -128,20 +129,12 @@ static void *run_thread(void *user)
 
 /* ---- from the options to the document ---- */
 
-static bool read_mac(const char *text, uint8_t mac[6])
-{
-	char end;
-
-	return sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-		      &mac[5], &end) == 6;
-}
-
 /* dpos takes its own options, up to "--"; what stands behind it, rbload's. */
 static enum rb_options_outcome read_options(struct generator *g, int argc, char **argv)
 {
 	int own = 1;
 
-	if (argc < 2 || !read_mac(argv[1], g->server.mac)) {
+	if (argc < 2 || rb_parse_mac(argv[1], g->server.mac) != 0) {
 		fprintf(stderr, "usage: rb-frames SERVER_MAC OPTION_OF_DPOS... -- OPTION_OF_RBLOAD...\n");
 		return RB_OPTIONS_ERROR;
 	}

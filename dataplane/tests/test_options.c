@@ -230,11 +230,36 @@ static void test_lists(void **state)
 	assert_string_equal(rb_address_format(address, text), "255.255.255.255:65535");
 }
 
+static void test_mac(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"52:54:00:ab:cd",
+		"52:54:00:ab:cd:e",
+		"52:54:00:ab:cd:ef:",
+		"52:54:00:ab:cd:ef0",
+		"52-54-00-ab-cd-ef",
+		"52:54:00:ab:cd:eg",
+		"5:254:00:ab:cd:ef",
+		"0x:54:00:ab:cd:ef",
+		" 1:54:00:ab:cd:ef",
+	};
+	static const uint8_t expected[6] = {0x52, 0x54, 0x00, 0xab, 0xCD, 0xef};
+	uint8_t mac[6];
+
+	(void)state;
+	assert_int_equal(rb_parse_mac("52:54:00:ab:CD:ef", mac), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(rb_parse_mac(wrong[i], mac), -EINVAL);
+	assert_memory_equal(mac, expected, sizeof(mac));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),	 cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_help),	 cmocka_unit_test(test_numbers), cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_mac),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
