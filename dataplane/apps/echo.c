@@ -66,10 +66,12 @@ struct echo {
 	struct rb_list refused; /* the stack had no room for what they have to send */
 	struct rb_list ended;	/* their memory is the stack's until the next run_io() */
 	struct rb_list others;
+	struct connection *spare; /* memory of ended ones, for the next: the last one first */
 };
 
 struct connection {
-	struct rb_list node; /* in one of echo's lists */
+	struct rb_list node;	 /* in one of echo's lists */
+	struct connection *next; /* spare */
 	struct echo *echo;
 	rb_handle handle;
 	uint64_t in, sent, out; /* bytes that were copied to the ring, given to the stack, and released by it */
@@ -133,20 +135,37 @@ static void make_due(struct connection *connection)
 	rb_list_append(&connection->echo->due, &connection->node);
 }
 
+static struct connection *take(struct echo *echo)
+{
+	struct connection *connection = echo->spare;
+	if (connection == NULL)
+		return malloc(sizeof(*connection) + echo->ring_bytes);
+	echo->spare = connection->next;
+	return connection;
+}
+
+static void give(struct echo *echo, struct connection *connection)
+{
+	connection->next = echo->spare;
+	echo->spare = connection;
+}
+
 static void accept_or_reject(struct echo *echo, rb_handle handle)
 {
-	struct connection *connection = calloc(1, sizeof(*connection) + echo->ring_bytes);
+	struct connection *connection = take(echo);
 	if (connection == NULL) {
 		rb_context_reject(echo->context, handle);
 		return;
 	}
-	connection->echo = echo;
-	connection->handle = handle;
-	connection->ring = connection->first_ring;
-	connection->ring_bytes = echo->ring_bytes;
-	connection->plain = true;
+	*connection = (struct connection){
+		.echo = echo,
+		.handle = handle,
+		.ring = connection->first_ring,
+		.ring_bytes = echo->ring_bytes,
+		.plain = true,
+	};
 	if (rb_context_accept(echo->context, handle, (uintptr_t)connection) != 0) {
-		free(connection); /* no room for the command: knocked and never accepted, it ends by itself */
+		give(echo, connection); /* no room for the command: knocked and never accepted, it ends by itself */
 		return;
 	}
 	rb_list_append(&echo->others, &connection->node);
@@ -158,21 +177,24 @@ static void free_ring(const struct connection *connection, uint8_t *ring)
 		free(ring);
 }
 
-static void connection_free(struct connection *connection)
-{
-	free_ring(connection, connection->old_ring);
-	free_ring(connection, connection->ring);
-	free(connection->parts);
-	free(connection);
-}
-
-static void free_all(struct rb_list *list)
+/* The stack has let go of them. */
+static void give_all(struct echo *echo, struct rb_list *list)
 {
 	for (struct rb_list *node = list->next, *next; node != list; node = next) {
+		struct connection *connection = RB_CONTAINER_OF(node, struct connection, node);
 		next = node->next;
-		connection_free(RB_CONTAINER_OF(node, struct connection, node));
+		free_ring(connection, connection->old_ring);
+		free_ring(connection, connection->ring);
+		free(connection->parts);
+		give(echo, connection);
 	}
 	rb_list_init(list);
+}
+
+static void free_spare(struct echo *echo)
+{
+	while (echo->spare != NULL)
+		free(take(echo));
 }
 
 /* The stack needs nothing of it any more once run_io() was called again. */
@@ -470,7 +492,7 @@ static int echo_turn(struct app_thread *thread)
 	enum rb_wait wait = rb_list_empty(&echo->due) ? RB_WAIT : RB_POLL;
 	int count = rb_context_run_io(echo->context, wait, &events);
 	if (__builtin_expect(!rb_list_empty(&echo->ended), 0))
-		free_all(&echo->ended);
+		give_all(echo, &echo->ended);
 	echo->turn++;
 	for (int i = 0; i < count; i++)
 		on_event(echo, &events[i]);
@@ -520,10 +542,11 @@ static void echo_stop(struct app_thread *thread)
 {
 	struct echo *echo = thread->state;
 	rb_context_destroy(echo->context);
-	free_all(&echo->due);
-	free_all(&echo->refused);
-	free_all(&echo->ended);
-	free_all(&echo->others);
+	give_all(echo, &echo->due);
+	give_all(echo, &echo->refused);
+	give_all(echo, &echo->ended);
+	give_all(echo, &echo->others);
+	free_spare(echo);
 	free(echo);
 }
 

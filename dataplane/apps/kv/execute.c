@@ -32,7 +32,7 @@ struct kv_item *kv_get_and_touch(struct kv_worker *worker, const struct kv_key *
 		kv_count(&worker->counters.touch_misses);
 		return NULL;
 	}
-	kv_shard_use(shard, item);
+	kv_shard_use(shard, item, worker->now_s);
 	item->expires_s = expires_s;
 	kv_count(&worker->counters.touch_hits);
 	return item;
@@ -46,7 +46,7 @@ enum kv_result kv_touch(struct kv_worker *worker, const struct kv_key *key, uint
 	kv_count(&worker->counters.touches);
 	kv_count(item != NULL ? &worker->counters.touch_hits : &worker->counters.touch_misses);
 	if (item != NULL) {
-		kv_shard_use(shard, item);
+		kv_shard_use(shard, item, worker->now_s);
 		item->expires_s = expires_s;
 	}
 	kv_shard_unlock(shard);
@@ -54,6 +54,28 @@ enum kv_result kv_touch(struct kv_worker *worker, const struct kv_key *key, uint
 }
 
 /* ---- storing ---- */
+
+bool kv_set_over(struct kv_worker *worker, const struct kv_key *key, uint32_t flags, uint32_t expires_s,
+		 const uint8_t *value, uint32_t value_bytes)
+{
+	struct kv_shard *shard = kv_store_lock(worker->store, key->hash);
+	struct kv_item *item = kv_shard_find(shard, key, worker->now_s);
+	const bool same_form =
+		item != NULL && item->value_bytes == value_bytes && item->flags == flags && item->references == 0;
+
+	if (same_form) {
+		kv_copy(kv_item_value(item), value, value_bytes);
+		item->cas = kv_shard_next_cas(shard);
+		item->expires_s = expires_s;
+		item->linked_s = worker->now_s;
+		kv_shard_use(shard, item, worker->now_s);
+		shard->counters.items_total++;
+	}
+	kv_shard_unlock(shard);
+	if (same_form)
+		kv_count(&worker->counters.sets);
+	return same_form;
+}
 
 static void remove_key(struct kv_shard *shard, const struct kv_key *key, uint32_t now_s)
 {
@@ -152,7 +174,7 @@ static enum kv_result store_item(struct kv_worker *worker, struct kv_shard *shar
 		if ((compare || wanted != 0) && wanted != old->cas)
 			return KV_EXISTS;
 		if (mode == KV_ADD && !compare) {
-			kv_shard_use(shard, old);
+			kv_shard_use(shard, old, worker->now_s);
 			return KV_NOT_STORED;
 		}
 		if (mode == KV_APPEND || mode == KV_PREPEND)
@@ -215,7 +237,7 @@ static enum kv_result store_number(struct kv_worker *worker, struct kv_shard *sh
 	if (length <= old->value_bytes && old->references == 0) {
 		put_number(old, digits, length);
 		old->cas = kv_shard_next_cas(shard);
-		kv_shard_use(shard, old);
+		kv_shard_use(shard, old, worker->now_s);
 		*cas = old->cas;
 		return KV_DONE;
 	}

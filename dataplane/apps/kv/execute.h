@@ -36,7 +36,7 @@ static inline struct kv_item *kv_get(struct kv_worker *worker, const struct kv_k
 		kv_count(&worker->counters.get_misses);
 		return NULL;
 	}
-	kv_shard_use(shard, item);
+	kv_shard_use(shard, item, worker->now_s);
 	kv_count(&worker->counters.get_hits);
 	return item;
 }
@@ -48,6 +48,13 @@ static inline void kv_get_end(const struct kv_worker *worker, const struct kv_it
 	if (worker->store->shards[0].shared)
 		kv_shard_unlock(kv_store_shard(worker->store, item->hash));
 }
+
+/*
+ * The usual SET: writes the value over the present one of the key, which must be as long, with the same flags, and
+ * nobody's to send just now. False: it is not that, and nothing has changed. At most KV_COPY_MAX bytes.
+ */
+bool kv_set_over(struct kv_worker *worker, const struct kv_key *key, uint32_t flags, uint32_t expires_s,
+		 const uint8_t *value, uint32_t value_bytes);
 
 /*
  * Storing has two steps, because a value may come in pieces. The first makes the item, whose value (not the two bytes

@@ -6,27 +6,11 @@
  */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "apps/kv/copy.h"
 
 struct kv_hash_secret {
 	uint64_t word[2];
 };
-
-static inline uint64_t kv_load64(const uint8_t *from)
-{
-	uint64_t value;
-	memcpy(&value, from, sizeof(value));
-	return value;
-}
-
-static inline uint32_t kv_load32(const uint8_t *from)
-{
-	uint32_t value;
-	memcpy(&value, from, sizeof(value));
-	return value;
-}
 
 static inline uint64_t kv_hash_fold(uint64_t a, uint64_t b)
 {

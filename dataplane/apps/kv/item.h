@@ -30,10 +30,11 @@ struct kv_item {
 	uint32_t flags;		       /* the client's */
 	uint32_t value_bytes;
 	uint32_t references;
-	uint8_t state; /* enum kv_item_state */
+	uint8_t suffix_bytes : 6;
+	uint8_t state : 2; /* enum kv_item_state */
 	uint8_t class_index;
 	uint8_t key_bytes;
-	uint8_t suffix_bytes;
+	uint8_t used; /* linked: the second of the last use, modulo 256 */
 	uint8_t data[];
 };
 

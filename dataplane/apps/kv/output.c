@@ -161,7 +161,7 @@ void kv_output_refused(struct kv_output *output)
 	output->last = NULL;
 }
 
-void kv_output_release(struct kv_output *output, uint64_t bytes)
+void kv_output_release_any(struct kv_output *output, uint64_t bytes)
 {
 	while (bytes > 0) {
 		struct kv_segment *segment = output->head;

@@ -100,5 +100,38 @@ uint32_t kv_output_queue(struct kv_output *output, struct rb_sg *sg);
 /* The stack has refused what the last kv_output_queue() described. */
 void kv_output_refused(struct kv_output *output);
 
+/* Is all that is not with the stack one piece of copied bytes? */
+static inline bool kv_output_is_copied(const struct kv_output *output)
+{
+	const struct kv_segment *only = output->unqueued;
+
+	return only != NULL && only == output->tail && only->item_bytes == 0 && !output->failed;
+}
+
+/* Then it is this one; counted as handed over. */
+static inline struct rb_sg kv_output_queue_copied(struct kv_output *output)
+{
+	const struct kv_segment *only = output->unqueued;
+
+	output->last = output->unqueued;
+	output->unqueued = NULL;
+	output->open = NULL;
+	return (struct rb_sg){only->data, only->used};
+}
+
+void kv_output_release_any(struct kv_output *output, uint64_t bytes);
+
 /* The oldest bytes were sent. */
-void kv_output_release(struct kv_output *output, uint64_t bytes);
+static inline void kv_output_release(struct kv_output *output, uint64_t bytes)
+{
+	struct kv_segment *head = output->head;
+
+	if (head == NULL || head->used != bytes || head->item_bytes != 0 || output->released != 0) {
+		kv_output_release_any(output, bytes);
+		return;
+	}
+	output->head = head->next;
+	output->count--;
+	head->next = output->pool->free;
+	output->pool->free = head;
+}

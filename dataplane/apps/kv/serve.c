@@ -26,6 +26,8 @@ struct connection {
 	uint32_t last_done; /* given back with the last SENDV, which may be refused */
 	uint8_t *kept;	    /* input that could not be used yet */
 	size_t kept_bytes, kept_max;
+	uint64_t answered; /* the turn of the last answer(): one SENDV a turn, so that it is known which was refused */
+	bool plain;    /* all is as it nearly always is: nothing is due, kept, owed or ending, and a request begins */
 	bool dirty;    /* in serve.dirty: commands are due */
 	bool ended;    /* by the stack: CLOSED was seen */
 	bool finished; /* the peer sends no more */
@@ -42,6 +44,7 @@ struct kv_serve {
 	struct connection *free;
 	struct connection *ended;  /* the stack may still read their memory until the next run_io() */
 	struct connection **dirty; /* a ring of connections_max */
+	uint64_t turn;
 	uint32_t dirty_first, dirty_count;
 	uint64_t started_ns;
 	uint64_t tick_ns; /* deadline that is to be set; 0: it is */
@@ -79,6 +82,7 @@ static void mark(struct kv_serve *serve, struct connection *connection)
 {
 	if (connection->dirty)
 		return;
+	connection->plain = false;
 	connection->dirty = true;
 	uint32_t at = serve->dirty_first + serve->dirty_count++;
 	if (at >= serve->connections_max)
@@ -152,6 +156,13 @@ static void use_kept(struct connection *connection)
 		drop_kept(connection, kv_session_input(&connection->session, connection->kept, connection->kept_bytes));
 }
 
+/* All but the bytes that are used. */
+static void keep_rest(struct connection *connection, const uint8_t *data, size_t length, size_t used)
+{
+	if (used < length && !keep(connection, data + used, length - used))
+		connection->broken = true;
+}
+
 static __attribute__((noinline)) void use_with_kept(struct connection *connection, const uint8_t *data, size_t length)
 {
 	if (!keep(connection, data, length)) {
@@ -170,13 +181,10 @@ static void on_recv(struct kv_serve *serve, struct connection *connection, const
 	connection->owed += length;
 	if (event->flags & RB_RECV_FIN)
 		connection->finished = true;
-	if (connection->kept_bytes > 0) {
+	if (connection->kept_bytes > 0)
 		use_with_kept(connection, data, length);
-		return;
-	}
-	const size_t used = kv_session_input(&connection->session, data, length);
-	if (used < length && !keep(connection, data + used, length - used))
-		connection->broken = true;
+	else
+		keep_rest(connection, data, length, kv_session_input(&connection->session, data, length));
 }
 
 static void on_sent(struct kv_serve *serve, struct connection *connection, uint64_t bytes)
@@ -190,6 +198,45 @@ static void on_sent(struct kv_serve *serve, struct connection *connection, uint6
 	} else if (connection->session.state == KV_ENDED || connection->finished) {
 		mark(serve, connection);
 	}
+}
+
+/*
+ * The usual turn of a connection: what was answered before has been sent, whole requests have come, and their answers
+ * are one short piece. That goes at once; everything else waits until all events were seen.
+ */
+static inline bool may_answer(const struct kv_serve *serve, const struct connection *connection,
+			      const struct rb_event *event)
+{
+	/* Half of the commands are left to others. */
+	return connection->plain && event->flags == 0 && connection->answered != serve->turn &&
+	       rb_context_command_space(serve->context) > COMMANDS_MAX / 2;
+}
+
+/* It has turned out not to be that. */
+static __attribute__((noinline)) void answer_later(struct kv_serve *serve, struct connection *connection,
+						   const struct rb_event *event, size_t used)
+{
+	mark(serve, connection);
+	connection->owed = event->recv.length;
+	keep_rest(connection, event->recv.data, event->recv.length, used);
+}
+
+static inline void answer(struct kv_serve *serve, struct connection *connection, const struct rb_event *event)
+{
+	struct kv_output *output = &connection->session.output;
+	const size_t length = event->recv.length;
+
+	if (event->recv.sent > 0)
+		kv_output_release(output, event->recv.sent);
+	const size_t used = kv_session_input(&connection->session, event->recv.data, length);
+	if (used < length || connection->session.state != KV_HEAD || !kv_output_is_copied(output)) {
+		answer_later(serve, connection, event, used);
+		return;
+	}
+	const struct rb_sg sg = kv_output_queue_copied(output);
+	connection->answered = serve->turn;
+	connection->last_done = (uint32_t)length;
+	(void)rb_context_reply(serve->context, connection->handle, connection->last_done, &sg, 1);
 }
 
 /* ---- events ---- */
@@ -210,6 +257,7 @@ static void on_knock(struct kv_serve *serve, const struct rb_event *event)
 		give(serve, connection);
 		return;
 	}
+	connection->plain = true;
 	kv_count(&serve->worker->counters.connections);
 }
 
@@ -248,6 +296,10 @@ static void handle(struct kv_serve *serve, const struct rb_event *event)
 
 	switch (event->type) {
 	case RB_EVENT_RECV:
+		if (may_answer(serve, connection, event)) {
+			answer(serve, connection, event);
+			break;
+		}
 		if (event->recv.sent > 0)
 			on_sent(serve, connection, event->recv.sent);
 		on_recv(serve, connection, event);
@@ -347,6 +399,7 @@ static inline void flush_one(struct kv_serve *serve, struct connection *connecti
 		send_replies(serve, connection, (uint32_t)connection->owed);
 	else if (connection->owed > 0)
 		give_back(serve, connection);
+	connection->plain = connection->kept_bytes == 0 && connection->session.state == KV_HEAD;
 }
 
 /* Returns true when nothing is left to be said: only then may the thread wait. */
@@ -355,7 +408,8 @@ static bool flush(struct kv_serve *serve)
 	serve->pieces_used = 0;
 	if (serve->tick_ns != 0 && rb_context_timer(serve->context, serve->tick_ns, 0) == 0)
 		serve->tick_ns = 0;
-	while (serve->dirty_count > 0) {
+	uint32_t again = 0;
+	while (serve->dirty_count > again) {
 		if (serve->pieces_used + KV_OUTPUT_PIECES_MAX > PIECES_MAX ||
 		    rb_context_command_space(serve->context) < COMMANDS_PER_CONNECTION)
 			return false;
@@ -364,9 +418,14 @@ static bool flush(struct kv_serve *serve)
 			serve->dirty_first = 0;
 		serve->dirty_count--;
 		connection->dirty = false;
-		flush_one(serve, connection);
+		if (connection->answered == serve->turn) {
+			mark(serve, connection);
+			again++;
+		} else {
+			flush_one(serve, connection);
+		}
 	}
-	return serve->tick_ns == 0;
+	return again == 0 && serve->tick_ns == 0;
 }
 
 int kv_serve_turn(struct kv_serve *serve, enum rb_wait wait)
@@ -380,6 +439,7 @@ int kv_serve_turn(struct kv_serve *serve, enum rb_wait wait)
 		return count;
 	if (serve->ended != NULL)
 		free_ended(serve);
+	serve->turn++;
 	for (int i = 0; i < count; i++)
 		handle(serve, &events[i]);
 	return 0;

@@ -6,8 +6,6 @@
 #include "apps/kv/text.h"
 #include "base/assert.h"
 
-enum { COPY_MAX = 512 }; /* bytes of a value; longer ones are memcpy()'s */
-
 void kv_session_init(struct kv_session *session, struct kv_worker *worker)
 {
 	*session = (struct kv_session){.worker = worker};
@@ -31,7 +29,7 @@ size_t kv_session_fill(struct kv_session *session, const uint8_t *data, size_t l
 	const uint64_t wanted = item->value_bytes + (text ? (uint64_t)KV_TAIL : 0) - pending->filled;
 	const size_t take = length < wanted ? length : (size_t)wanted;
 
-	if (take <= COPY_MAX)
+	if (take <= KV_COPY_MAX)
 		kv_copy(kv_item_value(item) + pending->filled, data, take);
 	else
 		memcpy(kv_item_value(item) + pending->filled, data, take);

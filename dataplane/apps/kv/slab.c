@@ -127,7 +127,7 @@ void kv_slab_give(struct kv_slab *slab, struct kv_item *item)
 {
 	struct kv_class *class = &slab->classes[item->class_index];
 
-	RB_DEBUG_ASSERT_EQ(item->state, KV_ITEM_RESERVED);
+	RB_DEBUG_ASSERT(item->state == KV_ITEM_RESERVED);
 	item->state = KV_ITEM_FREE;
 	item->newer = NULL;
 	item->older = class->free;
@@ -156,7 +156,7 @@ void kv_slab_move_page(struct kv_slab *slab, uint32_t page, unsigned class_index
 
 	for (uint32_t i = 0; i < moved->carved; i++) {
 		struct kv_item *item = kv_slab_chunk(slab, page, i);
-		RB_ASSERT_EQ(item->state, KV_ITEM_FREE);
+		RB_ASSERT(item->state == KV_ITEM_FREE);
 		leave_free_list(from, item);
 	}
 	if (from->carving == page + 1)

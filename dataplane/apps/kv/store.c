@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "apps/kv/copy.h"
 #include "apps/kv/number.h"
 #include "base/assert.h"
 #include "base/random.h"
@@ -123,10 +122,11 @@ void kv_shard_link(struct kv_shard *shard, struct kv_item *item, uint64_t cas, u
 {
 	struct kv_item **bucket = kv_shard_bucket(shard, item->hash);
 
-	RB_DEBUG_ASSERT_EQ(item->state, KV_ITEM_RESERVED);
+	RB_DEBUG_ASSERT(item->state == KV_ITEM_RESERVED);
 	item->state = KV_ITEM_LINKED;
 	item->cas = cas;
 	item->linked_s = now_s;
+	item->used = (uint8_t)now_s;
 	item->next = *bucket;
 	*bucket = item;
 	kv_lru_enter(&shard->lru[item->class_index], item);
@@ -139,7 +139,7 @@ void kv_shard_unlink(struct kv_shard *shard, struct kv_item *item)
 {
 	struct kv_item **at = kv_shard_bucket(shard, item->hash);
 
-	RB_DEBUG_ASSERT_EQ(item->state, KV_ITEM_LINKED);
+	RB_DEBUG_ASSERT(item->state == KV_ITEM_LINKED);
 	while (*at != item)
 		at = &(*at)->next;
 	*at = item->next;
@@ -285,9 +285,9 @@ struct kv_item *kv_shard_reserve(struct kv_shard *shard, const struct kv_key *ke
 	item->value_bytes = value_bytes;
 	item->references = 1;
 	item->key_bytes = (uint8_t)key->length;
-	item->suffix_bytes = suffix_bytes;
+	item->suffix_bytes = suffix_bytes & 63;
 	kv_copy(item->data, key->bytes, key->length);
-	kv_copy(item->data + key->length, suffix, suffix_bytes);
+	kv_copy_short(item->data + key->length, suffix, suffix_bytes);
 	return item;
 }
 

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "apps/kv/copy.h"
 #include "apps/kv/hash.h"
 #include "apps/kv/slab.h"
 
@@ -133,7 +134,7 @@ static inline struct kv_item *kv_shard_find(struct kv_shard *shard, const struct
 	struct kv_item *item = *kv_shard_bucket(shard, key->hash);
 
 	while (item != NULL && (item->hash != key->hash || item->key_bytes != key->length ||
-				memcmp(item->data, key->bytes, key->length) != 0))
+				!kv_same(item->data, key->bytes, key->length)))
 		item = item->next;
 	return item == NULL || !kv_item_is_dead(shard, item, now_s) ? item : kv_shard_bury(shard, item);
 }
@@ -161,11 +162,18 @@ static inline void kv_lru_leave(struct kv_lru *lru, struct kv_item *item)
 		lru->oldest = item->newer;
 }
 
-/* Makes a linked item the newest of its class. */
-static inline void kv_shard_use(struct kv_shard *shard, struct kv_item *item)
+/*
+ * Makes a linked item the newest of its class, by the second: what is used again in the same one keeps its place, so
+ * that what everybody asks for is not moved for each of them. (What was last used a multiple of 256 seconds ago, to the
+ * second, looks like that, and moves at its next use.)
+ */
+static inline void kv_shard_use(struct kv_shard *shard, struct kv_item *item, uint32_t now_s)
 {
 	struct kv_lru *lru = &shard->lru[item->class_index];
 
+	if (item->used == (uint8_t)now_s)
+		return;
+	item->used = (uint8_t)now_s;
 	if (item->newer == NULL)
 		return;
 	kv_lru_leave(lru, item);

@@ -65,7 +65,9 @@ static void test_oldest_goes_first(void **state)
 		assert_int_equal(put(&talk, name, 9000, 0), KV_DONE);
 	}
 	assert_int_equal(counters(&talk).evictions, 0);
-	assert_non_null(get(&talk, "k0")); /* now k1 is the oldest */
+	assert_non_null(get(&talk, "k1")); /* in the second in which it was stored: k0 stays the oldest */
+	talk.worker.now_s++;
+	assert_non_null(get(&talk, "k0")); /* now k1 is */
 	assert_int_equal(put(&talk, "k4", 9000, 0), KV_DONE);
 	assert_null(get(&talk, "k1"));
 	assert_non_null(get(&talk, "k0"));
@@ -74,6 +76,49 @@ static void test_oldest_goes_first(void **state)
 	assert_null(get(&talk, "k3")); /* the only one that was not asked for */
 	assert_int_equal(counters(&talk).evictions, 2);
 	assert_int_equal(counters(&talk).items, 4);
+	talk_close(&talk);
+}
+
+static bool put_over(struct talk *talk, const char *name, const char *value, uint32_t flags, int64_t expiry)
+{
+	const struct kv_key key = key_of(talk, name);
+
+	return kv_set_over(&talk->worker, &key, flags, kv_expiry(&talk->worker, expiry), (const uint8_t *)value,
+			   (uint32_t)strlen(value));
+}
+
+/* A value is replaced where it is: only one of the same form, and never while somebody sends it. */
+static void test_values_are_written_over(void **state)
+{
+	struct talk talk;
+
+	(void)state;
+	open_small(&talk, 4);
+	assert_false(put_over(&talk, "a", "12345", 0, 0)); /* there is none */
+	assert_int_equal(put(&talk, "a", 5, 0), KV_DONE);
+	struct kv_item *item = get(&talk, "a");
+	const uint64_t cas = item->cas;
+	assert_false(put_over(&talk, "a", "1234", 0, 0));
+	assert_false(put_over(&talk, "a", "123456", 0, 0));
+	assert_false(put_over(&talk, "a", "12345", 1, 0));
+	assert_memory_equal(kv_item_value(item), "aaaaa\r\n", 7);
+	assert_int_equal(item->cas, cas);
+	kv_item_hold(item);
+	assert_false(put_over(&talk, "a", "12345", 0, 0));
+	kv_store_release(talk.shared.store, item);
+
+	talk.worker.now_s += 7;
+	assert_true(put_over(&talk, "a", "12345", 0, 10));
+	assert_ptr_equal(get(&talk, "a"), item);
+	assert_memory_equal(kv_item_value(item), "12345\r\n", 7);
+	assert_true(item->cas > cas);
+	assert_int_equal(item->linked_s, talk.worker.now_s);
+	assert_int_equal(counters(&talk).items, 1);
+	assert_int_equal(counters(&talk).items_total, 2);
+	assert_int_equal(talk.worker.counters.sets, 2);
+	talk.worker.now_s += 10;
+	assert_false(put_over(&talk, "a", "54321", 0, 0)); /* it has expired */
+	assert_int_equal(counters(&talk).items, 0);
 	talk_close(&talk);
 }
 
@@ -333,6 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_oldest_goes_first),
+		cmocka_unit_test(test_values_are_written_over),
 		cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_pages_change_their_class),
 		cmocka_unit_test(test_expiry),
