@@ -208,8 +208,8 @@ static const struct rb_option options[] = {
 	 .type = RB_OPTION_FLAG,
 	 AT(capture),
 	 .default_value = "no",
-	 .help = "Let dpdk-dumpcap attach to the device. It shares DPDK's memory "
-		 "with other processes of the user."},
+	 .help = "Let dpdk-dumpcap attach to the device, which vfio-pci must have. "
+		 "It shares DPDK's memory with other processes of the user."},
 	{.name = "log",
 	 .type = RB_OPTION_CHOICE,
 	 AT(log),

@@ -133,6 +133,9 @@ struct rb_nic {
 	struct rb_nic_queue queues[];
 };
 
+/* init.c: rb_nic_capture_enable() has been called. */
+bool nic_captures(void);
+
 /* Writes the sentence and returns -error. */
 int nic_fail(char why[RB_NIC_ERROR_MAX], int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -140,6 +143,8 @@ int nic_fail(char why[RB_NIC_ERROR_MAX], int error, const char *format, ...) __a
 int nic_explain_init(const char *sys, int error, int argc, char *const *argv, char why[RB_NIC_ERROR_MAX]);
 /* Why DPDK has no port of that name: -ENODEV. */
 int nic_explain_missing(const char *sys, const char *device, char why[RB_NIC_ERROR_MAX]);
+/* 0: another process may attach to the device and leave it again. -ENOTSUP */
+int nic_explain_capture(const char *sys, const char *device, char why[RB_NIC_ERROR_MAX]);
 /* The full form of a PCI address ("0000:01:10.0"); false if `device` is none. */
 bool nic_pci_address(const char *device, char address[32]);
 

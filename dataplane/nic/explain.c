@@ -170,6 +170,22 @@ static int explain_missing_pci(const char *sys, const char *address, char why[RB
 		address, driver, address);
 }
 
+int nic_explain_capture(const char *sys, const char *device, char why[RB_NIC_ERROR_MAX])
+{
+	char address[32], path[PATH_MAX + 32], driver[64];
+	if (!nic_pci_address(device, address))
+		return 0;
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/driver", sys, address);
+	if (!link_name(path, driver) || strcmp(driver, "uio_pci_generic") != 0)
+		return 0;
+	return nic_fail(
+		why, ENOTSUP,
+		"capture needs vfio-pci: uio_pci_generic, which %s is bound to, stops the device as soon as any "
+		"process closes it, and dpdk-dumpcap does at its end; give the machine an IOMMU, and then "
+		"dpdk-devbind.py --bind=vfio-pci %s",
+		address, address);
+}
+
 /* The names of the ports there are. */
 static void ports_text(char *text, size_t size)
 {

@@ -51,6 +51,11 @@ void rb_nic_exit(void)
 	rte_eal_cleanup();
 }
 
+bool nic_captures(void)
+{
+	return capture;
+}
+
 int rb_nic_capture_enable(char why[RB_NIC_ERROR_MAX])
 {
 	if (private_memory)

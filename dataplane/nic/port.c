@@ -167,6 +167,8 @@ int rb_nic_open(const struct rb_nic_config *config, struct rb_nic **nic, char wh
 	struct rte_eth_dev_info info;
 	uint16_t port;
 	int error = find_port(config->device, &port, why);
+	if (error == 0 && nic_captures())
+		error = nic_explain_capture("/sys", config->device, why);
 	if (error == 0 && rte_eth_dev_info_get(port, &info) != 0)
 		error = nic_fail(why, ENODEV, "%s is gone", config->device);
 	if (error == 0)

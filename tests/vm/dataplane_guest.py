@@ -34,7 +34,7 @@ out=/run/ringbed/out
 ulimit -n 1000000
 /usr/lib/ringbed/hugepages 2048={pages} >$out/pages.json
 for machine in {server} {client}; do
-    nsenter --net=/run/netns/$machine /usr/lib/ringbed/vfio --uio ${{machine}}0 >$out/$machine.json
+    nsenter --net=/run/netns/$machine /usr/lib/ringbed/vfio ${{machine}}0 >$out/$machine.json
 done
 pci() {{ sed -n 's/.*"pci": "\\([^"]*\\)".*/\\1/p' "$out/$1.json"; }}
 cat >guest.json <<END
@@ -62,6 +62,7 @@ def config(boot: Boot) -> SealedConfig:
     return SealedConfig(
         cpus=4,
         memory_bytes=MEMORY_BYTES,
+        viommu=True,
         boot=boot,
         site=steps.site([_machine(number) for number in range(3)]),
         ports=ports,

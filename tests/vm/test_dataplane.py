@@ -30,7 +30,7 @@ def machinery(boot: Boot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield Machinery(machine=machine, programs=ensure_dataplane().path)
 
 
-@pytest.mark.dataplane
+@pytest.mark.vm
 def test_smallest_forms(machinery: Machinery, tmp_path: Path) -> None:
     found = prove(machinery, tmp_path / "guest", (*SMALLEST, *PROOFS), deadline_s=SHORT_S)
     assert [one["proof"] for one in found] == list(PROOFS)

@@ -196,6 +196,19 @@ static void test_drivers(void **state)
 	expect_missing("0000:01:10.4", "no PCI device", "--status-dev net");
 }
 
+static void test_capture(void **state)
+{
+	char why[RB_NIC_ERROR_MAX] = "";
+	(void)state;
+	make("bus/pci/devices/0000:01:10.5/driver", "../../../bus/pci/drivers/uio_pci_generic");
+	assert_int_equal(nic_explain_capture(sys, "0000:01:10.2", why), 0);
+	assert_int_equal(nic_explain_capture(sys, "net_tap0,iface=tap0", why), 0);
+	assert_string_equal(why, "");
+	assert_int_equal(nic_explain_capture(sys, "01:10.5", why), -ENOTSUP);
+	expect_text(why, "uio_pci_generic, which 0000:01:10.5 is bound to");
+	expect_text(why, "dpdk-devbind.py --bind=vfio-pci 0000:01:10.5");
+}
+
 static void test_hugepages(void **state)
 {
 	char *no_huge[] = {(char[]){"test"}, (char[]){"--no-huge"}, NULL};
@@ -224,7 +237,8 @@ int main(void)
 		cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_close_nothing),
 		cmocka_unit_test(test_again),
 	};
-	const struct CMUnitTest explanations[] = {cmocka_unit_test(test_drivers), cmocka_unit_test(test_hugepages)};
+	const struct CMUnitTest explanations[] = {cmocka_unit_test(test_drivers), cmocka_unit_test(test_capture),
+						  cmocka_unit_test(test_hugepages)};
 	const int failed = cmocka_run_group_tests(tests, fixture_begin, fixture_end);
 	return failed + cmocka_run_group_tests(explanations, sys_make, sys_remove);
 }
