@@ -103,7 +103,7 @@ def test_launcher_needs_a_url_after_archive() -> None:
 
 def test_launcher_passes_words_and_exit_code_through(tools: Path) -> None:
     done = subprocess.run(
-        [LAUNCHER, "--locked", "no-such-verb"],
+        [LAUNCHER, "no-such-verb"],
         capture_output=True,
         text=True,
         timeout=60,
