@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from leftovers import CACHE, Command, Done, Places, Ringbed, argv, new_places
+from leftovers import Command, Done, Places, Ringbed, argv, new_places
 
 from orchestrator import paths
 from orchestrator.run import directory, journal
@@ -177,11 +177,12 @@ def breakable(boot: Boot, tiny: str) -> Iterator[tuple[Ringbed, str, Path]]:
         for shared in ("images", "probe"):
             (found.cache / shared).unlink()
             (found.cache / shared).mkdir()
-        for image in (CACHE / "images").glob("*-*"):
-            copy = found.cache / "images" / image.name
-            copy.mkdir()
-            for file in image.iterdir():
-                (copy / file.name).symlink_to(file)
+        # Not whatever lies in the cache: that may hold images of earlier lock files too.
+        image = boot.kernel.parent
+        copy = found.cache / "images" / image.name
+        copy.mkdir()
+        for file in image.iterdir():
+            (copy / file.name).symlink_to(file)
         yield Ringbed(found), tiny, copy
 
 
