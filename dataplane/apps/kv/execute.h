@@ -51,7 +51,8 @@ static inline void kv_get_end(const struct kv_worker *worker, const struct kv_it
 
 /*
  * The usual SET: writes the value over the present one of the key, which must be as long, with the same flags, and
- * nobody's to send just now. False: it is not that, and nothing has changed. At most KV_COPY_MAX bytes.
+ * nobody's to send just now. False: it is not that, and nothing has changed but that one which has expired is gone. At
+ * most KV_COPY_MAX bytes.
  */
 bool kv_set_over(struct kv_worker *worker, const struct kv_key *key, uint32_t flags, uint32_t expires_s,
 		 const uint8_t *value, uint32_t value_bytes);

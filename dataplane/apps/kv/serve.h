@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The connections of one thread over the batch API: received bytes are read where they are; the replies to all that
- * came in a turn leave with one RECV_DONE and one SENDV per connection, in this order.
+ * The connections of one thread over the batch API: received bytes are read where they are, and given back with the
+ * replies to them, in one SENDV of a connection in a turn: the replies to the first event of the turn, if they are short
+ * and nothing else is due, else all. What comes behind a short one waits for the next turn.
  *
  * A connection whose output is full is not read from: its input is kept aside and not given back, so that the window
  * closes, until some output was sent.

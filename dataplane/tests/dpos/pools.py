@@ -16,9 +16,9 @@ from running import Json, Place
 
 _FEW = 64
 # More than the echo server keeps of a connection, and both windows.
-# Bytes of a stream whose window, once it has grown, is more than 32 descriptors take in one turn.
-_LONG = 4_000_000
 _SATURATING = 700_000
+# Bytes of streams whose windows, once they have grown, are more than 32 descriptors take in one turn.
+_LONG = 4_000_000
 
 
 def exhaust(net: Network, total: int) -> Json:

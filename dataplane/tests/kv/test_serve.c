@@ -3,12 +3,12 @@
 #include "tests/kv/fixture.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "apps/kv/serve.h"
 #include "user/backend.h"
 
-enum { EVENTS = 256, NOTED = 512, TEXT = 256 };
+enum { EVENTS = 512, NOTED = 512, TEXT = 256 };
 
 /* A command, and what a SENDV had in it. */
 struct noted {
@@ -122,6 +122,7 @@ static void refuses(uint64_t cookie)
 struct server {
 	struct talk talk;
 	struct kv_serve *serve;
+	uint32_t knocked;
 };
 
 static void turn(struct server *server)
@@ -129,26 +130,34 @@ static void turn(struct server *server)
 	assert_int_equal(kv_serve_turn(server->serve, RB_WAIT), 0);
 }
 
-static void open_server(struct server *server)
+static int server_open(void **state)
 {
 	const struct rb_context_config config = {.backend = &script_backend, .connections_max = 1024};
+	struct server *server = calloc(1, sizeof(*server));
 
+	assert_non_null(server);
 	script = (struct script){0};
 	talk_open(&server->talk, NULL);
 	assert_int_equal(kv_serve_create(&config, &server->talk.worker, &server->serve), 0);
+	*state = server;
+	return 0;
 }
 
-static void close_server(struct server *server)
+static int server_close(void **state)
 {
+	struct server *server = *state;
+
 	kv_serve_destroy(server->serve);
 	talk_close(&server->talk);
+	free(server);
+	return 0;
 }
 
 /* Connections with handles from 1 on; their cookies. The last turn has told nothing but that. */
 static void knock(struct server *server, uint64_t *cookies, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
-		event(RB_EVENT_KNOCK, i + 1, 0);
+		event(RB_EVENT_KNOCK, ++server->knocked, 0);
 	turn(server);
 	turn(server);
 	uint32_t found = 0;
@@ -158,6 +167,14 @@ static void knock(struct server *server, uint64_t *cookies, uint32_t count)
 			cookies[found++] = command->cookie;
 	}
 	assert_int_equal(found, count);
+}
+
+static uint64_t knock_one(struct server *server)
+{
+	uint64_t cookie;
+
+	knock(server, &cookie, 1);
+	return cookie;
 }
 
 static void assert_told_nothing(void)
@@ -185,145 +202,125 @@ static void assert_sends(uint32_t at, uint64_t handle, const char *text, size_t 
 
 static void test_an_answer_gives_its_request_back(void **state)
 {
-	struct server server;
-	uint64_t cookie;
+	struct server *server = *state;
+	const uint64_t cookie = knock_one(server);
 
-	(void)state;
-	open_server(&server);
-	knock(&server, &cookie, 1);
 	says(cookie, SET, 0);
-	turn(&server);
+	turn(server);
 	says(cookie, GET GET, strlen(STORED));
-	turn(&server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_sends(0, 1, STORED, strlen(SET));
 	assert_int_equal(script.wait, RB_WAIT);
-	turn(&server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_sends(0, 1, VALUE VALUE, strlen(GET GET));
-	turn(&server);
+	turn(server);
 	assert_told_nothing();
-	close_server(&server);
 }
 
 /* More of one connection in a turn: the rest waits for the next, for a refusal names no SENDV but the last. */
 static void test_one_answer_in_a_turn(void **state)
 {
-	struct server server;
-	uint64_t cookie;
+	struct server *server = *state;
+	const uint64_t cookie = knock_one(server);
 
-	(void)state;
-	open_server(&server);
-	knock(&server, &cookie, 1);
 	says(cookie, SET, 0);
 	says(cookie, "get a\r\nge", 0);
 	says(cookie, "t b\r\n", 0);
-	turn(&server);
-	turn(&server);
+	turn(server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_sends(0, 1, STORED, strlen(SET));
 	assert_int_equal(script.wait, RB_POLL);
-	turn(&server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_sends(0, 1, VALUE END, strlen("get a\r\nget b\r\n"));
 	assert_int_equal(script.wait, RB_WAIT);
-	close_server(&server);
 }
 
 static void test_a_refused_answer_goes_again_before_the_next(void **state)
 {
-	struct server server;
-	uint64_t cookie;
+	struct server *server = *state;
+	const uint64_t cookie = knock_one(server);
 
-	(void)state;
-	open_server(&server);
-	knock(&server, &cookie, 1);
 	says(cookie, SET, 0);
-	turn(&server);
+	turn(server);
 	refuses(cookie);
 	says(cookie, GET, 0);
-	turn(&server);
+	turn(server);
 	assert_sends(0, 1, STORED, strlen(SET));
-	turn(&server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_sends(0, 1, STORED VALUE, strlen(SET GET));
 	says(cookie, GET, strlen(STORED VALUE));
-	turn(&server);
-	turn(&server);
+	turn(server);
+	turn(server);
 	assert_sends(0, 1, VALUE, strlen(GET));
-	close_server(&server);
 }
 
 /* A request in pieces is given back as it is used; what cannot be used yet is not lost. */
 static void test_a_request_in_pieces(void **state)
 {
-	struct server server;
-	uint64_t cookie;
+	struct server *server = *state;
+	const uint64_t cookie = knock_one(server);
 
-	(void)state;
-	open_server(&server);
-	knock(&server, &cookie, 1);
 	says(cookie, "set a 0 0 1\r\n", 0);
-	turn(&server);
+	turn(server);
 	says(cookie, "1\r", 0);
-	turn(&server);
+	turn(server);
 	assert_int_equal(script.noted_count, 1);
 	assert_int_equal(script.noted[0].command.type, RB_COMMAND_RECV_DONE);
 	assert_int_equal(script.noted[0].command.recv_done.bytes, strlen("set a 0 0 1\r\n"));
 	says(cookie, "\n", 0);
-	turn(&server);
+	turn(server);
 	says(cookie, "ge", strlen(STORED));
-	turn(&server);
+	turn(server);
 	assert_sends(0, 1, STORED, 1);
 	says(cookie, "t a\r\n", 0);
-	turn(&server);
-	turn(&server);
+	turn(server);
+	turn(server);
 	assert_sends(0, 1, VALUE, strlen("t a\r\n"));
 	says(cookie, GET, strlen(VALUE));
-	turn(&server);
-	turn(&server);
+	turn(server);
+	turn(server);
 	assert_sends(0, 1, VALUE, strlen(GET));
-	close_server(&server);
 }
 
 /* What a client says before it ends its side is answered, and then the connection is closed. */
 static void test_the_end_of_a_client(void **state)
 {
-	struct server server;
+	struct server *server = *state;
 	uint64_t cookies[2];
 
-	(void)state;
-	open_server(&server);
-	knock(&server, cookies, 2);
+	knock(server, cookies, 2);
 	says(cookies[0], GET, 0)->flags = RB_RECV_FIN;
 	says(cookies[1], GET "quit\r\n", 0);
-	turn(&server);
-	turn(&server);
+	turn(server);
+	turn(server);
 	assert_int_equal(script.noted_count, 4);
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_sends(2 * i, i + 1, END, i == 0 ? strlen(GET) : strlen(GET "quit\r\n"));
 		assert_int_equal(script.noted[2 * i + 1].command.type, RB_COMMAND_CLOSE);
 		assert_int_equal(script.noted[2 * i + 1].command.flags, RB_CLOSE_ORDERLY);
 	}
-	close_server(&server);
 }
 
 /* More connections at once than a turn has commands for: each is answered once. */
 static void test_many_connections_in_a_turn(void **state)
 {
-	enum { MANY = 250 };
-	struct server server;
+	enum { MANY = 400 };
+	struct server *server = *state;
 	uint64_t cookies[MANY];
 	uint32_t answers[MANY + 1] = {0};
 
-	(void)state;
-	open_server(&server);
-	knock(&server, cookies, MANY);
+	for (uint32_t i = 0; i < MANY; i += MANY / 4)
+		knock(server, &cookies[i], MANY / 4);
 	for (uint32_t i = 0; i < MANY; i++)
 		says(cookies[i], GET, 0);
-	turn(&server);
+	turn(server);
 	do {
-		turn(&server);
+		turn(server);
 		for (uint32_t i = 0; i < script.noted_count; i++) {
 			const uint64_t handle = script.noted[i].command.handle;
 			assert_sends(i, handle, END, strlen(GET));
@@ -332,18 +329,18 @@ static void test_many_connections_in_a_turn(void **state)
 	} while (script.wait == RB_POLL);
 	for (uint32_t i = 1; i <= MANY; i++)
 		assert_int_equal(answers[i], 1);
-	close_server(&server);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_an_answer_gives_its_request_back),
-		cmocka_unit_test(test_one_answer_in_a_turn),
-		cmocka_unit_test(test_a_refused_answer_goes_again_before_the_next),
-		cmocka_unit_test(test_a_request_in_pieces),
-		cmocka_unit_test(test_the_end_of_a_client),
-		cmocka_unit_test(test_many_connections_in_a_turn),
+		cmocka_unit_test_setup_teardown(test_an_answer_gives_its_request_back, server_open, server_close),
+		cmocka_unit_test_setup_teardown(test_one_answer_in_a_turn, server_open, server_close),
+		cmocka_unit_test_setup_teardown(test_a_refused_answer_goes_again_before_the_next, server_open,
+						server_close),
+		cmocka_unit_test_setup_teardown(test_a_request_in_pieces, server_open, server_close),
+		cmocka_unit_test_setup_teardown(test_the_end_of_a_client, server_open, server_close),
+		cmocka_unit_test_setup_teardown(test_many_connections_in_a_turn, server_open, server_close),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
