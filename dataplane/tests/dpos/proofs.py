@@ -38,7 +38,7 @@ import netns  # noqa: E402  it lies beside other tests
 STREAMS = 16
 FLOOD_FACTOR = 10
 CHURNERS = 32
-BURST = 64  # frames whose headers are at hand at most
+CHURN_S = 0.25  # at least, of each load
 LINK_STREAMS = 4
 CUT_S = 1.5
 PORTS_EACH = 25_000  # of a source address, of some 28,000
@@ -202,23 +202,18 @@ def churn(net: Network, sizes: Sizes) -> Json:
     place = net.place
     words = running.echo(place)
     with running.dpos(place, *words) as one:
-        _churn(net, one, 1)
+        _churn(net, one, CHURN_S)
         before = _at_rest(one)
-        begin, done, duration = time.monotonic(), 0, 1.0
+        begin, done, duration = time.monotonic(), 0, CHURN_S
         while done < sizes.churned:
             _churn(net, one, duration)
             done = one.core()["application"]["accepted"] - before["application"]["accepted"]
-            rate = done / (time.monotonic() - begin)
-            duration = min(60.0, max(1.0, 1.05 * (sizes.churned - done) / rate))
+            rate = max(1, done) / (time.monotonic() - begin)
+            duration = min(60.0, max(CHURN_S, 1.05 * (sizes.churned - done) / rate))
         seconds = time.monotonic() - begin
-        after = _at_rest(one)
+        _at_rest(one)
+        after = one.until_back(before)
         assert after["application"]["accepted"] == after["application"]["closed"]
-        assert after["buffers"]["rx"] == before["buffers"]["rx"], (before, after)
-        # A device gives back what it has sent when it is given more, and has some for headers to
-        # come.
-        most = 1024 + BURST
-        for name in ("tx", "pieces"):
-            assert after["buffers"][name] <= max(before["buffers"][name], most), (before, after)
         assert after["net"]["tcp_resets_out"] == 0
         return {
             "connections": done,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PORT = 9000
+BURST = 64  # frames whose headers are at hand at most
 START_S, STOP_S, ANSWER_S = 60.0, 60.0, 60.0
 MIB = 1 << 20
 Json = dict[str, Any]
@@ -118,6 +119,18 @@ class Dpos:
     def until_empty(self, seconds: float = ANSWER_S) -> Json:
         """The counters once nothing of any connection is left."""
         return self.until(lambda core: not any(core["used"].values()), "without a trace", seconds)
+
+    def until_back(self, before: Json, *, tx_descriptors: int = 1024) -> Json:
+        """The same once all buffers are where they were before, too. A device gives back what it
+        has sent when it is given more, and has some for headers to come."""
+        had, most = before["buffers"], tx_descriptors + BURST
+
+        def is_back(core: Json) -> bool:
+            has = core["buffers"]
+            sent = all(has[name] <= max(had[name], most) for name in ("tx", "pieces"))
+            return sent and has["rx"] == had["rx"] and not any(core["used"].values())
+
+        return self.until(is_back, f"back at {had}")
 
     def said(self) -> str:
         """The end of what it has said on standard error."""
