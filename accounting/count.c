@@ -5,25 +5,33 @@
 // Whenever execution moves to another vCPU, domain or phase, what QEMU counted since the last such
 // move is charged to where execution was. It costs a comparison per block.
 //
+// Of these, atomic instructions and fences (locked.h) are counted one by one, by calls that only they make:
+// before each is executed, so that one whose page is missing, and which is repeated, counts twice.
+//
 // Argument: out=FILE, written as JSON at the end.
 
 #include "guest.h"
+#include "locked.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-static uint64_t counts[MAX_PHASES][MAX_VCPUS][DOMAINS];
+// What is counted, and under which names it is written: by domain, and in idle turns.
+enum kind { ALL, ATOMIC, FENCE, KINDS };
+static const char *const kind_names[KINDS] = {"phases", "locked", "barriers"};
+static const char *const idle_names[KINDS] = {"idle_instructions", "idle_locked", "idle_barriers"};
+
+static uint64_t counts[MAX_PHASES][MAX_VCPUS][DOMAINS][KINDS];
 
 // Of these, what idle turns of polling loops executed outside the kernel: from the beginning of a turn
 // to that of the next one, when neither told of work between.
-static uint64_t idle[MAX_PHASES][MAX_VCPUS];
+static uint64_t idle[MAX_PHASES][MAX_VCPUS][KINDS];
 static uint64_t turns_begun[MAX_PHASES][MAX_VCPUS], turns_idle[MAX_PHASES][MAX_VCPUS];
 static struct turn {
 	unsigned phase;
 	bool open, busy;
-	uint64_t since; // of counts, outside the kernel
+	uint64_t since[KINDS]; // of counts, outside the kernel
 } turns[MAX_VCPUS];
 
 static char *out_path;
@@ -44,7 +52,7 @@ static void charge(int64_t now)
 	// What was executed before a snapshot is not ours to count.
 	if (at_cpu == NULL)
 		since = now;
-	counts[at_phase][at_vcpu][at_domain] += (uint64_t)(now - since);
+	counts[at_phase][at_vcpu][at_domain][ALL] += (uint64_t)(now - since);
 	since = now;
 }
 
@@ -71,9 +79,18 @@ static void on_marker(unsigned translator, void *phase)
 	at_phase = (unsigned)(uintptr_t)phase;
 }
 
-static uint64_t outside_kernel(void)
+// The block that it is in has been entered, so where execution is has been looked at.
+static void on_atomic(unsigned translator, void *found)
 {
-	return counts[at_phase][at_vcpu][USER] + counts[at_phase][at_vcpu][RING0];
+	(void)translator;
+	uint64_t *count = counts[at_phase][at_vcpu][at_domain];
+	count[ATOMIC] += ((uintptr_t)found & LOCKED) != 0;
+	count[FENCE] += ((uintptr_t)found & BARRIER) != 0;
+}
+
+static uint64_t outside_kernel(enum kind kind)
+{
+	return counts[at_phase][at_vcpu][USER][kind] + counts[at_phase][at_vcpu][RING0][kind];
 }
 
 static void on_turn_begins(unsigned translator, void *unused)
@@ -83,12 +100,17 @@ static void on_turn_begins(unsigned translator, void *unused)
 	struct turn *turn = &turns[at_vcpu];
 	charge(executed());
 	turns_begun[at_phase][at_vcpu]++;
-	uint64_t now = outside_kernel();
-	if (turn->open && !turn->busy && turn->phase == at_phase) {
-		idle[at_phase][at_vcpu] += now - turn->since;
-		turns_idle[at_phase][at_vcpu]++;
+	bool was_idle = turn->open && !turn->busy && turn->phase == at_phase;
+	turns_idle[at_phase][at_vcpu] += was_idle;
+	for (enum kind kind = ALL; kind < KINDS; kind++) {
+		uint64_t now = outside_kernel(kind);
+		if (was_idle)
+			idle[at_phase][at_vcpu][kind] += now - turn->since[kind];
+		turn->since[kind] = now;
 	}
-	*turn = (struct turn){.open = true, .phase = at_phase, .since = now};
+	turn->open = true;
+	turn->busy = false;
+	turn->phase = at_phase;
 }
 
 static void on_turn_busy(unsigned translator, void *unused)
@@ -96,6 +118,13 @@ static void on_turn_busy(unsigned translator, void *unused)
 	(void)translator;
 	(void)unused;
 	turns[at_vcpu].busy = true;
+}
+
+// LOCKED and BARRIER of locked.h.
+static unsigned atomics(const struct qemu_plugin_insn *instruction)
+{
+	uint8_t code[LONGEST_INSTRUCTION];
+	return atomics_of(code, qemu_plugin_insn_data(instruction, code, sizeof(code)));
 }
 
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
@@ -107,6 +136,10 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, index);
 		int mark = marker(instruction);
+		unsigned found = atomics(instruction);
+		if (found)
+			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_atomic, QEMU_PLUGIN_CB_NO_REGS,
+							       (void *)(uintptr_t)found);
 		if (mark < 0)
 			continue;
 		qemu_plugin_register_vcpu_insn_exec_cb(instruction,
@@ -123,38 +156,55 @@ static void on_vcpu(qemu_plugin_id_t id, unsigned index)
 	know_vcpu(index);
 }
 
-static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
+static void write_counts(FILE *out, enum kind kind)
 {
-	(void)id;
-	(void)unused;
-	counts[at_phase][at_vcpu][at_domain] += (uint64_t)(icount_get_raw() - since);
-	FILE *out = fopen(out_path, "w");
-	if (out == NULL) {
-		perror(out_path);
-		return;
-	}
-	fprintf(out, "{\"schema\": 1, \"phases\": [");
+	fprintf(out, "\"%s\": [", kind_names[kind]);
 	for (unsigned phase = 0; phase < MAX_PHASES; phase++) {
 		fprintf(out, "%s\n  [", phase ? "," : "");
 		for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++) {
 			fprintf(out, "%s{", vcpu ? ", " : "");
 			for (unsigned domain = 0; domain < DOMAINS; domain++)
 				fprintf(out, "%s\"%s\": %" PRIu64, domain ? ", " : "", domain_names[domain],
-					counts[phase][vcpu][domain]);
+					counts[phase][vcpu][domain][kind]);
 			fprintf(out, "}");
 		}
 		fprintf(out, "]");
 	}
-	fprintf(out, "\n], \"turns\": [");
+	fprintf(out, "\n], ");
+}
+
+static void write_turns(FILE *out)
+{
+	fprintf(out, "\"turns\": [");
 	for (unsigned phase = 0; phase < MAX_PHASES; phase++) {
 		fprintf(out, "%s\n  [", phase ? "," : "");
-		for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
-			fprintf(out,
-				"%s{\"begun\": %" PRIu64 ", \"idle\": %" PRIu64 ", \"idle_instructions\": %" PRIu64 "}",
-				vcpu ? ", " : "", turns_begun[phase][vcpu], turns_idle[phase][vcpu], idle[phase][vcpu]);
+		for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++) {
+			fprintf(out, "%s{\"begun\": %" PRIu64 ", \"idle\": %" PRIu64, vcpu ? ", " : "",
+				turns_begun[phase][vcpu], turns_idle[phase][vcpu]);
+			for (enum kind kind = ALL; kind < KINDS; kind++)
+				fprintf(out, ", \"%s\": %" PRIu64, idle_names[kind], idle[phase][vcpu][kind]);
+			fprintf(out, "}");
+		}
 		fprintf(out, "]");
 	}
-	fprintf(out, "\n]}\n");
+	fprintf(out, "\n]");
+}
+
+static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
+{
+	(void)id;
+	(void)unused;
+	counts[at_phase][at_vcpu][at_domain][ALL] += (uint64_t)(icount_get_raw() - since);
+	FILE *out = fopen(out_path, "w");
+	if (out == NULL) {
+		perror(out_path);
+		return;
+	}
+	fprintf(out, "{\"schema\": 1, ");
+	for (enum kind kind = ALL; kind < KINDS; kind++)
+		write_counts(out, kind);
+	write_turns(out);
+	fprintf(out, "}\n");
 	if (fclose(out) != 0)
 		perror(out_path);
 }

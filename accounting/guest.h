@@ -27,7 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VCPUS = 64, MAX_PHASES = 16, MARKER_BYTES = 7, MARKER_TAG = 0x5242, TURN_BEGINS = 0x100, TURN_BUSY = 0x101 };
+enum { MAX_VCPUS = 64, MAX_PHASES = 16, LONGEST_INSTRUCTION = 15 };
+enum { MARKER_BYTES = 7, MARKER_TAG = 0x5242, TURN_BEGINS = 0x100, TURN_BUSY = 0x101 };
 enum domain { USER, KERNEL, RING0, DOMAINS };
 
 // QEMU's own, exported because it loads modules.

@@ -39,7 +39,7 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-enum { PAGE = 4096, STACK_BITS = 14, MEASURED = 2, LONGEST_INSTRUCTION = 15 };
+enum { PAGE = 4096, STACK_BITS = 14, MEASURED = 2 };
 
 struct block {
 	uint64_t place;

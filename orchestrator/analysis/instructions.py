@@ -4,10 +4,13 @@
 The counts are exact: QEMU's own, by CPU and privilege domain. `user` is ring 3; `kernel` is ring 0
 in the upper half of the address space, Linux; `ring0` is ring 0 in the lower half, where a
 dataplane runs that is a guest of the guest.
+
+Of these, instructions that are atomic (`locked`) or order all others (`barriers`) are counted
+apart: accounting/locked.h says which they are.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.analysis import fields
@@ -15,6 +18,16 @@ from orchestrator.analysis import fields
 MEASURED = "measured"
 HOUSE = "house"
 DOMAINS = ("user", "kernel", "ring0")
+ATOMICS = ("locked", "barriers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Atomics:
+    """How many instructions of a kind a CPU executed in the measured phase, by domain; idle: those
+    of idle turns, none of them the kernel's."""
+
+    measured: Mapping[str, int]
+    idle: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +36,8 @@ class Cpu:
 
     polls: it never rests, so that most of them may have done nothing. turns: of its loop in that
     phase, if it marks them (dataplane/base/phase.h); idle_turns: those of them that found nothing
-    to do; idle: what these executed, none of it the kernel's.
+    to do; idle: what these executed, none of it the kernel's. atomics: by kind; empty where they
+    were not counted, as ringbed did not at first.
     """
 
     number: int
@@ -33,6 +47,7 @@ class Cpu:
     turns: int = 0
     idle_turns: int = 0
     idle: int = 0
+    atomics: Mapping[str, Atomics] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -45,10 +60,18 @@ class Cpu:
 
     def busy(self, domain: str = "") -> int:
         """Without what idle turns executed: of all domains, or one."""
+        return self._busy(self.measured, self.idle, domain)
+
+    def busy_atomics(self, kind: str, domain: str = "") -> int:
+        """The same of one of ATOMICS."""
+        found = self.atomics[kind]
+        return self._busy(found.measured, found.idle, domain)
+
+    def _busy(self, measured: Mapping[str, int], idle: int, domain: str) -> int:
         if not domain:
-            return self.total - self.idle
+            return sum(measured.values()) - idle
         polling = max(("user", "ring0"), key=lambda name: self.measured[name])
-        return self.measured[domain] - (self.idle if domain == polling else 0)
+        return measured[domain] - (idle if domain == polling else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +81,15 @@ class Instructions:
     def of(self, machine: str, domain: str = "") -> int:
         """Instructions of a machine's CPUs, idle turns apart, all together or in one domain."""
         return sum(cpu.busy(domain) for cpu in self.cpus if cpu.machine == machine)
+
+    def atomics_of(self, machine: str, kind: str, domain: str = "") -> int:
+        """The same of one of ATOMICS."""
+        own = (cpu for cpu in self.cpus if cpu.machine == machine)
+        return sum(cpu.busy_atomics(kind, domain) for cpu in own)
+
+    def counts_atomics(self) -> bool:
+        """Whether atomics were counted at all."""
+        return all(cpu.atomics for cpu in self.cpus)
 
     def busy_turns(self, machine: str) -> int:
         """Turns of its loops that found something to do; 0 where no loop marks them."""
@@ -78,26 +110,38 @@ def read_instructions(path: Path) -> Instructions:
     data.schema(1)
     cpus = []
     for cpu in data.children("cpus"):
-        measured = cpu.child("phases").counts(MEASURED)
-        if set(measured) != set(DOMAINS):
-            raise cpu.error("phases", f"{MEASURED} must have {', '.join(DOMAINS)}")
         turns = {"begun": 0, "idle": 0, "idle_instructions": 0}
         if cpu.has("turns"):
             turns = cpu.child("turns").counts(MEASURED)
             if "idle_instructions" not in turns:
                 raise cpu.error("turns", f"{MEASURED} must have idle_instructions")
+        counted = ATOMICS if any(cpu.has(kind) for kind in ATOMICS) else ()
+        for name in (f"idle_{kind}" for kind in counted):
+            if name not in turns:
+                raise cpu.error("turns", f"{MEASURED} must have {name}")
         cpus.append(
             Cpu(
                 number=cpu.integer("cpu"),
                 machine=cpu.text("machine"),
                 polls=cpu.has("polls") and cpu.boolean("polls"),
-                measured=measured,
+                measured=_by_domain(cpu, "phases"),
                 turns=turns["begun"],
                 idle_turns=turns["idle"],
                 idle=turns["idle_instructions"],
+                atomics={
+                    kind: Atomics(measured=_by_domain(cpu, kind), idle=turns[f"idle_{kind}"])
+                    for kind in counted
+                },
             )
         )
     return Instructions(cpus=tuple(cpus))
+
+
+def _by_domain(cpu: fields.Fields, kind: str) -> dict[str, int]:
+    measured = cpu.child(kind).counts(MEASURED)
+    if set(measured) != set(DOMAINS):
+        raise cpu.error(kind, f"{MEASURED} must have {', '.join(DOMAINS)}")
+    return measured
 
 
 def instruction_metrics(
@@ -117,6 +161,11 @@ def instruction_metrics(
         for domain in DOMAINS:
             value = found.of(server, domain) / requests
             yield "server", f"instructions_per_request_{domain}", value
+        for kind in ATOMICS if found.counts_atomics() else ():
+            yield "server", f"{kind}_per_request", found.atomics_of(server, kind) / requests
+            for domain in DOMAINS:
+                value = found.atomics_of(server, kind, domain) / requests
+                yield "server", f"{kind}_per_request_{domain}", value
     if busy := found.busy_turns(server):
         yield "server", "requests_per_turn", requests / busy
     client = machines["client"]

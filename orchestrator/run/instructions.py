@@ -14,12 +14,14 @@ FILE = "instructions.json"
 # set-up lies before the snapshot, and a guest that has switched itself off executes a few more
 # instructions until QEMU's main loop hears of it.
 PHASES = {"warm-up": 1, "measured": 2}
+# What accounting/count.c counts by domain: all instructions, and what of them locked.h tells apart.
+KINDS = ("phases", "locked", "barriers")
 
 
 def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling: str = "") -> None:
     """Write instructions.json: for each CPU whose it is and, by phase, its instructions by domain,
-    and the turns of a polling loop that marks them: how many, how many of these were idle, and what
-    the idle ones executed.
+    those of them that are locked and those that are barriers; and the turns of a polling loop that
+    marks them: how many, how many of these were idle, and what the idle ones executed.
 
     counts: what accounting/count.c wrote. marked: the load generator tells of phases; then raises
     StepError when it did not. polling: the machine, if any, whose CPUs never rest; where loops mark
@@ -42,7 +44,10 @@ def keep(counts: Path, topology: Topology, into: Path, *, marked: bool, polling:
             "cpu": number,
             "machine": owner,
             "polls": begun[number] > 0 if owner in marking else owner == polling,
-            "phases": {name: phases[index][number] for name, index in PHASES.items()},
+            **{
+                kind: {name: counted[kind][index][number] for name, index in PHASES.items()}
+                for kind in KINDS
+            },
             "turns": {name: turns[index][number] for name, index in PHASES.items()},
         }
         for number, owner in sorted(owners.items())

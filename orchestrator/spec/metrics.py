@@ -82,6 +82,32 @@ _ALL = (
         "the same, in one privilege domain: user, kernel or ring0",
     ),
     _trial(
+        "locked_per_request",
+        "instructions/request",
+        "lower",
+        "virtual clock: atomic instructions of the server's CPUs: with a LOCK prefix, or XCHG with "
+        "memory",
+    ),
+    _trial(
+        "locked_per_request_<domain>",
+        "instructions/request",
+        "lower",
+        "those of locked_per_request in one privilege domain: user, kernel or ring0",
+    ),
+    _trial(
+        "barriers_per_request",
+        "barriers/request",
+        "lower",
+        "virtual clock: full fences of the server's CPUs: those of the locked ones that add 0 to "
+        "their own stack, or set no bit of it, and MFENCE",
+    ),
+    _trial(
+        "barriers_per_request_<domain>",
+        "barriers/request",
+        "lower",
+        "those of barriers_per_request in one privilege domain: user, kernel or ring0",
+    ),
+    _trial(
         "client_instructions_per_request",
         "instructions/request",
         "lower",

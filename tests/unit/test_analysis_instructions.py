@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.fields import RawError
-from orchestrator.analysis.instructions import instruction_metrics, read_instructions
+from orchestrator.analysis.instructions import ATOMICS, instruction_metrics, read_instructions
 from orchestrator.errors import StepError
 from orchestrator.run import instructions
 from orchestrator.run.compose import Drivers
@@ -27,13 +27,21 @@ def topology() -> Topology:
 
 def counts(tmp_path: Path, measured: int = 100, idle: int = 0) -> Path:
     """Phase p, CPU c: 1000 p + c in the kernel, `measured` times the CPU as user in phase 2. idle:
-    of these, in 2 of 7 turns of a loop that marks them; 0: there is none."""
+    of these, in 2 of 7 turns of a loop that marks them; 0: there is none. Locked: 10 p + c in the
+    kernel, 4 c as user, of which each idle turn has one; barriers: p in the kernel, c as user."""
     phases = [
         [
             {"user": measured * cpu if phase == 2 else 0, "kernel": 1000 * phase + cpu, "ring0": 0}
             for cpu in range(4)
         ]
         for phase in range(16)
+    ]
+    locked = [
+        [{"user": 4 * cpu, "kernel": 10 * phase + cpu, "ring0": 0} for cpu in range(4)]
+        for phase in range(16)
+    ]
+    barriers = [
+        [{"user": cpu, "kernel": phase, "ring0": 0} for cpu in range(4)] for phase in range(16)
     ]
     path = tmp_path / "counts.json"
     turns = [
@@ -42,12 +50,15 @@ def counts(tmp_path: Path, measured: int = 100, idle: int = 0) -> Path:
                 "begun": 7 if idle else 0,
                 "idle": 2 if idle and phase == 2 else 0,
                 "idle_instructions": idle if phase == 2 else 0,
+                "idle_locked": 2 if idle and phase == 2 else 0,
+                "idle_barriers": 0,
             }
             for _ in range(4)
         ]
         for phase in range(16)
     ]
-    path.write_text(json.dumps({"schema": 1, "phases": phases, "turns": turns}))
+    told = {"schema": 1, "phases": phases, "locked": locked, "barriers": barriers, "turns": turns}
+    path.write_text(json.dumps(told))
     return path
 
 
@@ -115,7 +126,7 @@ def test_a_cpu_without_a_loop_beside_one_with_a_loop_rests(
     path = counts(tmp_path, idle=50)
     told = json.loads(path.read_text())
     for phase in told["turns"]:
-        phase[3] = {"begun": 0, "idle": 0, "idle_instructions": 0}
+        phase[3] = dict.fromkeys(phase[3], 0)
     path.write_text(json.dumps(told))
     instructions.keep(path, topology, tmp_path, marked=True, polling="server")
     found = read_instructions(tmp_path / instructions.FILE)
@@ -141,4 +152,57 @@ def test_a_domain_that_is_missing_is_a_fault(tmp_path: Path, topology: Topology)
     path = tmp_path / instructions.FILE
     path.write_text(path.read_text().replace('"ring0"', '"ring1"'))
     with pytest.raises(RawError, match="user, kernel, ring0"):
+        read_instructions(path)
+
+
+def test_atomics_are_told_by_domain_and_without_idle_turns(
+    tmp_path: Path, topology: Topology
+) -> None:
+    instructions.keep(counts(tmp_path, idle=50), topology, tmp_path, marked=True, polling="server")
+    found = read_instructions(tmp_path / instructions.FILE)
+    rows = {metric: value for _, metric, value in instruction_metrics(found, MACHINES, 5)}
+    assert rows["locked_per_request_user"] == (8 - 2 + 12 - 2) / 5
+    assert rows["locked_per_request_kernel"] == (22 + 23) / 5
+    assert rows["locked_per_request"] == (16 + 45) / 5
+    assert rows["barriers_per_request_user"] == (2 + 3) / 5
+    assert rows["barriers_per_request"] == (2 + 3 + 4) / 5
+
+
+def test_atomics_of_a_loop_that_marks_no_turns_are_of_no_request(
+    tmp_path: Path, topology: Topology
+) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True, polling="server")
+    found = read_instructions(tmp_path / instructions.FILE)
+    metrics = {metric for _, metric, _ in instruction_metrics(found, MACHINES, 5)}
+    assert not any(metric.startswith(ATOMICS) for metric in metrics)
+
+
+def without(path: Path, *names: str) -> None:
+    """Takes these out of every CPU and of its turns."""
+    told = json.loads(path.read_text())
+    for cpu in told["cpus"]:
+        for name in names:
+            cpu.pop(name, None)
+            for turns in cpu["turns"].values():
+                turns.pop(name, None)
+    path.write_text(json.dumps(told))
+
+
+def test_a_file_without_atomics_has_no_figure_of_them(tmp_path: Path, topology: Topology) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True)
+    path = tmp_path / instructions.FILE
+    without(path, *ATOMICS, "idle_locked", "idle_barriers")
+    metrics = {metric for _, metric, _ in instruction_metrics(read_instructions(path), MACHINES, 5)}
+    assert "instructions_per_request" in metrics
+    assert not any(metric.startswith(ATOMICS) for metric in metrics)
+
+
+@pytest.mark.parametrize("name", ["locked", "barriers", "idle_locked", "idle_barriers"])
+def test_a_file_with_a_part_of_them_is_a_fault(
+    tmp_path: Path, topology: Topology, name: str
+) -> None:
+    instructions.keep(counts(tmp_path), topology, tmp_path, marked=True)
+    path = tmp_path / instructions.FILE
+    without(path, name)
+    with pytest.raises(RawError, match=name):
         read_instructions(path)
