@@ -117,6 +117,7 @@ def _unit() -> list[Check]:
             for half in range(2)
         ),
         Check(name="C unit tests", argv=_c_check("test"), timeout=900, shows=True),
+        Check(name="C unit tests of accounting", argv=_c_check("accounting"), shows=True),
         Check(name="fuzz targets", argv=_c_check("fuzz"), timeout=900),
     ]
 
@@ -167,12 +168,13 @@ def _dpos(proof: Proof) -> list[Check]:
     return [Check(name=f"dataplane: {proof}", argv=command, timeout=4 * 3600, live=True)]
 
 
-def _c_check(name: Literal["test", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
+def _c_check(name: Literal["test", "accounting", "tidy", "fuzz"]) -> Callable[[], Sequence[str]]:
     def command() -> Sequence[str]:
         from orchestrator.host import cchecks
 
         commands = {
             "test": cchecks.test_command,
+            "accounting": cchecks.accounting_command,
             "tidy": cchecks.tidy_command,
             "fuzz": cchecks.fuzz_command,
         }

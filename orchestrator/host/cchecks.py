@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of dataplane/ as commands in the build tree: unit tests, clang-tidy, short fuzzing,
-costs by instruction count.
+"""The checks of dataplane/ and accounting/ as commands in the build tree: unit tests, clang-tidy,
+short fuzzing, costs by instruction count.
 
-Each has a build directory of its own in the cache, kept so that only what changed is done again.
+Each of dataplane/ has a build directory of its own in the cache, kept so that only what changed is
+done again.
 They are for one checkout each, as what a user edits; results of runs never come from them.
 """
 
@@ -29,6 +30,17 @@ def test_command() -> list[str]:
         # More at a time than there are cores: the longest mostly wait for a load to be over.
         script="meson test --print-errorlogs --no-suite perf --num-processes 4",
     )
+
+
+def accounting_command() -> list[str]:
+    """The argv that compiles each unit test of accounting/ with sanitizers and runs it. They need
+    nothing of QEMU's."""
+    flags = "-O1 -g -std=c17 -Wall -Wextra -Wshadow -Werror"
+    flags += " -fsanitize=address,undefined -fno-sanitize-recover=all"
+    one = f'gcc {flags} -o /tmp/test "$test" && /tmp/test'
+    script = f"for test in {_SOURCE}/test_*.c; do {one} || exit; done"
+    shown = [Bind(source=paths.project("accounting"), target=_SOURCE)]
+    return ensure_tree("build").command(["sh", "-c", script], binds=shown)
 
 
 def fuzz_command() -> list[str]:
