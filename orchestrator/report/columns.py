@@ -143,6 +143,11 @@ def spoken(metric: str, unit: str) -> str:
     before, rate, of_what = words.partition(unit.replace("/", " per "))
     if rate:
         return f"{before}{rate},{of_what}" if of_what else words
+    # Others say only of what: locked [instructions] per request, user.
+    what, _, each = unit.partition("/")
+    before, rate, of_what = words.partition(f" per {each}")
+    if each and rate:
+        return f"{before} {what}{rate},{of_what}" if of_what else f"{before} {what}{rate}"
     return f"{words} ({unit})"
 
 

@@ -113,6 +113,13 @@ def test_comparisons_of_a_sweep_are_titled_and_sorted_by_its_value() -> None:
     [
         ("instructions_per_request", "instructions/request", "instructions per request"),
         ("instructions_per_request_user", "instructions/request", "instructions per request, user"),
+        ("locked_per_request", "instructions/request", "locked instructions per request"),
+        (
+            "locked_per_request_user",
+            "instructions/request",
+            "locked instructions per request, user",
+        ),
+        ("barriers_per_request_user", "barriers/request", "barriers per request, user"),
         ("goodput", "Mbit/s", "goodput (Mbit/s)"),
         ("latency_p99", "us", "p99"),
     ],
