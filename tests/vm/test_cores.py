@@ -10,6 +10,8 @@ import pytest
 from leftovers import Places, Ringbed
 from repeated import ONE_EACH, directory
 
+from orchestrator.analysis.instructions import read_instructions
+
 pytestmark = pytest.mark.vm
 
 TWO = (
@@ -49,4 +51,9 @@ def test_the_device_spreads_connections_as_dpos_computes_it(
     assert accepted == CONNECTIONS
     shares = [core["application"]["accepted"] for core in cores(trial, "dpos.json")]
     assert min(shares) >= CONNECTIONS // 4, shares
+    # Nor do the two ever wait for each other: no instruction of theirs was locked.
+    counted = read_instructions(trial / "instructions.json")
+    for cpu in counted.cpus:
+        assert cpu.atomics["locked"].measured["user"] == 0, cpu
+    assert sum(cpu.turns > 0 for cpu in counted.cpus if cpu.machine == "server") == 2
     assert places.clean_within(), places.leftovers()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from leftovers import Places, Ringbed, argv
-from repeated import directory, same_bytes
+from repeated import ONE_EACH, directory, same_bytes
 
-from orchestrator.analysis.instructions import read_instructions
+from orchestrator.analysis.instructions import ATOMICS, Instructions, read_instructions
 from orchestrator.host.owned import OwnedDirectory, new_token
 from orchestrator.host.plugin import ensure_plugin
 from orchestrator.host.trees import ensure_tree
@@ -56,6 +56,11 @@ def test_a_run_proves_that_it_gives_the_same_bytes(
         assert counted.of(machine) > 5_000 * completed
         assert counted.of(machine, "kernel") > counted.of(machine, "user") > 0
     assert counted.of("server", "ring0") == 0
+    # Linux has locks and atomic counters, and fences of its own; rb-echo has none.
+    for machine in ("client", "server"):
+        assert counted.atomics_of(machine, "locked", "kernel") > 10 * completed
+        assert counted.atomics_of(machine, "barriers", "kernel") > completed
+    assert user_atomics(counted, "server") == 0
     # QEMU's main loop has let the CPUs come to rest before it moved the clock on.
     said = (run.path / "machines" / "guest" / "qemu.log").read_text()
     assert int(re.findall(r"^turns: the main loop waited (\d+) times", said, re.M)[-1]) > 0
@@ -99,6 +104,35 @@ def test_a_trial_on_the_dataplane_gives_the_same_bytes(ringbed: Ringbed, places:
     counted = read_instructions(trial / "instructions.json")
     assert counted.is_told("server") and counted.is_told("client")
     assert 0 < counted.of("server") < 2_500 * load["completed"]
+    # Nothing on the way of a packet is locked, in idle turns neither: dpos, the driver of the NIC
+    # and the applications.
+    assert user_atomics(counted, "server") == user_atomics(counted, "client") == 0
+    assert places.clean_within(), places.leftovers()
+
+
+def user_atomics(counted: Instructions, machine: str) -> int:
+    """Locked instructions and barriers outside the kernel, idle turns included."""
+    own = (cpu for cpu in counted.cpus if cpu.machine == machine)
+    kinds = (cpu.atomics[kind].measured for cpu in own for kind in ATOMICS)
+    return sum(kind["user"] + kind["ring0"] for kind in kinds)
+
+
+def test_locked_instructions_of_a_program_are_counted(ringbed: Ringbed, places: Places) -> None:
+    """Of memcached on Linux, which takes locks for a request also with one thread. That dpos has
+    none says something only if the same count finds those that there are."""
+    point = ("--set", "matrix.workload.connections=[32]", "--set", "duration=10ms")
+    words = ("--only", "linux", *point, *ONE_EACH)
+    done = ringbed("run", "ix-memcached", "--json", *words, seconds=400)
+    assert done.code == 0, done.err
+    (trial,) = directory(done.out).trials.iterdir()
+    load = json.loads((trial / "load.json").read_text())
+    assert load["valid"], load["reasons"]
+    assert load["completed"] > 0
+    counted = read_instructions(trial / "instructions.json")
+    assert counted.atomics_of("server", "locked", "user") > 10 * load["completed"]
+    assert counted.atomics_of("server", "locked", "kernel") > 10 * load["completed"]
+    # A lock is more than a fence.
+    assert counted.atomics_of("server", "barriers", "user") == 0
     assert places.clean_within(), places.leftovers()
 
 
