@@ -179,7 +179,7 @@ static struct rb_connection *first_available(const struct rb_pool *pool)
 	return RB_CONTAINER_OF(pool->available.next, struct rb_connection, available);
 }
 
-void rb_pool_flush(struct rb_pool *pool, struct rb_context *context)
+bool rb_pool_flush(struct rb_pool *pool, struct rb_context *context)
 {
 	while (!rb_list_empty(&pool->work) && rb_context_command_space(context) > 1U) {
 		struct rb_connection *c = pop_work(&pool->work);
@@ -192,6 +192,7 @@ void rb_pool_flush(struct rb_pool *pool, struct rb_context *context)
 		c->close_wanted = false;
 		c->owed_bytes = 0;
 	}
+	return rb_list_empty(&pool->work);
 }
 
 /* A source and a port of the target: every pair of them in turn. */
@@ -269,6 +270,7 @@ void rb_pool_send(struct rb_pool *pool, struct rb_context *context, struct rb_re
 	c->sent_requests++;
 	(void)rb_context_reply(context, c->handle, (uint32_t)c->owed_bytes, request->sg, request->pieces);
 	c->owed_bytes = 0;
+	rb_list_remove(&c->work); /* with room it is not closing: that was all */
 	if (pool->config.reply_timeout_ns != 0) {
 		c->sent_ns = now_ns;
 		rb_list_append(&pool->waiting, &c->waiting);

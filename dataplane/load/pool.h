@@ -118,8 +118,11 @@ uint32_t rb_pool_pieces(const struct rb_pool_config *config);
  */
 void rb_pool_set_room(struct rb_pool *pool, uint32_t depth, bool limited);
 
-/* Puts the commands that events have left behind: bytes given back, closes. */
-void rb_pool_flush(struct rb_pool *pool, struct rb_context *context);
+/*
+ * Puts the commands that events have left behind: bytes given back, but for those that went along with a request
+ * (rb_pool_send()), and closes. False: there was not room for all.
+ */
+bool rb_pool_flush(struct rb_pool *pool, struct rb_context *context);
 
 /* Opens what is missing and due. */
 void rb_pool_open(struct rb_pool *pool, struct rb_context *context, uint64_t now_ns);

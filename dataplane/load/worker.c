@@ -461,9 +461,12 @@ bool rb_worker_step(struct rb_worker *w)
 		publish(w);
 		return false;
 	}
-	rb_pool_flush(&w->pool, w->context);
+	/* A request gives what was received back with itself, for less than a command of its own; who sends none, after. */
+	if (w->is_behind)
+		rb_pool_flush(&w->pool, w->context);
 	rb_pool_open(&w->pool, w->context, now_ns);
 	put_requests(w, now_ns);
+	w->is_behind = !rb_pool_flush(&w->pool, w->context);
 	const int count = rb_context_run_io(w->context, arm(w), &events);
 	if (count < 0) {
 		w->failure = count;

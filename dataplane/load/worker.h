@@ -98,6 +98,7 @@ struct rb_worker {
 	uint32_t open_at_start;	   /* connections that were up when OPENING ended */
 	bool fill_complete;
 	bool queue_overflowed;
+	bool is_behind; /* the command array had no room for all that connections wanted: that comes first in the next turn */
 	int failure; /* -errno of the back-end, or 0 */
 	struct rb_worker_progress progress;
 };

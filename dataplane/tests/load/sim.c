@@ -285,6 +285,7 @@ static void carry_out(struct sim *sim, const struct rb_command *command, uint64_
 		struct sim_connection *c = find(sim, command->handle);
 		RB_ASSERT_LE(command->recv_done.bytes, c->unreturned);
 		c->unreturned -= command->recv_done.bytes;
+		sim->returns++;
 		break;
 	}
 	case RB_COMMAND_CLOSE:

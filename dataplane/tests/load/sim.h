@@ -60,6 +60,7 @@ struct sim {
 	bool (*idle)(struct sim *sim, void *arg);
 	void *idle_arg;
 	/* what happened */
+	uint64_t returns; /* RECV_DONE; what came back with SENDV is not among them */
 	uint64_t connects, closes, aborts, fins, messages, connects_at_ns[SIM_CONNECTIONS_MAX];
 	uint32_t open_now, open_most;
 	uint64_t message_times[1 << 17]; /* arrival at the server of the first messages, ns */

@@ -207,6 +207,20 @@ static void closed_loop_hides_the_stall(void **state)
 	fixture_free(f);
 }
 
+/* In a closed loop each request gives the reply before it back. */
+static void requests_give_replies_back(void **state)
+{
+	struct fixture *f = fixture_new();
+
+	(void)state;
+	f->config.mode = RB_LOAD_CLOSED;
+	f->config.connections = 16;
+	fixture_run(f);
+	assert_true(counters(f)->completed > 100000);
+	assert_true(f->sim->returns <= 16); /* of the last ones, which no request follows */
+	fixture_free(f);
+}
+
 static void pause_client(struct fixture *f)
 {
 	f->sim->pause_from_ns = f->start_ns + f->config.warmup_ns + 500 * RB_NS_PER_MS;
@@ -338,10 +352,10 @@ int main(void)
 		cmocka_unit_test(steady_load_is_exact),	       cmocka_unit_test(fixed_schedule_reaches_the_wire),
 		cmocka_unit_test(stall_shows_in_p999),	       cmocka_unit_test(full_connections_are_not_lateness),
 		cmocka_unit_test(stall_with_poisson_arrivals), cmocka_unit_test(closed_loop_hides_the_stall),
-		cmocka_unit_test(own_pause_is_lateness),       cmocka_unit_test(share_decides_validity),
-		cmocka_unit_test(slow_generator_is_invalid),   cmocka_unit_test(pipelining_keeps_order),
-		cmocka_unit_test(depth_bounds_outstanding),    cmocka_unit_test(users_bound_outstanding),
-		cmocka_unit_test(think_time_sets_the_rate),
+		cmocka_unit_test(requests_give_replies_back),  cmocka_unit_test(own_pause_is_lateness),
+		cmocka_unit_test(share_decides_validity),      cmocka_unit_test(slow_generator_is_invalid),
+		cmocka_unit_test(pipelining_keeps_order),      cmocka_unit_test(depth_bounds_outstanding),
+		cmocka_unit_test(users_bound_outstanding),     cmocka_unit_test(think_time_sets_the_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
