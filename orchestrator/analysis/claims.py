@@ -215,7 +215,7 @@ def _why_nothing(ref: Reference, points: Sequence[Point], trials: set[str]) -> s
     void = [sample for point in points for sample in point.invalid if sample.trial in trials]
     if void:
         return f"{ref}: no valid trial: {'; '.join(dict.fromkeys(s.reason for s in void))}"
-    return f"{ref} was not measured" + ("" if trials else ": no such point")
+    return f"{ref} was not measured" if trials else f"needs {ref}: this run has no such point"
 
 
 def _of_sweep(metric: str, points: Sequence[tuple[Point, list[Sample]]]) -> list[Sample]:

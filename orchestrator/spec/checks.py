@@ -363,6 +363,8 @@ def _check_where(
 ) -> Iterator[Fault]:
     key, wanted = where
     experiment = draft.experiment
+    if _is_narrowed(draft) and not draft.source.value_mark(loc).is_argument:
+        return
     variant = experiment.variants.get(reference.variant)
     axis = experiment.matrix.get(key)
     if key == "load" and variant is not None and variant.load is not None:
@@ -376,6 +378,17 @@ def _check_where(
     if wanted not in (*known, *included):
         hint = f"values: {', '.join(known)}"
         yield draft.fault(loc, f"{reference}: {wanted} is no value of {key}", hint)
+
+
+def _is_narrowed(draft: Draft) -> bool:
+    """Whether --set chose the points. The file's claims know nothing of that: one that needs a
+    point which is gone cannot be evaluated, but is not wrong."""
+    return any(
+        mark.is_argument
+        for loc, mark in draft.source.values.items()
+        if loc[:1] in (("matrix",), ("include",))
+        or (loc[:1] == ("variants",) and (len(loc) == 1 or loc[-1] == "load"))
+    )
 
 
 _CHECKS: tuple[tuple[tuple[str, ...], Check], ...] = (

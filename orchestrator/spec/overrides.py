@@ -19,7 +19,7 @@ _NAMED = ("machines", "variants")
 
 def apply_override(document: Document, argument: str) -> None:
     """Apply one argument to the document's data and marks; what is wrong joins its faults."""
-    mark = Mark(origin=f"--set {argument}")
+    mark = Mark.of_argument(argument)
     key, equals, text = argument.partition("=")
     key = key.strip()
     if not equals or not key:

@@ -177,7 +177,9 @@ _CLAIMS = """\
 
 A claim is a comparison over metrics, `VARIANT.METRIC`, with numbers, `+ - * /`, parentheses, `abs`,
 `min` and `max`; `3%` means 0.03. A minus sign needs a blank before it, because names may hold
-dashes. Brackets choose points of the matrix: `linux.latency_p99[load=2000]`.
+dashes. Brackets choose points of the matrix: `linux.latency_p99[load=2000]`. One that the matrix
+does not have is a mistake. One that `--set` or `--only` leaves out is none: the claim is "not
+measurable here", and the point that it needs is named.
 
 ```
 """

@@ -7,6 +7,8 @@ from pathlib import Path
 
 type Loc = tuple[str | int, ...]
 
+_ARGUMENT = "--set "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
@@ -15,6 +17,15 @@ class Mark:
     origin: str
     line: int = 0
     column: int = 0
+
+    @classmethod
+    def of_argument(cls, argument: str) -> "Mark":
+        """The place of what `--set argument` gave."""
+        return cls(origin=f"{_ARGUMENT}{argument}")
+
+    @property
+    def is_argument(self) -> bool:
+        return not self.line and self.origin.startswith(_ARGUMENT)
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.origin, self.line, self.column) if part)

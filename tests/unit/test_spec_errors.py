@@ -241,6 +241,33 @@ def test_a_fault_names_its_place_and_the_right_key(old: str, new: str, expected:
     assert expected in changed(old, new)
 
 
+@pytest.mark.parametrize(
+    "override",
+    ["matrix.load=[500]", "matrix={load: 500}", "variants.one.load=[500]", "include=[]"],
+)
+def test_a_claim_may_need_a_point_that_an_override_leaves_out(override: str) -> None:
+    entry = "include: [{workload.connections: 8, load: 3k}]"
+
+    def claim(point: str) -> str:
+        return f"{{text: t, source: s, expression: 'one.errors[{point}] < 1'}}"
+
+    claims = ", ".join(map(claim, ("load=2k", "load=3k", "workload.connections=8")))
+    path = Path("x.yml")
+    points = "matrix:\n  workload.connections: [8, 16]\n"
+    text = GOOD.replace("matrix:\n", f"{entry}\nclaims: [{claims}]\n{points}")
+    text = text.replace(", workload: {connections: 4}", "")
+    path.write_text(text, encoding="utf-8")
+    assert check_experiment(path).faults == ()
+    assert check_experiment(path, [override]).faults == ()
+    # A metric that there is not is wrong under any matrix, and so is a claim that is new itself.
+    path.write_text(text.replace("one.errors[load=2k]", "one.eros[load=2k]"), encoding="utf-8")
+    (fault,) = check_experiment(path, [override]).faults
+    assert "there is no metric eros" in str(fault)
+    path.write_text(text, encoding="utf-8")
+    (fault,) = check_experiment(path, [override, f"claims=[{claim('load=7')}]"]).faults
+    assert "7 is no value of load" in str(fault)
+
+
 def test_one_wrong_value_is_one_fault() -> None:
     assert changed("cpus: 1}", "cpus: many}") == [
         "x.yml:5:18: machines.client.cpus: 'many' is no whole number"
