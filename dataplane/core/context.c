@@ -89,11 +89,11 @@ static struct rb_event *tell(struct core_context *context, enum rb_event_type ty
 static void tell_addresses(struct core_context *context, const struct rb_net_event *from, struct rb_address *local,
 			   struct rb_address *remote)
 {
-	struct rb_net_info info;
-	if (rb_net_info(context->net, from->handle, &info) != 0)
+	struct rb_endpoint here, there;
+	if (rb_net_endpoints(context->net, from->handle, &here, &there) != 0)
 		return; /* over already: CLOSED follows */
-	*local = core_address(&info.local);
-	*remote = core_address(&info.remote);
+	*local = core_address(&here);
+	*remote = core_address(&there);
 }
 
 static void tell_beginning(struct core_context *context, const struct rb_net_event *from)

@@ -335,6 +335,9 @@ enum rb_net_option {
  */
 int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option option, uint64_t value);
 
+/* Between whom a connection is. 0, or -EBADF: there is none. */
+int rb_net_endpoints(struct rb_net *net, rb_net_handle handle, struct rb_endpoint *local, struct rb_endpoint *remote);
+
 /* What a connection is and has been, for tests, tools and sockets. Sequence numbers as in RFC 9293 3.3.1. */
 struct rb_net_info {
 	struct rb_endpoint local, remote;

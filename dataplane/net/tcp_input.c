@@ -150,7 +150,8 @@ static void tell_later(struct rb_net *net, struct tcb *tcb, uint32_t sent)
 {
 	tcp_part_untold(tcb, tcb->rx_tail);
 	tcb->sent += sent;
-	tcp_ready(net, tcb);
+	if (tcb->flags & TCP_ACCEPTED) /* else rb_net_accept() does */
+		tcp_ready(net, tcb);
 }
 
 /* Takes the payload of a segment in order, for which there is a part, and what it acknowledges. */
@@ -310,11 +311,13 @@ void tcp_input_begin(struct rb_net *net)
 		tcp->told_taken = tcp->told_count = 0;
 }
 
-static __attribute__((noinline)) enum input_taken take_in_order(struct rb_net *net, uint32_t index,
-								const struct rb_net_packet *packet,
-								const uint8_t *header, uint32_t payload)
+enum input_taken tcp_take_in_order(struct rb_net *net, uint32_t index, const struct rb_net_packet *packet,
+				   const uint8_t *header, uint32_t length)
 {
-	enum input_taken taken = take_as(net, index, packet, header, payload, true);
+	enum input_taken taken =
+		__builtin_expect((tcp_tcb(net, index)->flags & TCP_HAS_TIMESTAMPS) != 0, 1)
+			? take_as(net, index, packet, header, length - TCP_HEADER - TCP_TIMESTAMPS, true)
+			: take_as(net, index, packet, header, length - TCP_HEADER, false);
 	if (taken != INPUT_LEFT)
 		net->counters.tcp_in++;
 	return taken;
@@ -326,10 +329,11 @@ static __attribute__((noinline)) enum input_taken take_other(struct rb_net *net,
 							     uint32_t payload)
 {
 	const uint8_t *header = packet->data + l4;
+	const uint32_t length = TCP_HEADER + TCP_TIMESTAMPS + payload;
 	struct tcb *tcb = tcp_tcb(net, index);
 	if ((tcb->flags & (TCP_LONG_WAY | TCP_HAS_TIMESTAMPS)) != TCP_HAS_TIMESTAMPS || (header[13] & TCP_FIN))
-		return tcp_turn(net, index, tcb, header, TCP_HEADER + TCP_TIMESTAMPS + payload);
-	return take_in_order(net, index, packet, header, payload);
+		return tcp_turn(net, index, tcb, packet, header, length);
+	return tcp_take_in_order(net, index, packet, header, length);
 }
 
 enum input_taken tcp_input_short(struct rb_net *net, const struct rb_net_packet *packet, uint32_t l4, uint32_t payload)
@@ -366,8 +370,11 @@ enum input_taken tcp_input_plain(struct rb_net *net, const struct rb_net_packet 
 	if (header[13] == TCP_SYN && tcp_syn_short(net, header, length))
 		return INPUT_TAKEN;
 	uint32_t index = find4_of(net, header);
-	if (index != TCP_NONE && tcp_turn(net, index, tcp_tcb(net, index), header, length) != INPUT_LEFT)
-		return INPUT_TAKEN;
+	if (index != TCP_NONE) {
+		enum input_taken taken = tcp_turn(net, index, tcp_tcb(net, index), packet, header, length);
+		if (taken != INPUT_LEFT)
+			return taken;
+	}
 	return take_plain(net, index, packet, header, length);
 }
 

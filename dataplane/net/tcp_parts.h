@@ -177,11 +177,16 @@ static inline uint32_t tcp_hash(const struct rb_net *net, const struct tcb *tcb)
 }
 
 /*
- * tcp_turn.c: the short way of a segment without payload, `length` bytes of it, at which a connection over IPv4 turns: a
- * step of its beginning or its end. INPUT_LEFT: it is not for it, nothing has changed.
+ * tcp_turn.c: the short way of a segment, `length` bytes of it, at which a connection over IPv4 turns: a step of its
+ * beginning or its end. INPUT_LEFT: it is for the long way, and at most the connection has begun by it.
  */
 __attribute__((noinline)) enum input_taken tcp_turn(struct rb_net *net, uint32_t index, struct tcb *tcb,
-						    const uint8_t *header, uint32_t length);
+						    const struct rb_net_packet *packet, const uint8_t *header,
+						    uint32_t length);
+
+/* tcp_input.c: the short way of a segment of the right form (RFC 7323, appendix A), `length` bytes of it. */
+enum input_taken tcp_take_in_order(struct rb_net *net, uint32_t index, const struct rb_net_packet *packet,
+				   const uint8_t *header, uint32_t length);
 
 /* tcp_syn.c: the short way of a segment of these bytes with SYN alone. False: it is not for it, nothing has changed. */
 __attribute__((noinline)) bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length);

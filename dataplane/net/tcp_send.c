@@ -222,6 +222,15 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 	return -EINVAL;
 }
 
+int rb_net_endpoints(struct rb_net *net, rb_net_handle handle, struct rb_endpoint *local, struct rb_endpoint *remote)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	if (tcb == NULL)
+		return -EBADF;
+	tcp_endpoints(tcb, tcp_cold(net, tcb), local, remote);
+	return 0;
+}
+
 int rb_net_info(struct rb_net *net, rb_net_handle handle, struct rb_net_info *info)
 {
 	struct tcb *tcb = tcp_of_handle(net, handle);

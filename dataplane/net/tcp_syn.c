@@ -46,14 +46,18 @@ static inline bool read_options(struct tcp_segment *syn, const uint8_t *at, uint
 	return true;
 }
 
-/* The listener of the port, if it is one at any address, alone in its chain, and has room; else the long way looks. */
-static inline uint32_t listener_of(const struct rb_net *net, uint16_t port)
+/*
+ * The listener of the address and port, if it is alone in its chain and has room; else the long way looks. `local` as in
+ * the header.
+ */
+static inline uint32_t listener_of(const struct rb_net *net, uint32_t local, uint16_t port)
 {
 	uint32_t at = net->tcp.chains[port % TCP_LISTENER_CHAINS];
 	if (at == TCP_NONE)
 		return TCP_NONE;
 	const struct tcp_listener *listener = &net->tcp.listeners[at];
-	bool takes = listener->any && listener->local.port == port && listener->next == TCP_NONE;
+	bool ours = listener->any || (ip_is4(&listener->local.ip) && ip_to4(&listener->local.ip) == local);
+	bool takes = ours && listener->local.port == port && listener->next == TCP_NONE;
 	return takes && listener->syn_received < net->config.backlog ? at : TCP_NONE;
 }
 
@@ -83,7 +87,7 @@ bool tcp_syn_short(struct rb_net *net, const uint8_t *header, uint32_t length)
 		return false;
 	memcpy(&addresses, header - sizeof(addresses), sizeof(addresses));
 	memcpy(&ports, header, sizeof(ports));
-	uint32_t listener = listener_of(net, load16(header + 2));
+	uint32_t listener = listener_of(net, load32(header - 4), load16(header + 2));
 	uint32_t hash = flow_hash4(&tcp->flow_secret, (uint32_t)(addresses >> 32), (uint32_t)addresses, ports);
 	uint32_t remote = __builtin_bswap32((uint32_t)addresses);
 	struct flow_bucket *bucket = flow_bucket_new(&tcp->flows, hash);

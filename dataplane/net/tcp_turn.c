@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The short way of the segments without payload at which a connection turns: the ACK that ends the handshake, the peer's
- * FIN behind all that it has sent, the ACK of our FIN behind all that we have sent. All that must be exactly so is
+ * The short way of the segments at which a connection turns: the ACK that ends the handshake, with the first payload or
+ * without; the peer's FIN behind all that it has sent; the ACK of our FIN behind all that we have sent. All that must be exactly so is
  * compared first; what differs goes through the steps of RFC 9293 (tcp_arrives.c). What is rarely to be done beside is
  * done last, so that nothing has to be kept meanwhile.
  */
@@ -10,22 +10,34 @@
 #include "net/tcp_opening.h"
 #include "net/tcp_taking.h"
 
-/* Is it next in order, with these flags, no payload and a window, in the form of this connection, and not old (PAWS)? */
-static inline bool is_bare_as(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags,
+/* Of a segment in the form of this connection: bytes before the payload. */
+static inline uint32_t headers_of(const struct tcb *tcb)
+{
+	return tcb->flags & TCP_HAS_TIMESTAMPS ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
+}
+
+/* Is it next in order, with these flags (PSH left out), a window, in the form of this connection, and not old (PAWS)? */
+static inline bool is_next_as(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags,
 			      const bool timestamps)
 {
 	const uint32_t headers = timestamps ? TCP_HEADER + TCP_TIMESTAMPS : TCP_HEADER;
-	return length == headers && load16(header + 12) == (headers / 4 << 12 | flags) &&
+	return length >= headers && (load16(header + 12) & ~(uint32_t)TCP_PSH) == (headers / 4 << 12 | flags) &&
 	       load32(header + 4) == tcb->rcv_nxt && load16(header + 14) != 0 &&
 	       (!timestamps ||
 		(load32(header + TCP_HEADER) == 0x0101080a && seq_le(tcb->ts_recent, load32(header + TCP_HEADER + 4))));
 }
 
-static inline bool is_bare(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags)
+static inline bool is_next(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags)
 {
 	return __builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1)
-		       ? is_bare_as(tcb, header, length, flags, true)
-		       : is_bare_as(tcb, header, length, flags, false);
+		       ? is_next_as(tcb, header, length, flags, true)
+		       : is_next_as(tcb, header, length, flags, false);
+}
+
+/* And without a payload? */
+static inline bool is_bare(const struct tcb *tcb, const uint8_t *header, uint32_t length, uint32_t flags)
+{
+	return length == headers_of(tcb) && is_next(tcb, header, length, flags);
 }
 
 /* RFC 7323 4.3 (2) */
@@ -52,21 +64,27 @@ static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t inde
 	};
 }
 
-/* In SYN-RECEIVED of a listener, the ACK of our SYN-ACK. */
+/*
+ * In SYN-RECEIVED of a listener, the ACK of our SYN-ACK. A payload with it is the first of an established connection; one
+ * that is not taken as such, because it is longer than the window, goes the long way of those.
+ */
 static __attribute__((noinline)) enum input_taken take_ack_of_syn(struct rb_net *net, uint32_t index, struct tcb *tcb,
+								  const struct rb_net_packet *packet,
 								  const uint8_t *header, uint32_t length)
 {
 	struct tcb_cold *cold = &net->tcp.colds[index];
 	uint32_t flags = tcb->flags;
-	if (!is_bare(tcb, header, length, TCP_ACK) || load32(header + 8) != tcb->snd_nxt || !may_tell(net, flags) ||
+	if (!is_next(tcb, header, length, TCP_ACK) || load32(header + 8) != tcb->snd_nxt || !may_tell(net, flags) ||
 	    (flags & (TCP_OPENING | TCP_FIN_QUEUED)) || cold->listener == TCP_NONE)
 		return INPUT_LEFT;
-	net->counters.tcp_in++;
 	take_timestamp(tcb, header);
 	tcp_ack_of_syn(net, tcb, cold, tcb->rcv_nxt, load16(header + 14));
 	tcb->flags = (tcp_establish(net, tcb, cold) & ~(uint32_t)TCP_KNOCKING) | TCP_KNOWN;
 	tell(net, tcb, index, RB_NET_KNOCK, 0);
 	tcp_establish_beside(net, tcb, cold);
+	if (length > headers_of(tcb))
+		return tcp_take_in_order(net, index, packet, header, length);
+	net->counters.tcp_in++;
 	return INPUT_TAKEN;
 }
 
@@ -136,11 +154,12 @@ static __attribute__((noinline)) enum input_taken take_fin(struct rb_net *net, u
 	return INPUT_TAKEN;
 }
 
-enum input_taken tcp_turn(struct rb_net *net, uint32_t index, struct tcb *tcb, const uint8_t *header, uint32_t length)
+enum input_taken tcp_turn(struct rb_net *net, uint32_t index, struct tcb *tcb, const struct rb_net_packet *packet,
+			  const uint8_t *header, uint32_t length)
 {
 	switch (tcb->state) {
 	case TCP_SYN_RECEIVED:
-		return take_ack_of_syn(net, index, tcb, header, length);
+		return take_ack_of_syn(net, index, tcb, packet, header, length);
 	case TCP_ESTABLISHED:
 		return take_fin(net, index, tcb, header, length);
 	case TCP_LAST_ACK:
