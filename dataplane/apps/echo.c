@@ -394,6 +394,19 @@ static inline bool answer(struct echo *echo, struct connection *connection, cons
 	return true;
 }
 
+/* The usual end: the client sends no more, and has all answers. False: it is another, and nothing has changed. */
+static inline bool finish(struct echo *echo, struct connection *connection, const struct rb_event *event)
+{
+	if (!connection->plain || event->recv.sent != connection->answer || event->flags != RB_RECV_FIN ||
+	    event->recv.length != 0 || rb_context_command_space(echo->context) < COMMANDS_PER_CONNECTION)
+		return false;
+	connection->plain = false;
+	connection->closing = true;
+	int result = rb_context_close(echo->context, connection->handle, RB_CLOSE_ORDERLY);
+	RB_ASSERT_EQ(result, 0); /* there is room */
+	return true;
+}
+
 /* Those that are due by now; one may be due again after it. */
 static void serve_due(struct echo *echo)
 {
@@ -457,7 +470,7 @@ static void on_event(struct echo *echo, const struct rb_event *event)
 {
 	struct connection *connection = (struct connection *)(uintptr_t)event->cookie;
 	if (__builtin_expect(event->type == RB_EVENT_RECV, 1)) {
-		if (__builtin_expect(!answer(echo, connection, event), 0))
+		if (__builtin_expect(!answer(echo, connection, event) && !finish(echo, connection, event), 0))
 			on_received(connection, event);
 		return;
 	}

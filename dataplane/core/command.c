@@ -122,6 +122,7 @@ static int do_accept(struct core_context *context, const struct rb_command *comm
 		return -EINVAL;
 	int result = rb_net_accept(context->net, handle, command->cookie);
 	context->counters.accepted += result == 0;
+	context->accepted |= result == 0;
 	return result;
 }
 

@@ -224,6 +224,7 @@ static void tell_deadline(struct core_context *context)
 
 void core_context_collect(struct core_context *context, uint64_t now_ns)
 {
+	context->accepted = false;
 	if (now_ns >= context->deadline_ns && context->events_count < context->events_max)
 		tell_deadline(context);
 	for (;;) {

@@ -33,6 +33,7 @@ struct core_context {
 	struct rb_event *events;	   /* the application's */
 	uint32_t commands_max, events_max;
 	uint32_t events_count; /* filled since the last crossing */
+	bool accepted;	       /* a connection, since the last core_context_collect() */
 	bool more;	       /* events may wait in the instance for room in the array */
 	bool nagle;
 	uint64_t group; /* of the handles, in its place */

@@ -23,6 +23,12 @@ static void run_ix(struct core *core)
 		if (!core_cross(core))
 			return;
 		core_commands(core);
+		/* Who was accepted has mostly sent something already, which is served in this turn, too. */
+		if (!core->context.accepted || !core_events(core))
+			continue;
+		if (!core_cross(core))
+			return;
+		core_commands(core);
 	}
 }
 
