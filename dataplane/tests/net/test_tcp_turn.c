@@ -313,6 +313,55 @@ static void test_ack_of_fin_unaccepted(void **state)
 	app.listener = 0;
 }
 
+/*
+ * The first request with the ACK of the SYN-ACK, as it comes from who runs to completion.
+ */
+
+static void handshake_until_last(void)
+{
+	app.peer.timestamps = true;
+	app.peer.ts_val = 1;
+	peer_send(&app.peer, "S 0:0(0) <" TIMESTAMPS ">");
+	peer_expect(&app.peer, "S. 0:0(0) ack 1");
+}
+
+/* Of one segment so far. */
+static void assert_by_short_way(void)
+{
+	const struct rb_net_counters *counters = rb_net_counters(app_net(&app));
+	assert_int_equal(counters->tcp_in, 2);
+	assert_int_equal(counters->tcp_fast, app.config.checksums);
+}
+
+static void test_first_data(void **state)
+{
+	(void)state;
+	app.answer = 10;
+	handshake_until_last();
+	peer_send(&app.peer, "P. 1:11(10) ack 1");
+	peer_expect(&app.peer, "P. 1:11(10) ack 11");
+	assert_int_equal(app.knocks, 1);
+	assert_int_equal(app.received, 10);
+	assert_by_short_way();
+}
+
+/* It waits for who does not accept at once, and is acknowledged meanwhile. */
+static void test_first_data_waits(void **state)
+{
+	(void)state;
+	app.hesitates = true;
+	handshake_until_last();
+	peer_send(&app.peer, "P. 1:11(10) ack 1");
+	peer_expect(&app.peer, ". 1:1(0) ack 11");
+	assert_int_equal(app.knocks, 1);
+	assert_int_equal(app.received, 0);
+	assert_by_short_way();
+	assert_int_equal(rb_net_accept(app_net(&app), app.handle, 0), 0);
+	app_settle(&app);
+	assert_int_equal(app.received, 10);
+	assert_int_equal(app_usage(&app).receive_parts, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +377,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_closed_waits, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_stays, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_taken_back, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_first_data, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_first_data_waits, app_setup, app_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
