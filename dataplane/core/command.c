@@ -138,11 +138,9 @@ static int do_close(struct core_context *context, const struct rb_command *comma
 						[RB_CLOSE_ABORT] = RB_NET_CLOSE_ABORT};
 	if (command->flags > RB_CLOSE_ABORT)
 		return -EINVAL;
-	int result = rb_net_close(context->net, handle, how[command->flags]);
-	/* only now: of one that may not be closed, nothing changes */
-	if (result == 0 && command->flags == RB_CLOSE_ORDERLY && context->close_timeout_us > 0)
-		result = rb_net_set(context->net, handle, RB_NET_OPTION_USER_TIMEOUT, context->close_timeout_us);
-	return result;
+	if (command->flags == RB_CLOSE_ORDERLY && context->close_timeout_us > 0)
+		return rb_net_close_within(context->net, handle, context->close_timeout_us);
+	return rb_net_close(context->net, handle, how[command->flags]);
 }
 
 static int open_connection(struct core_context *context, const struct rb_command *command)

@@ -42,7 +42,7 @@ int core_context_init(struct core_context *context, struct rb_net *net, const st
 		.group = rb_handle_make(config->flow_group, 0, 0),
 		.memory = *memory,
 		.deadline_ns = RB_DEADLINE_NONE,
-		.close_timeout_us = close_timeout_us,
+		.close_timeout_us = (uint32_t)close_timeout_us,
 		.nagle = config->nagle != 0,
 	};
 	return 0;
@@ -53,15 +53,6 @@ struct rb_endpoint core_endpoint(struct rb_address address)
 	if (address.ip == 0)
 		return (struct rb_endpoint){.port = address.port};
 	return (struct rb_endpoint){.ip = rb_ip4(address.ip), .port = address.port};
-}
-
-struct rb_address core_address(const struct rb_endpoint *endpoint)
-{
-	const uint8_t *ip = &endpoint->ip.bytes[12]; /* of a mapped IPv4 address */
-	return (struct rb_address){
-		.ip = (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3],
-		.port = endpoint->port,
-	};
 }
 
 /* The next free slot of the event array, as it lies there. */
@@ -89,11 +80,11 @@ static struct rb_event *tell(struct core_context *context, enum rb_event_type ty
 static void tell_addresses(struct core_context *context, const struct rb_net_event *from, struct rb_address *local,
 			   struct rb_address *remote)
 {
-	struct rb_endpoint here, there;
-	if (rb_net_endpoints(context->net, from->handle, &here, &there) != 0)
+	struct rb_net_pair4 pair;
+	if (rb_net_pair4(context->net, from->handle, &pair) != 0)
 		return; /* over already: CLOSED follows */
-	*local = core_address(&here);
-	*remote = core_address(&there);
+	*local = (struct rb_address){.ip = pair.local_ip, .port = pair.local_port};
+	*remote = (struct rb_address){.ip = pair.remote_ip, .port = pair.remote_port};
 }
 
 static void tell_beginning(struct core_context *context, const struct rb_net_event *from)
@@ -172,7 +163,7 @@ static __attribute__((noinline)) void tell_fin(struct core_context *context, con
 	}
 }
 
-static __attribute__((noinline)) void translate_other(struct core_context *context, const struct rb_net_event *from)
+static void translate_other(struct core_context *context, const struct rb_net_event *from)
 {
 	if (from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED))
 		tell_beginning(context, from);
@@ -186,17 +177,20 @@ static __attribute__((noinline)) void translate_other(struct core_context *conte
 		tell_end(context, from);
 }
 
-/*
- * Most events tell of bytes that were received, and nothing but that others were sent. Those that follow each other are
- * counted together. Returns how many, from the first on, are such.
- */
+/* Of bytes that were received, and of nothing but that others were sent: so are most. */
+static inline bool is_received(const struct rb_net_event *event)
+{
+	return (event->bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED;
+}
+
+/* Those that follow each other are counted together. Returns how many, from the first on, are such. */
 static inline unsigned translate_received(struct core_context *context, const struct rb_net_event *from, unsigned count)
 {
 	struct rb_event *to = &context->events[context->events_count];
 	const uint64_t group = context->group;
 	uint64_t in = 0, out = 0;
 	unsigned i = 0;
-	for (; i < count && (from[i].bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED; i++) {
+	for (; i < count && is_received(&from[i]); i++) {
 		fill_received(&to[i], &from[i], group);
 		in += from[i].length;
 		out += from[i].sent;
@@ -208,10 +202,21 @@ static inline unsigned translate_received(struct core_context *context, const st
 	return i;
 }
 
+/* The same of others, of which there is at least one. */
+static __attribute__((noinline)) unsigned translate_others(struct core_context *context,
+							   const struct rb_net_event *from, unsigned count)
+{
+	unsigned i = 0;
+	do
+		translate_other(context, &from[i]);
+	while (++i < count && !is_received(&from[i]));
+	return i;
+}
+
 static inline void translate(struct core_context *context, const struct rb_net_event *from, unsigned count)
 {
-	for (unsigned i = 0; (i += translate_received(context, &from[i], count - i)) < count; i++)
-		translate_other(context, &from[i]);
+	for (unsigned i = 0; (i += translate_received(context, &from[i], count - i)) < count;)
+		i += translate_others(context, &from[i], count - i);
 }
 
 static void tell_deadline(struct core_context *context)

@@ -39,7 +39,7 @@ struct core_context {
 	uint64_t group; /* of the handles, in its place */
 	struct core_range memory;
 	uint64_t deadline_ns, deadline_cookie;
-	uint64_t close_timeout_us;
+	uint32_t close_timeout_us;
 	struct rb_gate_counters counters;
 };
 
@@ -61,6 +61,5 @@ void core_context_collect(struct core_context *context, uint64_t now_ns);
 /* The next free slot of the event array, all zeros but for the type. The caller knows that there is one. */
 struct rb_event *core_context_event(struct core_context *context, enum rb_event_type type);
 
-/* From the addresses of the ABI to those of the instance, and back: IPv4. */
+/* From the addresses of the ABI to those of the instance: IPv4. */
 struct rb_endpoint core_endpoint(struct rb_address address);
-struct rb_address core_address(const struct rb_endpoint *endpoint);

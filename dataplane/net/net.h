@@ -312,6 +312,9 @@ enum rb_net_close {
 
 int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how);
 
+/* RB_NET_CLOSE_BOTH and RB_NET_OPTION_USER_TIMEOUT of what is left of the connection, for less; or neither. */
+int rb_net_close_within(struct rb_net *net, rb_net_handle handle, uint32_t timeout_us);
+
 /* The same for every connection of the application's. Returns how many there were. */
 unsigned rb_net_close_all(struct rb_net *net, enum rb_net_close how);
 
@@ -335,8 +338,14 @@ enum rb_net_option {
  */
 int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option option, uint64_t value);
 
-/* Between whom a connection is. 0, or -EBADF: there is none. */
-int rb_net_endpoints(struct rb_net *net, rb_net_handle handle, struct rb_endpoint *local, struct rb_endpoint *remote);
+/* Between whom an IPv4 connection is, in host byte order. */
+struct rb_net_pair4 {
+	uint32_t local_ip, remote_ip;
+	uint16_t local_port, remote_port;
+};
+
+/* 0; -EBADF: there is no such connection; -EAFNOSUPPORT: it is one of IPv6. */
+int rb_net_pair4(struct rb_net *net, rb_net_handle handle, struct rb_net_pair4 *pair);
 
 /* What a connection is and has been, for tests, tools and sockets. Sequence numbers as in RFC 9293 3.3.1. */
 struct rb_net_info {

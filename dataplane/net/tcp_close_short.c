@@ -112,3 +112,16 @@ int rb_net_close(struct rb_net *net, rb_net_handle handle, enum rb_net_close how
 		return close_prepare(net, handle, how);
 	return close_last(net, tcb, (uint32_t)(handle >> 32));
 }
+
+int rb_net_close_within(struct rb_net *net, rb_net_handle handle, uint32_t timeout_us)
+{
+	struct tcb *tcb = tcp_of_handle(net, handle);
+	const uint32_t index = (uint32_t)(handle >> 32);
+	if (__builtin_expect(tcb != NULL && is_last(net, tcb) && is_prepared(net, tcb), 1)) {
+		net->tcp.colds[index].user_timeout_us = timeout_us;
+		return close_last(net, tcb, index);
+	}
+	int result = rb_net_close(net, handle, RB_NET_CLOSE_BOTH);
+	/* only now: of one that may not be closed, nothing changes */
+	return result == 0 ? rb_net_set(net, handle, RB_NET_OPTION_USER_TIMEOUT, timeout_us) : result;
+}

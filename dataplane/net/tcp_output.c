@@ -455,8 +455,19 @@ static __attribute__((noinline)) bool output_fin(struct rb_net *net, struct tcb 
 	return true;
 }
 
+/* Has it gone already, with its acknowledgement, and was it the last that there is to say (tcp_close_short.c)? */
+static inline bool is_fin_gone(const struct tcb *tcb)
+{
+	const uint32_t due = TCP_ACK_NOW | TCP_ACK_DELAYED | TCP_SCOREBOARD;
+	return tcb->state == TCP_LAST_ACK &&
+	       (tcb->flags & (TCP_FIN_SENT | TCP_DISCARD | due)) == (TCP_FIN_SENT | TCP_DISCARD) &&
+	       tcb->tx_next == TCP_NONE;
+}
+
 bool tcp_output(struct rb_net *net, struct tcb *tcb)
 {
+	if (is_fin_gone(tcb))
+		return true;
 	return is_fin_alone(net, tcb) ? output_fin(net, tcb) : output_any(net, tcb);
 }
 

@@ -222,12 +222,19 @@ int rb_net_set(struct rb_net *net, rb_net_handle handle, enum rb_net_option opti
 	return -EINVAL;
 }
 
-int rb_net_endpoints(struct rb_net *net, rb_net_handle handle, struct rb_endpoint *local, struct rb_endpoint *remote)
+int rb_net_pair4(struct rb_net *net, rb_net_handle handle, struct rb_net_pair4 *pair)
 {
-	struct tcb *tcb = tcp_of_handle(net, handle);
+	const struct tcb *tcb = tcp_of_handle(net, handle);
 	if (tcb == NULL)
 		return -EBADF;
-	tcp_endpoints(tcb, tcp_cold(net, tcb), local, remote);
+	if (tcb->flags & TCP_IS_6)
+		return -EAFNOSUPPORT;
+	*pair = (struct rb_net_pair4){
+		.local_ip = __builtin_bswap32((uint32_t)(tcb->addresses >> 32)),
+		.remote_ip = __builtin_bswap32((uint32_t)tcb->addresses),
+		.local_port = tcp_local_port(tcb),
+		.remote_port = tcp_remote_port(tcb),
+	};
 	return 0;
 }
 

@@ -107,6 +107,110 @@ static void test_fin_lost(void **state)
 	assert_gone();
 }
 
+/*
+ * The same with a limit.
+ */
+
+enum { LIMIT_MS = 3000 };
+
+static void close_within_on_fin(struct rb_net *net, const struct rb_net_event *event)
+{
+	if (event->bits & RB_NET_FIN)
+		assert_int_equal(rb_net_close_within(net, event->handle, LIMIT_MS * 1000), 0);
+}
+
+/* Nobody acknowledges the FIN: it ends with the first retransmission behind the limit. */
+static void assert_ends_in_time(void)
+{
+	peer_run(&app.peer, (LIMIT_MS - 200) * LINK_NS_PER_MS);
+	assert_int_equal(app.closed, 0);
+	peer_run(&app.peer, 2 * LIMIT_MS * LINK_NS_PER_MS);
+	peer_forget(&app.peer);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, -ETIMEDOUT);
+	assert_int_equal(app_usage(&app).connections, 0);
+	assert_int_equal(rb_net_close_within(app_net(&app), app.handle, 1000000), -EBADF);
+}
+
+static void test_fin_answered_within(void **state)
+{
+	(void)state;
+	established(close_within_on_fin);
+	peer_send(&app.peer, "F. 1:1(0)");
+	peer_expect(&app.peer, "F. 1:1(0) ack 2");
+	assert_ends_in_time();
+}
+
+/* By the long way, for there is something to be sent before. */
+static void test_fin_within_behind_data(void **state)
+{
+	(void)state;
+	established(close_within_on_fin);
+	assert_int_equal(app_send(&app, 5), 0);
+	peer_expect(&app.peer, "P. 1:6(5) ack 1");
+	peer_send(&app.peer, "F. 1:1(0) ack 1");
+	peer_expect(&app.peer, "F. 6:6(0) ack 2");
+	assert_ends_in_time();
+}
+
+/* Behind another connection, which has something for the flush and so is the first in its ring. */
+static void test_fin_answered_behind_another(void **state)
+{
+	struct peer *peer = &app.peer;
+	(void)state;
+	app.keeps = true; /* of the other one */
+	established(close_on_fin);
+	const rb_net_handle other = app.handle;
+	const uint32_t irs = peer->irs;
+	peer->port++;
+	peer->snd_nxt = peer->rcv_nxt = 0;
+	peer_handshake(peer, TIMESTAMPS);
+	const uint32_t own = peer->irs;
+	peer->host.config.period_ns = LINK_NS_PER_MS; /* both in one burst */
+	peer_send(peer, ".");
+	peer->port--;
+	peer->irs = irs;
+	peer_send(peer, "P. 1:11(10) ack 1");
+	peer_send(peer, "P. 11:21(10) ack 1");
+	peer->port++;
+	peer->irs = own;
+	peer_send(peer, "F. 1:1(0) ack 1");
+	peer_expect(peer, "F. 1:1(0) ack 2"); /* at once, not by the flush */
+	assert_int_equal(app_state(&app), TCP_LAST_ACK);
+	peer_run(peer, LINK_NS_PER_MS);
+	peer_forget(peer); /* the acknowledgement of the other one's */
+	peer_send(peer, ". 2:2(0) ack 2");
+	peer_run(peer, 10 * LINK_NS_PER_MS);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.status, 0);
+	app.handle = other;
+}
+
+/* Between whom a connection is. */
+static void test_pair4(void **state)
+{
+	struct rb_net_pair4 pair;
+	(void)state;
+	established(close_on_fin);
+	const struct rb_net_info info = app_info(&app);
+	assert_int_equal(rb_net_pair4(app_net(&app), app.handle, &pair), 0);
+	const struct rb_ip local = rb_ip4(pair.local_ip), remote = rb_ip4(pair.remote_ip);
+	assert_memory_equal(&local, &info.local.ip, sizeof(local));
+	assert_memory_equal(&remote, &info.remote.ip, sizeof(remote));
+	assert_int_equal(pair.local_port, info.local.port);
+	assert_int_equal(pair.remote_port, info.remote.port);
+	assert_int_not_equal(pair.local_port, pair.remote_port);
+	assert_int_equal(rb_net_pair4(app_net(&app), 0, &pair), -EBADF);
+}
+
+static void test_pair4_of_ip6(void **state)
+{
+	struct rb_net_pair4 pair;
+	(void)state;
+	app_established(&app, "mss 1000");
+	assert_int_equal(rb_net_pair4(app_net(&app), app.handle, &pair), -EAFNOSUPPORT);
+}
+
 /* What is not acknowledged, or not yet given back, goes the long way. */
 static void test_fin_behind_data(void **state)
 {
@@ -364,11 +468,17 @@ static void test_first_data_waits(void **state)
 
 int main(void)
 {
+	static bool ip6 = true;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_fin_answered, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_answered_after_data, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_answered_later, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_lost, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_answered_within, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_within_behind_data, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_fin_answered_behind_another, app_setup, app_teardown),
+		cmocka_unit_test_setup_teardown(test_pair4, app_setup, app_teardown),
+		{"test_pair4_of_ip6", test_pair4_of_ip6, app_setup, app_teardown, &ip6},
 		cmocka_unit_test_setup_teardown(test_fin_behind_data, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_fin_and_reset, app_setup, app_teardown),
 		cmocka_unit_test_setup_teardown(test_ack_of_fin_unaccepted, app_setup, app_teardown),
