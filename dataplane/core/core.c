@@ -70,6 +70,14 @@ void core_timers(struct core *core)
 		stage_end(core, CORE_STAGE_timers);
 }
 
+bool core_is_quiet(const struct core *core)
+{
+	const struct core_context *context = &core->context;
+	return !core->busy && !core->polls && atomic_load_explicit(&core->requests, memory_order_relaxed) == 0 &&
+	       context->events_count == 0 && !context->more && core->now_ns < context->deadline_ns &&
+	       rb_net_is_quiet(core->net);
+}
+
 void core_network(struct core *core)
 {
 	if (core->packets_count == 0)

@@ -111,6 +111,8 @@ void core_begin(struct core *core);
 
 void core_poll(struct core *core);
 void core_timers(struct core *core);
+/* Is there nothing to do in the rest of this turn? What it asks is less than what the stages would, one after the other. */
+bool core_is_quiet(const struct core *core);
 void core_network(struct core *core);
 bool core_events(struct core *core);
 /* False: the application's thread has ended, or its context. */

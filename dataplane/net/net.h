@@ -263,6 +263,9 @@ struct rb_net_event {
  */
 unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max);
 
+/* True when there is no event to be taken, and nothing for rb_net_flush() to do: so it is in most turns without packets. */
+bool rb_net_is_quiet(const struct rb_net *net);
+
 /*
  * Commands of TCP. All with a handle return -EBADF for one that is void.
  */

@@ -14,9 +14,11 @@ static void run_ix(struct core *core)
 	core_commands(core); /* of the call that brought the thread here */
 	for (;;) {
 		core_transmit(core);
-		core_turn_end(core);
-		core_poll(core);
-		core_timers(core);
+		do {
+			core_turn_end(core);
+			core_poll(core);
+			core_timers(core);
+		} while (core_is_quiet(core));
 		core_network(core);
 		if (!core_events(core))
 			continue;

@@ -126,6 +126,7 @@ void app_close(struct app *a)
 		host_wake(&a->peer.host);
 		peer_run(&a->peer, PATIENCE_S * LINK_NS_PER_S);
 		peer_forget(&a->peer);
+		assert_true(rb_net_is_quiet(app_net(a)));
 	}
 	peer_close(&a->peer);
 }

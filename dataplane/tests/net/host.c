@@ -126,6 +126,7 @@ static void input(struct host *host)
 static bool events(struct host *host, struct rb_net *net)
 {
 	const struct rb_net_event *batch;
+	const bool quiet = rb_net_is_quiet(net);
 	bool any = false;
 	unsigned count;
 	do {
@@ -138,7 +139,16 @@ static bool events(struct host *host, struct rb_net *net)
 		}
 		any = any || count > 0;
 	} while (count > 0);
+	assert_false(quiet && any);
 	return any;
+}
+
+static void flush(struct rb_net *net)
+{
+	const bool quiet = rb_net_is_quiet(net);
+	const uint64_t before = rb_net_counters(net)->frames_out;
+	rb_net_flush(net);
+	assert_false(quiet && rb_net_counters(net)->frames_out != before);
 }
 
 /* When the next turn may be, and which of the library's timers asks for it. */
@@ -182,7 +192,7 @@ static void turn(void *context, void *argument)
 	if (host->config.app.turn != NULL)
 		host->config.app.turn(host, host->config.app.context);
 	for (unsigned i = 0; i < HOST_INSTANCES && host->net[i] != NULL; i++)
-		rb_net_flush(host->net[i]);
+		flush(host->net[i]);
 	idle_check(host, idle && host->frames_count == 0);
 	device_transmit(host);
 	for (unsigned i = 0; i < HOST_INSTANCES && host->net[i] != NULL; i++) {
