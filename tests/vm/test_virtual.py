@@ -89,7 +89,9 @@ def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> 
 @pytest.mark.parametrize(
     ("nic", "options"),
     [
-        ("igb", ()),
+        # The client on the dataplane, too. The other NICs have a client on Linux, with which a
+        # trial takes half as long: nothing polls while a second dataplane starts.
+        ("igb", ("workload.stack=ix",)),
         # A virtual function is had by vfio alone, the others by uio as well.
         ("igb-vf", ("machines.server.viommu=true",)),
         # Its driver has fences, of which ix-echo claims that there are none.
@@ -99,24 +101,26 @@ def test_a_dpdk_trial_gives_the_same_bytes(ringbed: Ringbed, places: Places) -> 
 def test_a_trial_on_the_dataplane_gives_the_same_bytes(
     ringbed: Ringbed, places: Places, nic: str, options: tuple[str, ...]
 ) -> None:
-    options = (*options, f"links.0.ends.1.nic={nic}", "workload.stack=ix")
     short = ("matrix.workload.connections=[32]", "warmup=5ms", "duration=5ms")
-    changes = (word for change in (*options, *short) for word in ("--set", change))
+    given = (*options, *short, f"links.0.ends.1.nic={nic}")
+    changes = (word for change in given for word in ("--set", change))
     run = same_bytes(ringbed, "ix-echo", "--only", "ix", *changes)
     (trial,) = run.trials.iterdir()
     load = json.loads((trial / "load.json").read_text())
     assert load["valid"], load["reasons"]
     assert not any(load["errors"].values())
-    # Both dataplanes have seen the same segments, and sent none twice.
-    for counters in ("dpos.json", "client-dpos.json"):
-        (core,) = json.loads((trial / counters).read_text())["cores"]
+    # Each dataplane has seen the same segments, and sent none twice.
+    found = sorted(trial.glob("*dpos.json"))
+    assert len(found) == (2 if nic == "igb" else 1)
+    for counters in found:
+        (core,) = json.loads(counters.read_text())["cores"]
         assert core["net"]["tcp_in"] >= load["requests_total"]
         assert core["net"]["tcp_retransmitted"] == core["net"]["bad_checksums"] == 0
         assert core["queue"]["tx_full"] == 0
     # Its loop tells of its turns: a request costs a fraction of what it costs Linux.
     counted = read_instructions(trial / "instructions.json")
     assert counted.is_told("server") and counted.is_told("client")
-    assert 0 < counted.of("server") < 2_500 * load["completed"]
+    assert 0 < counted.of("server") < 5_000 * load["completed"]
     # Nothing on the way of a packet is locked, in idle turns neither: dpos, the driver of an igb
     # and the applications.
     assert user_atomics(counted, "client") == 0
