@@ -16,8 +16,6 @@
 #include <immintrin.h>
 
 /* Packets ahead to fetch the headers of: what one packet costs is about what memory takes to answer. */
-enum { PREFETCH_AHEAD = 2 };
-
 void input_release_flush(struct rb_net *net)
 {
 	struct released *released = &net->released;
@@ -172,12 +170,9 @@ static __attribute__((noinline)) bool take_any(struct rb_net *net, const struct 
 void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsigned count)
 {
 	const struct rb_net_packet *end = packets + count;
-	const struct rb_net_packet *ahead = packets + (count > PREFETCH_AHEAD ? count - PREFETCH_AHEAD : 0);
 	net->counters.packets_in += count;
 	tcp_input_begin(net);
 	for (const struct rb_net_packet *packet = packets; packet < end; packet++) {
-		if (packet < ahead)
-			__builtin_prefetch(packet[PREFETCH_AHEAD].data);
 		enum input_taken taken = take_short(net, packet);
 		if (taken == INPUT_KEPT || (taken == INPUT_LEFT && take_any(net, packet)))
 			continue;

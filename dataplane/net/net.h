@@ -222,7 +222,7 @@ bool rb_net_advance(struct rb_net *net, uint64_t now_ns);
 /* When the next timer may be due, at the earliest: no need to advance before. UINT64_MAX: never. */
 uint64_t rb_net_deadline_ns(const struct rb_net *net);
 
-/* Takes all packets, of any content. */
+/* Takes all packets, of any content. Their memory is best on its way into the cache: nobody here asks for it. */
 void rb_net_input(struct rb_net *net, const struct rb_net_packet *packets, unsigned count);
 
 void rb_net_flush(struct rb_net *net);
@@ -235,7 +235,7 @@ enum rb_net_event_bits {
 	RB_NET_KNOCK = 1,      /* a peer has connected to a listener: accept or reject; cookie is the listener's */
 	RB_NET_CONNECTED = 2,  /* connect() succeeded, or failed for the reason in status: then the handle is void */
 	RB_NET_SENT = 4,       /* `sent` more bytes were acknowledged: their memory is the caller's again */
-	RB_NET_RECEIVED = 8,   /* `length` bytes at `offset` of packet buffer `buffer`, next in the stream */
+	RB_NET_RECEIVED = 8,   /* `length` bytes at `data`, next in the stream */
 	RB_NET_FIN = 16,       /* the peer's stream ends here */
 	RB_NET_CLOSED = 32,    /* last event of the handle; status 0, -ECONNRESET, -ETIMEDOUT, -ECONNABORTED, ... */
 	RB_NET_DATAGRAM = 64,  /* UDP: as RECEIVED, the whole payload; ask rb_net_datagram_source() for the sender */
@@ -244,15 +244,15 @@ enum rb_net_event_bits {
 
 /* A cache line, with its fields in an order in which an event of the ABI is a copy of them (core/context.c). */
 struct rb_net_event {
-	uint16_t bits; /* enum rb_net_event_bits */
-	uint16_t offset;
+	uint16_t bits;	 /* enum rb_net_event_bits */
+	uint16_t offset; /* of the bytes in the packet; DATAGRAM only */
 	int32_t status;
 	rb_net_handle handle;
 	uint64_t cookie;
 	const uint8_t *data; /* the bytes themselves, where the packet's data pointer leads */
 	uint64_t length;
 	uint64_t sent;
-	uint64_t buffer;
+	uint64_t buffer; /* the packet's; DATAGRAM only */
 	uint64_t reserved;
 };
 

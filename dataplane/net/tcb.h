@@ -258,7 +258,6 @@ struct tcp_part {
 	uint64_t data; /* address of the bytes */
 	uint32_t seq;
 	uint32_t next;
-	uint16_t offset; /* of the bytes in the packet */
-	uint16_t length;
+	uint32_t length;
 	uint32_t reserved; /* 0: records are compared */
 };

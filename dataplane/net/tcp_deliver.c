@@ -198,8 +198,7 @@ static void close_gap(struct rb_net *net, struct tcb *tcb, struct tcb_cold *cold
 		}
 		part->seq += known;
 		part->data += known;
-		part->offset = (uint16_t)(part->offset + known);
-		part->length = (uint16_t)(part->length - known);
+		part->length -= known;
 		part->next = index;
 		tcp_part_append(net, tcb, index, part->length);
 		tcp_part_untold(tcb, index);
@@ -399,10 +398,9 @@ static void give_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
 	uint32_t index = tcp_part(net, tcb->rx_tail)->next;
 	struct tcp_part *part = tcp_part(net, index);
 	if (bytes < part->length) {
-		part->length = (uint16_t)(part->length - bytes);
+		part->length -= bytes;
 		part->seq += bytes;
 		part->data += bytes;
-		part->offset = (uint16_t)(part->offset + bytes);
 		return;
 	}
 	tcp_part(net, tcb->rx_tail)->next = part->next;

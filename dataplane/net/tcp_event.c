@@ -35,9 +35,7 @@ static inline void received(struct rb_net *net, struct tcb *tcb, struct rb_net_e
 	uint32_t index = tcb->rx_event;
 	const struct tcp_part *part = tcp_part(net, index);
 	event->bits |= RB_NET_RECEIVED;
-	event->buffer = part->buffer;
 	event->data = (const uint8_t *)(uintptr_t)part->data;
-	event->offset = part->offset;
 	event->length = part->length;
 	tcb->rx_event = index == tcb->rx_tail ? TCP_NONE : part->next;
 }
@@ -200,7 +198,8 @@ static void take_ends(struct rb_net *net, const struct rb_net_event *events, uns
 	}
 }
 
-unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max)
+static __attribute__((noinline)) unsigned events_of_all(struct rb_net *net, const struct rb_net_event **events,
+							unsigned max)
 {
 	struct tcp *tcp = &net->tcp;
 
@@ -222,5 +221,18 @@ unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, u
 	tcp->told_taken += count;
 	if (tcp->told_ends > 0)
 		take_ends(net, *events, count);
+	return count;
+}
+
+/* Nearly always all events are data that input has told of at once, and there is room for them. */
+unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max)
+{
+	struct tcp *tcp = &net->tcp;
+	const uint32_t count = tcp->told_count;
+	const uint32_t others = tcp->told_taken | tcp->told_ends | tcp->starved_at | net->udp.queued;
+	if (__builtin_expect((others | (tcp->ready.head ^ tcp->ready.tail)) != 0 || count > max, 0))
+		return events_of_all(net, events, max);
+	*events = tcp->told;
+	tcp->told_taken = count;
 	return count;
 }

@@ -107,18 +107,17 @@ static inline bool may_tell(const struct rb_net *net, uint32_t flags)
 }
 
 /* Tells of a part that has just been made of this packet. */
-static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t index, const struct rb_net_packet *packet,
-			const uint8_t *data, uint32_t length, uint32_t sent)
+static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t index, const uint8_t *data, uint32_t length,
+			uint32_t sent)
 {
 	struct rb_net_event *event = &net->tcp.told[net->tcp.told_count++];
 	event->handle = handle_make(HANDLE_CONNECTION, index, tcb->generation);
 	event->cookie = tcb->cookie;
-	event->buffer = packet->buffer;
 	event->data = data;
 	event->length = length;
 	event->sent = sent;
 	event->bits = (uint16_t)(RB_NET_RECEIVED | (sent > 0) * RB_NET_SENT);
-	event->offset = (uint16_t)(data - packet->data);
+	event->offset = 0;
 	event->status = 0;
 }
 
@@ -172,7 +171,7 @@ static void take_payload(struct rb_net *net, uint32_t index, struct tcb *tcb, co
 	uint32_t part = tcp_part_make(net, packet, data, tcb->rcv_nxt, payload);
 	tcp_part_append(net, tcb, part, payload);
 	if (may_tell(net, flags))
-		tell(net, tcb, index, packet, data, payload, sent);
+		tell(net, tcb, index, data, payload, sent);
 	else
 		tell_later(net, tcb, sent);
 	if (flags & TCP_KEEPALIVE)
@@ -261,7 +260,7 @@ static inline __attribute__((always_inline)) bool take_foreseen(struct rb_net *n
 	uint32_t part = pool_take(&net->tcp.part_pool);
 	tcp_part_fill(net, part, packet, data, tcb->rcv_nxt, payload);
 	tcp_part_append(net, tcb, part, payload);
-	tell(net, tcb, index, packet, data, payload, acked);
+	tell(net, tcb, index, data, payload, acked);
 	return true;
 }
 

@@ -207,8 +207,7 @@ static inline void tcp_part_fill(struct rb_net *net, uint32_t index, const struc
 	part->data = (uintptr_t)data;
 	part->seq = seq;
 	part->next = index;
-	part->offset = (uint16_t)(data - packet->data);
-	part->length = (uint16_t)length;
+	part->length = length;
 }
 /* The same for one that the pool gives, which must not be empty. */
 static inline uint32_t tcp_part_make(struct rb_net *net, const struct rb_net_packet *packet, const uint8_t *data,
