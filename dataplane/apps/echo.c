@@ -13,6 +13,7 @@
 
 #include "apps/server.h"
 #include "base/assert.h"
+#include "base/copy.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -384,7 +385,7 @@ static inline bool answer(struct echo *echo, struct connection *connection, cons
 	if (!connection->plain || event->recv.sent != connection->answer || event->flags != 0 ||
 	    length - 1 >= connection->ring_bytes || rb_context_command_space(echo->context) < COMMANDS_PER_CONNECTION)
 		return false;
-	memcpy(connection->ring, event->recv.data, length);
+	rb_copy_short(connection->ring, event->recv.data, length);
 	connection->answer = (uint32_t)length;
 	connection->answered = echo->turn;
 	const struct rb_sg sg = {connection->ring, length};
@@ -498,7 +499,7 @@ static void on_event(struct echo *echo, const struct rb_event *event)
 	}
 }
 
-static int echo_turn(struct app_thread *thread)
+static inline int echo_turn(struct app_thread *thread)
 {
 	struct echo *echo = thread->state;
 	const struct rb_event *events;
@@ -512,6 +513,14 @@ static int echo_turn(struct app_thread *thread)
 	if (__builtin_expect(!rb_list_empty(&echo->due), 0))
 		serve_due(echo);
 	return count < 0 ? count : 0;
+}
+
+static int echo_run(struct app_thread *thread)
+{
+	int result = 0;
+	while (result == 0 && app_goes_on(thread))
+		result = echo_turn(thread);
+	return result;
 }
 
 /* ---- threads ---- */
@@ -583,7 +592,7 @@ int main(int argc, char **argv)
 	const struct app app = {.name = "echo",
 				.start = echo_start,
 				.listen = echo_listen,
-				.turn = echo_turn,
+				.run = echo_run,
 				.stop = echo_stop,
 				.requests = echo_requests,
 				.config = &config};

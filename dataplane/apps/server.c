@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,10 +14,16 @@
 #include "base/assert.h"
 #include "base/descriptors.h"
 #include "base/json.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "user/backend.h"
 
 enum { SNAPSHOT_DEADLINE_S = 5 };
+
+enum order {
+	ORDER_SNAPSHOT = 1, /* post `ready` with fresh numbers */
+	ORDER_END = 2,
+};
 
 const char *const app_listen_names[] = {[RB_LISTEN_SHARED] = "single", [RB_LISTEN_REUSEPORT] = "reuseport", NULL};
 
@@ -34,8 +39,6 @@ struct worker {
 	pthread_t id;
 	bool started;
 	bool running;
-	atomic_bool asked; /* for a snapshot */
-	atomic_bool ended;
 	struct snapshot snapshot;
 	sem_t ready;
 	int result; /* of its turns */
@@ -59,23 +62,23 @@ static void take_snapshot(struct worker *worker)
 	worker->snapshot.cpu_ns = rb_clock_thread_cpu_ns();
 }
 
-/* The acquire pairs with the release in order(). */
-static bool goes_on(struct worker *worker)
+/* The acquire pairs with the release in give_order(). */
+bool app_follow(struct app_thread *thread)
 {
-	if (atomic_load_explicit(&worker->asked, memory_order_relaxed) &&
-	    atomic_exchange_explicit(&worker->asked, false, memory_order_acquire)) {
+	struct worker *worker = RB_CONTAINER_OF(thread, struct worker, thread);
+	unsigned orders = atomic_fetch_and_explicit(&thread->orders, ~(unsigned)ORDER_SNAPSHOT, memory_order_acquire);
+	if (orders & ORDER_SNAPSHOT) {
 		take_snapshot(worker);
 		sem_post(&worker->ready);
 	}
-	return !atomic_load_explicit(&worker->ended, memory_order_relaxed);
+	return !(orders & ORDER_END);
 }
 
 static void *run_worker(void *argument)
 {
 	struct worker *worker = argument;
 	const struct app *app = worker->thread.app;
-	while (worker->result == 0 && goes_on(worker))
-		worker->result = app->turn(&worker->thread);
+	worker->result = app->run(&worker->thread);
 	take_snapshot(worker);
 	if (worker->result != 0) {
 		rb_log(RB_LOG_ERROR, "thread %u: %s", worker->thread.index, strerror(-worker->result));
@@ -85,9 +88,9 @@ static void *run_worker(void *argument)
 }
 
 /* From another thread: to give its numbers, or to end. */
-static void order(struct worker *worker, atomic_bool *flag)
+static void give_order(struct worker *worker, enum order order)
 {
-	atomic_store_explicit(flag, true, memory_order_release);
+	atomic_fetch_or_explicit(&worker->thread.orders, (unsigned)order, memory_order_release);
 	rb_context_wake(worker->thread.context);
 }
 
@@ -218,7 +221,7 @@ static int join(struct server *server)
 	int result = 0;
 	for (unsigned i = 0; i < server->count; i++) {
 		if (server->workers[i].running)
-			order(&server->workers[i], &server->workers[i].ended);
+			give_order(&server->workers[i], ORDER_END);
 	}
 	for (unsigned i = 0; i < server->count; i++) {
 		struct worker *worker = &server->workers[i];
@@ -309,7 +312,7 @@ static void collect_and_save(struct server *server)
 		struct timespec deadline;
 		while (sem_trywait(&worker->ready) == 0)
 			; /* an answer that came after its deadline */
-		order(worker, &worker->asked);
+		give_order(worker, ORDER_SNAPSHOT);
 		clock_gettime(CLOCK_REALTIME, &deadline);
 		deadline.tv_sec += SNAPSHOT_DEADLINE_S;
 		if (sem_timedwait(&worker->ready, &deadline) != 0) {

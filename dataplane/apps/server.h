@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -118,6 +119,7 @@ struct app_thread {
 	int cpu;		    /* -1: not pinned */
 	struct rb_context *context; /* set by start */
 	void *state;		    /* the application's, set by start */
+	atomic_uint orders;	    /* of other threads, not yet followed; see app_goes_on() */
 };
 
 /* The application. `config` is its configuration as given to app_run(). */
@@ -128,16 +130,28 @@ struct app {
 	/* Attaches a listener to that context; called for each before the first turn. Returns 0 or -errno. */
 	int (*listen)(struct app_thread *thread, struct rb_listener *listener);
 	/*
-	 * Waits with the context, or with what the application has built upon it, and handles what has come; must
-	 * return after rb_context_wake(). Called again and again in the thread. Returns 0, or -errno to end the server.
+	 * Waits with the context, or with what the application has built upon it, and handles what has come, in turns
+	 * until app_goes_on() is false, which it asks before each; rb_context_wake() must end the wait of a turn. The
+	 * loop is the application's so that the compiler sees it together with what is in it. Returns 0, or -errno to
+	 * end the server.
 	 */
-	int (*turn)(struct app_thread *thread);
+	int (*run)(struct app_thread *thread);
 	/* Destroys the context and the state. Called once for each successful start. */
 	void (*stop)(struct app_thread *thread);
 	/* Requests served; called in the thread. */
 	uint64_t (*requests)(const struct app_thread *thread);
 	const void *config;
 };
+
+/* Follows the orders that the thread has been given. False: its loop shall end. */
+bool app_follow(struct app_thread *thread);
+
+/* Between turns of the thread. */
+static inline bool app_goes_on(struct app_thread *thread)
+{
+	return __builtin_expect(atomic_load_explicit(&thread->orders, memory_order_relaxed) == 0, 1) ||
+	       app_follow(thread);
+}
 
 /* Runs the server until a signal ends it. Returns the exit code: 0, or after a message 1 (error) or 2 (bad option). */
 int app_run(const struct app *app, const struct app_options *options);

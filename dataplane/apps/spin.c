@@ -82,6 +82,14 @@ static int spin_turn(struct app_thread *thread)
 	return rb_loop_turn(rb_server_loop(spin->server), RB_WAIT);
 }
 
+static int spin_run(struct app_thread *thread)
+{
+	int result = 0;
+	while (result == 0 && app_goes_on(thread))
+		result = spin_turn(thread);
+	return result;
+}
+
 static void spin_stop(struct app_thread *thread)
 {
 	struct spin *spin = thread->state;
@@ -109,7 +117,7 @@ int main(int argc, char **argv)
 	const struct app app = {.name = "spin",
 				.start = spin_start,
 				.listen = spin_listen,
-				.turn = spin_turn,
+				.run = spin_run,
 				.stop = spin_stop,
 				.requests = spin_requests,
 				.config = &config};

@@ -20,6 +20,7 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/copy.h"
 #include "nic/defs.h"
 #include "nic/ops.h"
 #include "nic/sum.h"
@@ -138,34 +139,13 @@ unsigned rb_nic_reclaim(struct rb_nic_queue *queue)
  * Frames.
  */
 
-/* Behind `to`: never reads beyond the piece, whose page may be the last one. */
-static inline void copy(uint8_t *to, const uint8_t *from, uint32_t length)
-{
-	if (likely(length >= 32 && length <= 64)) {
-		memcpy(to, from, 32);
-		memcpy(to + length - 32, from + length - 32, 32);
-	} else if (length > 64 && length <= NIC_COPY_MAX) {
-		for (uint32_t i = 0; i < length - 32; i += 32)
-			memcpy(to + i, from + i, 32);
-		memcpy(to + length - 32, from + length - 32, 32);
-	} else if (length >= 16 && length < 32) {
-		memcpy(to, from, 16);
-		memcpy(to + length - 16, from + length - 16, 16);
-	} else if (length >= 8 && length < 16) {
-		memcpy(to, from, 8);
-		memcpy(to + length - 8, from + length - 8, 8);
-	} else {
-		memcpy(to, from, length);
-	}
-}
-
 /* Copies the pieces from number `first` on behind what `head` has. */
 static inline void copy_pieces(struct rb_nic_queue *queue, struct rte_mbuf *head, const struct rb_net_frame *frame,
 			       unsigned first)
 {
 	uint8_t *to = frame->header + head->data_len;
 	for (unsigned i = first; i < frame->pieces_count; i++) {
-		copy(to, frame->pieces[i].base, frame->pieces[i].length);
+		rb_copy_short(to, frame->pieces[i].base, frame->pieces[i].length);
 		to += frame->pieces[i].length;
 	}
 	head->data_len = (uint16_t)(to - frame->header);
@@ -178,11 +158,11 @@ static inline void copy_all(struct rb_nic_queue *queue, const struct rb_net_fram
 	uint8_t *to = frame->header + frame->header_length;
 	queue->counters.tx_copied += frame->pieces_count;
 	if (likely(frame->pieces_count == 1)) {
-		copy(to, frame->pieces[0].base, frame->pieces[0].length);
+		rb_copy_short(to, frame->pieces[0].base, frame->pieces[0].length);
 		return;
 	}
 	for (unsigned i = 0; i < frame->pieces_count; i++) {
-		copy(to, frame->pieces[i].base, frame->pieces[i].length);
+		rb_copy_short(to, frame->pieces[i].base, frame->pieces[i].length);
 		to += frame->pieces[i].length;
 	}
 }
@@ -194,7 +174,8 @@ static __attribute__((noinline)) unsigned copy_leading(struct rb_nic_queue *queu
 	uint32_t length = 0;
 	unsigned first = 0;
 	while (first < frame->pieces_count && length + frame->pieces[first].length <= NIC_COPY_MAX) {
-		copy(frame->header + head->data_len + length, frame->pieces[first].base, frame->pieces[first].length);
+		rb_copy_short(frame->header + head->data_len + length, frame->pieces[first].base,
+			      frame->pieces[first].length);
 		length += frame->pieces[first++].length;
 	}
 	head->data_len = (uint16_t)(head->data_len + length);

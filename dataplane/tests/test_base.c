@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/list.h"
 #include "base/log.h"
 
@@ -168,11 +170,31 @@ static void test_handle(void **state)
 	assert_int_equal(rb_handle_generation(handle), 7);
 }
 
+/* All that is copied and nothing beyond, from blocks whose ends the sanitizers watch. */
+static void test_copy_short(void **state)
+{
+	(void)state;
+	for (size_t length = 0; length <= RB_COPY_SHORT + 64; length++) {
+		uint8_t *from = malloc(length + 1), *to = malloc(length + 2);
+		assert_non_null(from);
+		assert_non_null(to);
+		for (size_t i = 0; i < length; i++)
+			from[1 + i] = (uint8_t)(i * 7 + length);
+		memset(to, 0xa5, length + 2);
+		rb_copy_short(to + 1, from + 1, length);
+		assert_memory_equal(to + 1, from + 1, length);
+		assert_int_equal(to[0], 0xa5);
+		assert_int_equal(to[length + 1], 0xa5);
+		free(from);
+		free(to);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_assert), cmocka_unit_test(test_log),    cmocka_unit_test(test_clock),
-		cmocka_unit_test(test_list),   cmocka_unit_test(test_handle),
+		cmocka_unit_test(test_list),   cmocka_unit_test(test_handle), cmocka_unit_test(test_copy_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

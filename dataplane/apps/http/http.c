@@ -254,6 +254,14 @@ static int http_turn(struct app_thread *thread)
 	return rb_loop_turn(((const struct http *)thread->state)->loop, RB_WAIT);
 }
 
+static int http_run(struct app_thread *thread)
+{
+	int result = 0;
+	while (result == 0 && app_goes_on(thread))
+		result = http_turn(thread);
+	return result;
+}
+
 static void http_stop(struct app_thread *thread)
 {
 	struct http *http = thread->state;
@@ -271,7 +279,7 @@ static int serve(struct http_config *config)
 	const struct app app = {.name = "http",
 				.start = http_start,
 				.listen = http_listen,
-				.turn = http_turn,
+				.run = http_run,
 				.stop = http_stop,
 				.requests = http_requests,
 				.config = config};

@@ -92,6 +92,14 @@ static int kv_turn(struct app_thread *thread)
 	return kv_serve_turn(kv->serve, RB_WAIT);
 }
 
+static int kv_run(struct app_thread *thread)
+{
+	int result = 0;
+	while (result == 0 && app_goes_on(thread))
+		result = kv_turn(thread);
+	return result;
+}
+
 static void kv_stop(struct app_thread *thread)
 {
 	struct kv *kv = thread->state;
@@ -127,7 +135,7 @@ static int run(struct kv_config *config)
 	const struct app app = {.name = "kv",
 				.start = kv_start,
 				.listen = kv_listen,
-				.turn = kv_turn,
+				.run = kv_run,
 				.stop = kv_stop,
 				.requests = kv_requests,
 				.config = config};
