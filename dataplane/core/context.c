@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* One event of the instance may become so many: CONNECTED or KNOCK, SENT or RECV, CLOSED. */
-enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64 };
+enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64, ROOM_MAX = EVENTS_PER_NET_EVENT * NET_EVENTS_MAX };
 RB_BUILD_ASSERT((int)RB_EVENTS_SPARE > (int)EVENTS_PER_NET_EVENT,
 		"there is room for one, and for TIMER, whatever fails");
 
@@ -183,26 +183,7 @@ static inline bool is_received(const struct rb_net_event *event)
 	return (event->bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED;
 }
 
-/* Those that follow each other are counted together. Returns how many, from the first on, are such. */
-static inline unsigned translate_received(struct core_context *context, const struct rb_net_event *from, unsigned count)
-{
-	struct rb_event *to = &context->events[context->events_count];
-	const uint64_t group = context->group;
-	uint64_t in = 0, out = 0;
-	unsigned i = 0;
-	for (; i < count && is_received(&from[i]); i++) {
-		fill_received(&to[i], &from[i], group);
-		in += from[i].length;
-		out += from[i].sent;
-	}
-	context->events_count += i;
-	RB_DEBUG_ASSERT_LE(context->events_count, context->events_max);
-	context->counters.bytes_in += in;
-	context->counters.bytes_out += out;
-	return i;
-}
-
-/* The same of others, of which there is at least one. */
+/* Of others, of which there is at least one. Returns how many, from the first on, are such. */
 static __attribute__((noinline)) unsigned translate_others(struct core_context *context,
 							   const struct rb_net_event *from, unsigned count)
 {
@@ -213,10 +194,29 @@ static __attribute__((noinline)) unsigned translate_others(struct core_context *
 	return i;
 }
 
+/* Those of received bytes are counted together, and in registers. */
 static inline void translate(struct core_context *context, const struct rb_net_event *from, unsigned count)
 {
-	for (unsigned i = 0; (i += translate_received(context, &from[i], count - i)) < count;)
-		i += translate_others(context, &from[i], count - i);
+	const struct rb_net_event *end = from + count;
+	struct rb_event *to = &context->events[context->events_count];
+	const uint64_t group = context->group;
+	uint64_t in = 0, out = 0;
+	while (from < end) {
+		if (__builtin_expect(is_received(from), 1)) {
+			fill_received(to++, from, group);
+			in += from->length;
+			out += from->sent;
+			from++;
+			continue;
+		}
+		context->events_count = (uint32_t)(to - context->events);
+		from += translate_others(context, from, (unsigned)(end - from));
+		to = &context->events[context->events_count];
+	}
+	context->events_count = (uint32_t)(to - context->events);
+	RB_DEBUG_ASSERT_LE(context->events_count, context->events_max);
+	context->counters.bytes_in += in;
+	context->counters.bytes_out += out;
 }
 
 static void tell_deadline(struct core_context *context)
@@ -234,12 +234,11 @@ void core_context_collect(struct core_context *context, uint64_t now_ns)
 		tell_deadline(context);
 	for (;;) {
 		const struct rb_net_event *events;
-		uint32_t most = (context->events_max - context->events_count) / EVENTS_PER_NET_EVENT;
+		const uint32_t room = context->events_max - context->events_count;
+		const uint32_t most = room >= ROOM_MAX ? (uint32_t)NET_EVENTS_MAX : room / EVENTS_PER_NET_EVENT;
 		context->more = most == 0;
 		if (most == 0)
 			return;
-		if (most > NET_EVENTS_MAX)
-			most = NET_EVENTS_MAX;
 		unsigned count = rb_net_events(context->net, &events, most);
 		translate(context, events, count);
 		if (count < most)

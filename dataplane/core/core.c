@@ -160,15 +160,24 @@ void core_commands(struct core *core)
 }
 
 /* A turn in which nothing but a timer has made a frame is the timers'. */
-void core_transmit(struct core *core)
+static __attribute__((noinline)) void transmit_of_timers(struct core *core)
 {
 	const struct rb_net_counters *counters = rb_net_counters(core->net);
-	enum core_stage stage = core->busy ? CORE_STAGE_transmit : CORE_STAGE_timers;
 	uint64_t before = counters->frames_out;
 	rb_net_flush(core->net);
-	core->busy |= counters->frames_out != before;
+	core->busy = counters->frames_out != before;
 	if (core->busy)
-		stage_end(core, stage);
+		stage_end(core, CORE_STAGE_timers);
+}
+
+void core_transmit(struct core *core)
+{
+	if (!core->busy) {
+		transmit_of_timers(core);
+		return;
+	}
+	rb_net_flush(core->net);
+	stage_end(core, CORE_STAGE_transmit);
 }
 
 void core_turn_end(struct core *core)

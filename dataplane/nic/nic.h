@@ -95,7 +95,7 @@ int rb_nic_thread_begin(void);
 void rb_nic_thread_end(void);
 
 /*
- * At most `max` packets, and at most RB_NET_BURST. Each buffer goes back through the ops' release(), or rb_nic_return(),
+ * At most `max` packets, which is at most RB_NET_BURST. Each buffer goes back through the ops' release(), or rb_nic_return(),
  * of the same queue. Some drivers (none of e1000, virtio, tap) give nothing to who asks for fewer than 4.
  */
 unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packets, unsigned max);

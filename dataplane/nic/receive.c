@@ -44,15 +44,17 @@ static __attribute__((cold, noinline)) void drop_segmented(struct rb_nic_queue *
 unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packets, unsigned max)
 {
 	struct rte_mbuf *mbufs[RB_NET_BURST];
-	const uint16_t room = (uint16_t)(max < RB_NET_BURST ? max : RB_NET_BURST);
-	const unsigned received = rte_eth_rx_burst(queue->port, queue->index, mbufs, room);
+	RB_DEBUG_ASSERT_LE(max, (unsigned)RB_NET_BURST);
+	const unsigned received = rte_eth_rx_burst(queue->port, queue->index, mbufs, (uint16_t)max);
 	const uint64_t mask = queue->rx_checksums;
 	struct rb_net_packet *packet = packets;
 	uint64_t bytes = 0;
+	unsigned count = received;
 	for (unsigned i = 0; i < received; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
 		if (unlikely(mbuf->nb_segs != 1)) {
 			drop_segmented(queue, mbuf);
+			count--;
 			continue;
 		}
 		const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -64,7 +66,6 @@ unsigned rb_nic_receive(struct rb_nic_queue *queue, struct rb_net_packet *packet
 		bytes += mbuf->data_len;
 		packet++;
 	}
-	const unsigned count = (unsigned)(packet - packets);
 	queue->counters.rx_packets += count;
 	queue->counters.rx_bytes += bytes;
 	return count;
@@ -101,8 +102,9 @@ void nic_release(void *context, const uint64_t *buffers, unsigned count)
 		put_many(queue, buffers, count);
 		return;
 	}
-	for (unsigned i = 0; i < count; i++)
-		queue->returned[waiting + i] = buffers[i];
+	uint64_t *to = &queue->returned[waiting];
+	for (const uint64_t *end = buffers + count; buffers < end; buffers++)
+		*to++ = *buffers;
 	queue->returned_count = waiting + count;
 }
 

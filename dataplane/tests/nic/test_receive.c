@@ -219,7 +219,7 @@ static void test_many(void **state)
 	struct rb_nic *nic = fixture_open(&config);
 	struct rb_nic_queue *queue = rb_nic_queue(nic, 0);
 	for (unsigned i = 0; i < 1000; i++) {
-		assert_int_equal(rb_nic_receive(queue, packets, 1000), RB_NET_BURST);
+		assert_int_equal(rb_nic_receive(queue, packets, RB_NET_BURST), RB_NET_BURST);
 		release(queue, packets, RB_NET_BURST);
 	}
 	assert_int_equal(available(queue), 4096 + 64 + NIC_SPARE);
