@@ -62,9 +62,9 @@ static inline uint64_t nic_sum_end(uint64_t sum, uint64_t carry)
 	return nic_sum_carry(sum, 0, &carry);
 }
 
-static inline void nic_sum_store(uint8_t *at, uint64_t sum)
+static inline void nic_sum_store(uint8_t *at, uint16_t sum)
 {
-	uint16_t field = (uint16_t)~nic_sum_fold(sum);
+	uint16_t field = (uint16_t)~sum;
 	memcpy(at, &field, sizeof(field));
 }
 
@@ -72,12 +72,12 @@ static inline void nic_sum_store(uint8_t *at, uint64_t sum)
  * The sum of IPv4's header from that of the pseudo-header, which has the addresses already, TCP's number, and a length that
  * is 20 less.
  */
-static inline uint64_t nic_sum_ip4(const uint8_t *ip, uint32_t pseudo)
+static inline uint16_t nic_sum_ip4(const uint8_t *ip, uint32_t pseudo)
 {
 	const uint32_t rest = (NIC_SUM_IP4 - 6) << 8; /* in network byte order */
-	uint32_t middle;
-	memcpy(&middle, ip + 4, sizeof(middle));
-	return (uint64_t)middle + nic_sum_load16(ip) + nic_sum_load16(ip + 8) + pseudo + rest;
+	const uint32_t sum = nic_sum_load16(ip) + nic_sum_load16(ip + 4) + nic_sum_load16(ip + 6) +
+			     nic_sum_load16(ip + 8) + pseudo + rest;
+	return (uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16);
 }
 
 /*
@@ -99,5 +99,5 @@ static inline void nic_sum_fill(uint8_t *frame, uint32_t length)
 		sum = nic_sum_32(sum, at + NIC_SUM_STEP / 2, &carry);
 		sum = nic_sum_end(sum, carry);
 	}
-	nic_sum_store(tcp + 16, sum);
+	nic_sum_store(tcp + 16, nic_sum_fold(sum));
 }
