@@ -60,7 +60,7 @@ TIMERS = Stage(
 TCP_IN = Stage(
     name="TCP in",
     text="connections found, segments judged, acknowledgements, delivery, opening and closing",
-    places=("net/tcp", "net/tcb.h", "net/flow."),
+    places=("net/tcp", "net/flow."),
 )
 CROSSING = Stage(
     name="crossing",
@@ -101,6 +101,9 @@ _LOOKUP: Final = (
     *(DRIVER_IN, DRIVER_OUT, IP_IN, TCP_OUT, TIMERS, TCP_IN, CROSSING, APPLICATION, LOOP),
 )
 
+# What finds a connection's records is a part of whatever looks at them.
+_SHARED: Final = ("net/tcp_parts.h", "net/tcp_handle.h")
+
 type Chain = Sequence[str]
 type FindChains = Callable[[str, Sequence[int]], Mapping[int, Chain]]
 """What the instructions at some addresses of a program come from: host.lines.chains."""
@@ -109,6 +112,8 @@ type FindChains = Callable[[str, Sequence[int]], Mapping[int, Chain]]
 def stage_of(chain: Chain) -> Stage | None:
     """The stage of an instruction by what it comes from, innermost first."""
     for place in chain:
+        if place.startswith(_SHARED):
+            continue
         for stage in _LOOKUP:
             if place.startswith(stage.places):
                 return stage

@@ -57,6 +57,8 @@ def test_the_innermost_function_that_the_table_has_decides() -> None:
         is TCP_IN
     )
     assert stage_of(["net/tcp_output_short.c:tcp_reply", "core/command.c:sendv"]) is TCP_OUT
+    assert stage_of(["net/tcp_parts.h:tcp_tcb", "net/tcp_output_short.c:reply"]) is TCP_OUT
+    assert stage_of(["net/tcp_parts.h:tcp_tcb"]) is None
     assert stage_of(["net/instance.c:rb_net_advance", "core/core.c:core_timers"]) is TIMERS
     assert stage_of(["core/core.c:core_events", "policy/ix.c:run"]) is CROSSING
     assert stage_of(["core/core.c:core_turn_end", "policy/ix.c:run"]) is LOOP
