@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Profiles the measured phase of a deterministic guest: its instructions by translation block and
-// call stack, by vCPU and privilege domain, without changing what it does. guest.h says what vCPUs,
+// Profiles the measured phase of a deterministic guest: its instructions by place and call stack, by vCPU and privilege domain, without changing what it does. guest.h says what vCPUs,
 // domains and phases are.
 //
 // Nothing is sampled. At every block, what QEMU counted since the one before is charged to that one
-// and to the call stack on which it ran, so that the sums are those of count.c, to the instruction. A
-// block is charged as a whole to the place where it begins.
+// and to the call stack on which it ran, so that the sums are those of count.c, to the instruction. In
+// the end each block's count is spread over its instructions, which it has executed equally often, as
+// inlined functions begin and end anywhere in it.
 //
 // Call stacks are kept, not unwound: Linux and Debian's programs have no frame pointers, and unwinding
 // by tables (ORC for Linux, .eh_frame for programs) would need all of them in here, at every block.
@@ -42,9 +42,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 enum { PAGE = 4096, STACK_BITS = 14, MEASURED = 2 };
 
 struct block {
-	uint64_t place;
+	uint64_t number;
 	unsigned instructions;
 	enum domain domain;
+	uint64_t places[]; // of each instruction
 };
 
 // What a frame is in the tree of calls: where it was called, in which frame.
@@ -70,9 +71,10 @@ struct vcpu {
 	struct stack entry; // while Linux has been entered and has not called anything yet
 	enum domain domain;
 	uint32_t node;
-	uint64_t place;
+	const struct block *block;
 };
 
+// Of a block, by its number, while counting; of an instruction, by its place, in the end.
 struct cell {
 	uint64_t place, count;
 	uint32_t node;
@@ -175,6 +177,33 @@ static void add(const struct cell *what)
 		if (before[at].count != 0)
 			*cell_slot(&before[at]) = before[at];
 	g_free(before);
+}
+
+// Blocks, by their numbers. Never freed: QEMU does not tell when it drops one.
+static GPtrArray *blocks;
+
+// From counts of blocks to those of their instructions. What has left a block before its end, as by a fault, is no whole
+// number of times all of it: the rest is of its first instructions.
+static void spread_blocks(void)
+{
+	struct cell *counted = cells;
+	size_t room = cell_room;
+	cells = g_new0(struct cell, cell_room);
+	cell_count = 0;
+	for (size_t at = 0; at < room; at++) {
+		struct cell cell = counted[at];
+		if (cell.count == 0)
+			continue;
+		const struct block *block = blocks->pdata[cell.place];
+		uint64_t times = cell.count / block->instructions, rest = cell.count % block->instructions;
+		for (unsigned index = 0; index < block->instructions; index++) {
+			cell.place = block->places[index];
+			cell.count = times + (index < rest);
+			if (cell.count != 0)
+				add(&cell);
+		}
+	}
+	g_free(counted);
 }
 
 // Pages of programs, told apart by their bytes: a table of their numbers.
@@ -304,7 +333,7 @@ static void on_return(unsigned translator, void *unused)
 static void change_domain(struct vcpu *vcpu, enum domain domain)
 {
 	if (domain == KERNEL) {
-		vcpu->entry.base = vcpu->stack ? child(vcpu->node, vcpu->place) : 0;
+		vcpu->entry.base = vcpu->stack ? child(vcpu->node, vcpu->block->places[0]) : 0;
 		vcpu->stack = &vcpu->entry;
 	} else {
 		// Without the bits that tell Linux's from the program's, and one CPU's from another's.
@@ -332,7 +361,7 @@ static void charge(int64_t now)
 	// What was executed before a snapshot is not ours to count.
 	if (at_cpu != NULL && at_phase == MEASURED && now != since) {
 		const struct cell cell = {
-			.place = vcpu->place,
+			.place = vcpu->block->number,
 			.count = (uint64_t)(now - since),
 			.node = vcpu->node,
 			.vcpu = (uint16_t)at_vcpu,
@@ -371,7 +400,7 @@ static void on_block(unsigned translator, void *data)
 	if (vcpu->stack == NULL || vcpu->domain != block->domain)
 		change_domain(vcpu, block->domain);
 	vcpu->node = top(vcpu->stack);
-	vcpu->place = block->place;
+	vcpu->block = block;
 }
 
 // As in count.c.
@@ -412,7 +441,7 @@ static bool is_prefix(uint8_t byte)
 }
 
 // Only the near forms: the far ones and `iret` go between domains.
-static void watch_calls(struct qemu_plugin_insn *instruction, enum domain domain)
+static void watch_calls(struct qemu_plugin_insn *instruction, uint64_t place)
 {
 	uint8_t code[LONGEST_INSTRUCTION];
 	size_t size = qemu_plugin_insn_data(instruction, code, sizeof(code)), at = 0;
@@ -421,7 +450,7 @@ static void watch_calls(struct qemu_plugin_insn *instruction, enum domain domain
 	bool is_indirect = code[at] == 0xff && at + 1 < size && (code[at + 1] >> 3 & 7) == 2;
 	if (code[at] == 0xe8 || is_indirect)
 		qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_call, QEMU_PLUGIN_CB_R_REGS,
-						       (void *)(uintptr_t)place_of(instruction, domain));
+						       (void *)(uintptr_t)place);
 	else if (code[at] == 0xc2 || code[at] == 0xc3)
 		qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_return, QEMU_PLUGIN_CB_R_REGS, NULL);
 }
@@ -430,14 +459,15 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translate
 {
 	(void)id;
 	size_t instructions = qemu_plugin_tb_n_insns(translated);
-	// Never freed: QEMU does not tell when it drops a block.
-	struct block *block = g_new(struct block, 1);
+	struct block *block = g_malloc(sizeof(*block) + instructions * sizeof(block->places[0]));
+	block->number = blocks->len;
+	g_ptr_array_add(blocks, block);
 	block->domain = domain_of(translated);
 	block->instructions = (unsigned)instructions;
-	block->place = place_of(qemu_plugin_tb_get_insn(translated, 0), block->domain);
 	qemu_plugin_register_vcpu_tb_exec_cb(translated, on_block, QEMU_PLUGIN_CB_R_REGS, block);
 	for (size_t index = 0; index < instructions; index++) {
 		struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(translated, index);
+		block->places[index] = place_of(instruction, block->domain);
 		int mark = marker(instruction);
 		if (mark >= 0)
 			qemu_plugin_register_vcpu_insn_exec_cb(instruction,
@@ -445,7 +475,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translate
 							       : mark == TURN_BUSY ? on_turn_busy
 										   : on_marker,
 							       QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)mark);
-		watch_calls(instruction, block->domain);
+		watch_calls(instruction, block->places[index]);
 	}
 }
 
@@ -488,6 +518,7 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *unused)
 	charge(icount_get_raw());
 	for (unsigned vcpu = 0; vcpu < vcpu_count; vcpu++)
 		settle(vcpu, false);
+	spread_blocks();
 	write_pages();
 	FILE *out = open_for_writing(out_path);
 	if (out == NULL)
@@ -521,6 +552,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	nodes = g_new(struct node, node_room);
 	node_table = g_new0(uint32_t, 2 * node_room);
 	cells = g_new0(struct cell, cell_room);
+	blocks = g_ptr_array_new();
 	pages = g_ptr_array_new();
 	page_numbers = g_hash_table_new(page_hash, page_equal);
 	stacks = g_hash_table_new(stack_hash, stack_equal);
