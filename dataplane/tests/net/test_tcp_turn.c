@@ -124,7 +124,7 @@ static void assert_ends_in_time(void)
 {
 	peer_run(&app.peer, (LIMIT_MS - 200) * LINK_NS_PER_MS);
 	assert_int_equal(app.closed, 0);
-	peer_run(&app.peer, 2 * LIMIT_MS * LINK_NS_PER_MS);
+	peer_run(&app.peer, LIMIT_MS * (2 * LINK_NS_PER_MS));
 	peer_forget(&app.peer);
 	assert_int_equal(app.closed, 1);
 	assert_int_equal(app.status, -ETIMEDOUT);
