@@ -379,6 +379,8 @@ static bool take_bytes(struct rb_pool *pool, struct rb_connection *c, const uint
 		length -= used;
 		if (status != RB_REPLY_MORE)
 			finish_reply(pool, c, status);
+		else
+			update_available(pool, c); /* by what the event has released */
 	}
 	return true;
 }
@@ -418,14 +420,14 @@ static void on_recv(struct rb_pool *pool, struct rb_connection *c, const struct 
 	}
 }
 
-static void on_sent(struct rb_pool *pool, struct rb_connection *c, uint64_t bytes)
+/* Who calls it calls update_available() sooner or later. */
+static void release(const struct rb_pool *pool, struct rb_connection *c, uint64_t bytes)
 {
 	c->released_bytes += bytes;
 	while (c->released < c->filled && c->released_bytes >= slot(pool, c, c->released)->bytes) {
 		c->released_bytes -= slot(pool, c, c->released)->bytes;
 		c->released++;
 	}
-	update_available(pool, c);
 }
 
 static void on_closed(struct rb_pool *pool, struct rb_connection *c, int32_t status, uint64_t now_ns)
@@ -474,12 +476,12 @@ void rb_pool_event(struct rb_pool *pool, const struct rb_event *event, uint64_t 
 	else if (c->handle == 0 || c->handle != event->handle)
 		return;
 	else if (event->type == RB_EVENT_RECV) {
-		if (event->recv.sent > 0)
-			on_sent(pool, c, event->recv.sent);
+		release(pool, c, event->recv.sent);
 		on_recv(pool, c, event, now_ns);
-	} else if (event->type == RB_EVENT_SENT)
-		on_sent(pool, c, event->sent.bytes);
-	else if (event->type == RB_EVENT_CLOSED)
+	} else if (event->type == RB_EVENT_SENT) {
+		release(pool, c, event->sent.bytes);
+		update_available(pool, c);
+	} else if (event->type == RB_EVENT_CLOSED)
 		on_closed(pool, c, event->status, now_ns);
 }
 

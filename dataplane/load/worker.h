@@ -86,7 +86,7 @@ struct rb_worker {
 	uint64_t phase_deadline_ns; /* of the current phase, where it has one */
 	uint64_t measured_end_ns;
 	uint64_t timer_ns; /* deadline the context knows */
-	uint64_t now_ns;   /* of the current batch of events */
+	uint64_t now_ns;   /* of the current turn, or of its batch of events */
 	/* Requests handed over for which no connection has room yet: ring of intended times. */
 	uint64_t *queue; /* owned */
 	uint32_t queue_capacity, queue_head, queue_length, queue_peak;
