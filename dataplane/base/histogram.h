@@ -69,18 +69,23 @@ static inline uint32_t rb_histogram_index(unsigned precision_bits, uint64_t valu
 			  ((value >> shift) - (UINT64_C(1) << precision_bits)));
 }
 
-/* Counts one value; hot path. */
-static inline void rb_histogram_record(struct rb_histogram *h, uint64_t value)
+/* Counts one value, whose bucket of the histogram's precision is known; hot path. */
+static inline void rb_histogram_record_at(struct rb_histogram *h, uint32_t index, uint64_t value)
 {
-	uint32_t index = rb_histogram_index(h->precision_bits, value);
-
 	if (index >= h->buckets)
 		index = h->buckets - 1U;
 	h->counts[index]++;
 	h->count++;
-	h->sum = (h->sum + value < h->sum) ? UINT64_MAX : h->sum + value;
+	if (__builtin_add_overflow(h->sum, value, &h->sum))
+		h->sum = UINT64_MAX;
 	if (value < h->min)
 		h->min = value;
 	if (value > h->max)
 		h->max = value;
+}
+
+/* Counts one value; hot path. */
+static inline void rb_histogram_record(struct rb_histogram *h, uint64_t value)
+{
+	rb_histogram_record_at(h, rb_histogram_index(h->precision_bits, value), value);
 }

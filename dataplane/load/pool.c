@@ -57,7 +57,9 @@ int rb_pool_init(struct rb_pool *pool, const struct rb_pool_config *config, cons
 		rb_pool_free(pool);
 		return -ENOMEM;
 	}
+	const size_t slots_bytes = (size_t)config->ring * pool->request_bytes;
 	for (uint32_t i = 0; i < pool->objects; i++) {
+		pool->connections[i].slots = pool->requests + i * slots_bytes;
 		rb_list_init(&pool->connections[i].available);
 		rb_list_init(&pool->connections[i].work);
 		rb_list_init(&pool->connections[i].waiting);
@@ -80,14 +82,9 @@ static uint32_t index_of(const struct rb_pool *pool, const struct rb_connection 
 
 static struct rb_request *slot(const struct rb_pool *pool, const struct rb_connection *c, uint64_t number)
 {
-	const size_t at = (size_t)index_of(pool, c) * pool->config.ring + number % pool->config.ring;
+	const size_t at = number % pool->config.ring;
 
-	return (struct rb_request *)(void *)(pool->requests + at * pool->request_bytes);
-}
-
-static uint64_t oldest_used(const struct rb_connection *c)
-{
-	return c->replied < c->released ? c->replied : c->released;
+	return (struct rb_request *)(void *)(c->slots + at * pool->request_bytes);
 }
 
 static bool is_used_up(const struct rb_pool *pool, const struct rb_connection *c)
@@ -96,10 +93,11 @@ static bool is_used_up(const struct rb_pool *pool, const struct rb_connection *c
 	       c->sent_requests >= pool->config.rpcs_per_connection;
 }
 
+/* Who wants to close is not OPEN; and the ring is no shorter than the depth. */
 static bool has_room(const struct rb_pool *pool, const struct rb_connection *c)
 {
-	return c->state == RB_CONNECTION_OPEN && !c->close_wanted && !is_used_up(pool, c) &&
-	       c->filled - c->replied < pool->depth && c->filled - oldest_used(c) < pool->config.ring;
+	return c->state == RB_CONNECTION_OPEN && !is_used_up(pool, c) && c->filled - c->replied < pool->depth &&
+	       c->filled - c->released < pool->config.ring;
 }
 
 /* Joins the end of the queue when there is room, leaves it when there is not. */
@@ -348,13 +346,13 @@ static void on_connected(struct rb_pool *pool, struct rb_connection *c, const st
 }
 
 /* A reply is complete: tells the owner; the connection may be used up now. */
-static void finish_reply(struct rb_pool *pool, struct rb_connection *c, enum rb_reply_status status)
+static void finish_reply(struct rb_pool *pool, struct rb_connection *c, const struct rb_request *request,
+			 enum rb_reply_status status, uint64_t bytes)
 {
-	const struct rb_request *request = slot(pool, c, c->replied);
-
 	c->replied++;
-	rb_list_remove(&c->waiting);
-	pool->owner.replied(pool->owner.user, request, status);
+	if (pool->config.reply_timeout_ns != 0)
+		rb_list_remove(&c->waiting);
+	pool->owner.replied(pool->owner.user, request, status, bytes);
 	update_available(pool, c);
 }
 
@@ -372,15 +370,16 @@ static bool take_bytes(struct rb_pool *pool, struct rb_connection *c, const uint
 		}
 		const struct rb_request *request = slot(pool, c, c->replied);
 		const size_t used = protocol->ops->parse(protocol, &c->parser, request, data, (size_t)length, &status);
+		data += used;
+		length -= used;
+		if (status != RB_REPLY_MORE && status != RB_REPLY_BAD) {
+			finish_reply(pool, c, request, status, used);
+			continue;
+		}
 		pool->owner.received(pool->owner.user, request, used);
 		if (status == RB_REPLY_BAD)
 			return false;
-		data += used;
-		length -= used;
-		if (status != RB_REPLY_MORE)
-			finish_reply(pool, c, status);
-		else
-			update_available(pool, c); /* by what the event has released */
+		update_available(pool, c); /* by what the event has released */
 	}
 	return true;
 }

@@ -44,6 +44,7 @@ struct rb_connection {
 	/* Numbers of requests since the connection was opened; slot = number % ring. replied, released <= filled. */
 	uint64_t filled, replied, released;
 	uint64_t released_bytes; /* of the request numbered `released` */
+	uint8_t *slots;		 /* in rb_pool.requests */
 	struct rb_reply_parser parser;
 	struct rb_list available; /* in rb_pool.available while there is room */
 	struct rb_list work;	  /* in rb_pool.work while commands are owed, in rb_pool.free while FREE */
@@ -54,11 +55,11 @@ struct rb_connection {
 /* What the owner is told, always from rb_pool_event or rb_pool_abandon. */
 struct rb_pool_owner {
 	void *user;
-	/* The reply is complete: OK, MISS or REFUSED. */
-	void (*replied)(void *user, const struct rb_request *request, enum rb_reply_status status);
+	/* The reply is complete, with these last bytes: OK, MISS or REFUSED. */
+	void (*replied)(void *user, const struct rb_request *request, enum rb_reply_status status, uint64_t bytes);
 	/* There will be no reply. */
 	void (*lost)(void *user, const struct rb_request *request, enum rb_load_error error);
-	/* A part of a reply has come. */
+	/* A part of a reply has come, and not the last one; or it is wrong. */
 	void (*received)(void *user, const struct rb_request *request, uint64_t bytes);
 };
 

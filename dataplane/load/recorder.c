@@ -37,8 +37,6 @@ int rb_recorder_init(struct rb_recorder *r, const struct rb_recorder_config *con
 	if (config->duration_ns == 0)
 		return -EINVAL;
 	r->config = *config;
-	r->start_ns = UINT64_MAX;
-	r->end_ns = UINT64_MAX;
 	r->seconds_count = (uint32_t)((config->duration_ns + RB_NS_PER_S - 1U) / RB_NS_PER_S);
 	r->seconds = calloc(r->seconds_count, sizeof(*r->seconds));
 	const int rc = r->seconds == NULL ? -ENOMEM : init_histograms(r);
@@ -62,7 +60,7 @@ void rb_recorder_free(struct rb_recorder *r)
 void rb_recorder_start(struct rb_recorder *r, uint64_t start_ns)
 {
 	r->start_ns = start_ns;
-	r->end_ns = start_ns + r->config.duration_ns;
+	r->measured_ns = r->config.duration_ns;
 }
 
 /* The second of a time inside the window. */
@@ -104,13 +102,14 @@ void rb_recorder_received(struct rb_recorder *r, uint64_t intended_ns, uint64_t 
 static void record_latency(struct rb_recorder *r, uint64_t intended_ns, uint64_t now_ns, enum rb_operation operation)
 {
 	const uint64_t latency_ns = now_ns > intended_ns ? now_ns - intended_ns : 0;
+	const uint32_t bucket = rb_histogram_index(RB_RECORDER_PRECISION_BITS, latency_ns); /* of all of them */
 
-	rb_histogram_record(&r->latency, latency_ns);
-	rb_histogram_record(&second_of(r, intended_ns)->latency, latency_ns);
+	rb_histogram_record_at(&r->latency, bucket, latency_ns);
+	rb_histogram_record_at(&second_of(r, intended_ns)->latency, bucket, latency_ns);
 	if (operation == RB_OPERATION_GET)
-		rb_histogram_record(&r->get, latency_ns);
+		rb_histogram_record_at(&r->get, bucket, latency_ns);
 	else if (operation == RB_OPERATION_SET)
-		rb_histogram_record(&r->set, latency_ns);
+		rb_histogram_record_at(&r->set, bucket, latency_ns);
 }
 
 static void count_outcome(struct rb_load_counters *c, enum rb_operation operation, enum rb_reply_status status)

@@ -70,7 +70,8 @@ struct rb_recorder_config {
 
 struct rb_recorder {
 	struct rb_recorder_config config;
-	uint64_t start_ns, end_ns;
+	uint64_t start_ns;
+	uint64_t measured_ns; /* of the window; 0 until it is known when it begins */
 	struct rb_load_counters counters;
 	struct rb_histogram latency, lateness, get, set;
 	struct rb_load_second *seconds; /* owned */
@@ -86,7 +87,7 @@ void rb_recorder_start(struct rb_recorder *r, uint64_t start_ns);
 
 static inline bool rb_recorder_measures(const struct rb_recorder *r, uint64_t intended_ns)
 {
-	return intended_ns >= r->start_ns && intended_ns < r->end_ns;
+	return intended_ns - r->start_ns < r->measured_ns; /* what was before is huge */
 }
 
 /* A request that was due at intended_ns was handed to the send path (or to the queue before it) at now_ns. */

@@ -21,13 +21,14 @@ int rb_schedule_init(struct rb_schedule *s, const struct rb_schedule_config *con
 		return rb_arrival_init(&s->arrival, &config->arrival, random);
 	if (config->tokens == 0)
 		return -EINVAL;
-	s->heap = calloc(config->tokens, sizeof(*s->heap));
-	return s->heap != NULL ? 0 : -ENOMEM;
+	s->in_order = config->think_ns == 0 || config->think == RB_THINK_FIXED;
+	s->due = calloc(config->tokens, sizeof(*s->due));
+	return s->due != NULL ? 0 : -ENOMEM;
 }
 
 void rb_schedule_free(struct rb_schedule *s)
 {
-	free(s->heap);
+	free(s->due);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -41,12 +42,12 @@ static void swap(uint64_t *a, uint64_t *b)
 
 static void heap_push(struct rb_schedule *s, uint64_t value)
 {
-	uint32_t at = s->heap_length++;
+	uint32_t at = s->due_count++;
 
-	RB_ASSERT_LE(s->heap_length, s->config.tokens);
-	s->heap[at] = value;
-	while (at > 0 && s->heap[(at - 1U) / 2U] > s->heap[at]) {
-		swap(&s->heap[(at - 1U) / 2U], &s->heap[at]);
+	RB_ASSERT_LE(s->due_count, s->config.tokens);
+	s->due[at] = value;
+	while (at > 0 && s->due[(at - 1U) / 2U] > s->due[at]) {
+		swap(&s->due[(at - 1U) / 2U], &s->due[at]);
 		at = (at - 1U) / 2U;
 	}
 }
@@ -55,19 +56,50 @@ static void heap_pop(struct rb_schedule *s)
 {
 	uint32_t at = 0;
 
-	s->heap[0] = s->heap[--s->heap_length];
+	s->due[0] = s->due[--s->due_count];
 	for (;;) {
 		uint32_t least = at;
 
-		for (uint32_t child = 2U * at + 1U; child <= 2U * at + 2U && child < s->heap_length; child++) {
-			if (s->heap[child] < s->heap[least])
+		for (uint32_t child = 2U * at + 1U; child <= 2U * at + 2U && child < s->due_count; child++) {
+			if (s->due[child] < s->due[least])
 				least = child;
 		}
 		if (least == at)
 			return;
-		swap(&s->heap[least], &s->heap[at]);
+		swap(&s->due[least], &s->due[at]);
 		at = least;
 	}
+}
+
+static void ring_push(struct rb_schedule *s, uint64_t value)
+{
+	uint32_t at = s->due_first + s->due_count++;
+
+	RB_ASSERT_LE(s->due_count, s->config.tokens);
+	s->due[at < s->config.tokens ? at : at - s->config.tokens] = value;
+}
+
+static void ring_pop(struct rb_schedule *s)
+{
+	s->due_first = s->due_first + 1U < s->config.tokens ? s->due_first + 1U : 0U;
+	s->due_count--;
+}
+
+static void push(struct rb_schedule *s, uint64_t value)
+{
+	if (s->in_order)
+		ring_push(s, value);
+	else
+		heap_push(s, value);
+}
+
+/* The first one, which is there. */
+static void pop(struct rb_schedule *s)
+{
+	if (s->in_order)
+		ring_pop(s);
+	else
+		heap_pop(s);
 }
 
 static void find_next(struct rb_schedule *s)
@@ -76,8 +108,8 @@ static void find_next(struct rb_schedule *s)
 
 	s->next_ns = RB_DEADLINE_NONE;
 	if (s->config.closed) {
-		if (s->heap_length > 0 && s->heap[0] < s->end_ns)
-			s->next_ns = s->heap[0];
+		if (s->due_count > 0 && s->due[s->due_first] < s->end_ns)
+			s->next_ns = s->due[s->due_first];
 		return;
 	}
 	if (!rb_arrival_next(&s->arrival, &offset))
@@ -98,7 +130,7 @@ void rb_schedule_start(struct rb_schedule *s, uint64_t start_ns, uint64_t end_ns
 	s->start_ns = start_ns;
 	s->end_ns = end_ns;
 	for (uint32_t i = 0; s->config.closed && i < s->config.tokens; i++)
-		heap_push(s, start_ns + think(s));
+		push(s, start_ns + think(s));
 	find_next(s);
 }
 
@@ -108,7 +140,7 @@ uint64_t rb_schedule_take(struct rb_schedule *s)
 
 	RB_ASSERT_NE(due, RB_DEADLINE_NONE);
 	if (s->config.closed)
-		heap_pop(s);
+		pop(s);
 	find_next(s);
 	return due;
 }
@@ -117,6 +149,6 @@ void rb_schedule_release(struct rb_schedule *s, uint64_t now_ns)
 {
 	if (!s->config.closed)
 		return;
-	heap_push(s, now_ns + think(s));
+	push(s, now_ns + think(s));
 	find_next(s);
 }

@@ -37,8 +37,13 @@ struct rb_schedule {
 	uint64_t end_ns;
 	uint64_t next_ns; /* RB_DEADLINE_NONE: nothing before the end, or all tokens out */
 	bool exhausted;	  /* the trace has ended before the end */
-	uint64_t *heap;	  /* owned; closed loop: due times of the tokens at rest, smallest first */
-	uint32_t heap_length;
+	/*
+	 * Closed loop: due times of the tokens at rest. Where all think equally long they come in the order in which
+	 * they are due, and are a ring; else a heap, smallest first.
+	 */
+	uint64_t *due; /* owned */
+	uint32_t due_first, due_count;
+	bool in_order;
 };
 
 /* `random` is copied. Returns 0, -EINVAL (see rb_arrival_init; no tokens) or -ENOMEM. */
@@ -57,5 +62,5 @@ static inline uint64_t rb_schedule_next(const struct rb_schedule *s)
 /* Takes the next request: returns its intended time. Only while rb_schedule_next() is not RB_DEADLINE_NONE. */
 uint64_t rb_schedule_take(struct rb_schedule *s);
 
-/* Closed loop: a request that was taken has ended, well or not. Open loop: no effect. */
+/* Closed loop: a request that was taken has ended, well or not, not before those until now. Open loop: no effect. */
 void rb_schedule_release(struct rb_schedule *s, uint64_t now_ns);

@@ -17,6 +17,7 @@ enum {
 };
 
 #define ENDING_TIMEOUT_NS (2U * RB_NS_PER_S)
+#define PUBLISH_NS	  (20U * RB_NS_PER_MS)
 
 /* ---- what the connections report ---- */
 
@@ -37,15 +38,17 @@ static void request_ended(struct rb_worker *w, const struct rb_request *request)
 	rb_schedule_release(&w->schedule, w->now_ns);
 }
 
-static void on_replied(void *user, const struct rb_request *request, enum rb_reply_status status)
+static void on_replied(void *user, const struct rb_request *request, enum rb_reply_status status, uint64_t bytes)
 {
 	struct rb_worker *w = user;
 
 	w->requests_total++;
-	if (is_fill(request))
+	if (is_fill(request)) {
 		(*(status == RB_REPLY_OK ? &w->recorder.counters.filled : &w->recorder.counters.fill_failed))++;
-	else
+	} else {
+		rb_recorder_received(&w->recorder, request->intended_ns, bytes);
 		rb_recorder_reply(&w->recorder, request->intended_ns, w->now_ns, request->operation, status);
+	}
 	request_ended(w, request);
 }
 
@@ -389,7 +392,11 @@ static void interrupt(struct rb_worker *w, uint64_t now_ns)
 
 static void advance(struct rb_worker *w, uint64_t now_ns)
 {
-	if (w->phase < RB_WORKER_ENDING && atomic_load_explicit(&w->config.run->interrupted, memory_order_relaxed))
+	const bool interrupted = atomic_load_explicit(&w->config.run->interrupted, memory_order_relaxed);
+
+	if (__builtin_expect(w->phase == RB_WORKER_RUNNING && now_ns < w->phase_deadline_ns && !interrupted, 1))
+		return; /* nothing below would happen */
+	if (w->phase < RB_WORKER_ENDING && interrupted)
 		interrupt(w, now_ns);
 	/* In this order, so that a phase may end in the turn it began. */
 	if (w->phase == RB_WORKER_OPENING)
@@ -442,6 +449,7 @@ static bool has_work_left(const struct rb_worker *w, uint64_t deadline_ns)
 
 static void publish(struct rb_worker *w)
 {
+	w->published_ns = w->now_ns;
 	const struct rb_load_counters *c = &w->recorder.counters;
 	struct rb_worker_progress *p = &w->progress;
 
@@ -451,6 +459,13 @@ static void publish(struct rb_worker *w)
 	atomic_store_explicit(&p->completed, c->completed, memory_order_relaxed);
 	atomic_store_explicit(&p->late, c->late, memory_order_relaxed);
 	atomic_store_explicit(&p->filled, c->filled, memory_order_relaxed);
+}
+
+/* For a line a second it need not be every turn. */
+static void publish_sometimes(struct rb_worker *w)
+{
+	if (w->now_ns - w->published_ns >= PUBLISH_NS)
+		publish(w);
 }
 
 static enum rb_wait arm(struct rb_worker *w)
@@ -507,6 +522,6 @@ __attribute__((flatten)) bool rb_worker_step(struct rb_worker *w)
 		else
 			rb_pool_event(&w->pool, &events[i], w->now_ns);
 	}
-	publish(w);
+	publish_sometimes(w);
 	return true;
 }

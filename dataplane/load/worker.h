@@ -68,7 +68,7 @@ struct rb_worker_config {
 	uint32_t queue_limit;
 };
 
-/* For progress lines; written by the worker once per step, read from anywhere. */
+/* For progress lines; written by the worker every 20 ms, and in the end; read from anywhere. */
 struct rb_worker_progress {
 	_Atomic uint32_t phase;
 	_Atomic uint32_t open;
@@ -101,6 +101,7 @@ struct rb_worker {
 	bool is_behind; /* the command array had no room for all that connections wanted: that comes first in the next turn */
 	int failure; /* -errno of the back-end, or 0 */
 	struct rb_worker_progress progress;
+	uint64_t published_ns;
 };
 
 /* Takes all memory and creates the context. Returns 0, -EINVAL, -ENOMEM or what rb_context_create said. */
