@@ -323,6 +323,40 @@ static void closed_loop_orders_its_tokens(void **state)
 	rb_schedule_free(&s);
 }
 
+/* Who thinks equally long is due in the order of the replies, many times round, and never at or behind the end. */
+static void equal_thoughts_keep_the_order(void **state)
+{
+	enum { TOKENS = 3, THINK = 100, END = 5000 };
+	const struct rb_schedule_config config = {.closed = true, .tokens = TOKENS, .think_ns = THINK};
+	struct rb_random random;
+	struct rb_schedule s;
+	uint64_t now = 0, taken = 0;
+
+	(void)state;
+	rb_random_init(&random, 1, 0);
+	assert_int_equal(rb_schedule_init(&s, &config, &random), 0);
+	rb_schedule_start(&s, 0, END);
+	for (unsigned i = 0; i < TOKENS; i++)
+		assert_int_equal(rb_schedule_take(&s), THINK);
+	assert_true(rb_schedule_next(&s) == RB_DEADLINE_NONE); /* all are out */
+	for (now = 200; now + 14 + THINK < END; now += 150, taken++) {
+		/* two come back at once, the third one a little later */
+		rb_schedule_release(&s, now);
+		rb_schedule_release(&s, now);
+		rb_schedule_release(&s, now + 14);
+		assert_int_equal(rb_schedule_take(&s), now + THINK);
+		assert_int_equal(rb_schedule_take(&s), now + THINK);
+		assert_int_equal(rb_schedule_next(&s), now + 14 + THINK);
+		assert_int_equal(rb_schedule_take(&s), now + 14 + THINK);
+	}
+	assert_true(taken > 2 * (uint64_t)TOKENS);
+	rb_schedule_release(&s, END - THINK - 1);
+	rb_schedule_release(&s, END - THINK);
+	assert_int_equal(rb_schedule_take(&s), END - 1);
+	assert_true(rb_schedule_next(&s) == RB_DEADLINE_NONE);
+	rb_schedule_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +370,7 @@ int main(void)
 		cmocka_unit_test(trace_ends),
 		cmocka_unit_test(wrong_rates_are_refused),
 		cmocka_unit_test(closed_loop_orders_its_tokens),
+		cmocka_unit_test(equal_thoughts_keep_the_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
