@@ -233,7 +233,7 @@ static inline void take(struct core_context *context, const struct rb_command *f
 
 void core_context_execute(struct core_context *context, uint64_t count)
 {
-	context->events_count = 0;
+	context->places.next = (struct rb_net_event *)(void *)context->events;
 	if (count > context->commands_max) {
 		struct rb_event *event = core_context_event(context, RB_EVENT_ERROR);
 		event->status = -EINVAL;

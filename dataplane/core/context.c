@@ -13,6 +13,35 @@ enum { EVENTS_PER_NET_EVENT = 3, NET_EVENTS_MAX = 64, ROOM_MAX = EVENTS_PER_NET_
 RB_BUILD_ASSERT((int)RB_EVENTS_SPARE > (int)EVENTS_PER_NET_EVENT,
 		"there is room for one, and for TIMER, whatever fails");
 
+/*
+ * The array as the instance sees it. From the cookie on, both kinds of event have their fields in the same places, and
+ * before it the type, which comes first, stands for itself.
+ */
+static struct rb_net_event *place(struct rb_event *event)
+{
+	RB_BUILD_ASSERT(sizeof(struct rb_net_event) == sizeof(struct rb_event) &&
+				offsetof(struct rb_net_event, handle) == offsetof(struct rb_event, handle) &&
+				offsetof(struct rb_net_event, cookie) == offsetof(struct rb_event, cookie) &&
+				offsetof(struct rb_net_event, data) == offsetof(struct rb_event, recv.data) &&
+				offsetof(struct rb_net_event, length) == offsetof(struct rb_event, recv.length) &&
+				offsetof(struct rb_net_event, sent) == offsetof(struct rb_event, recv.sent),
+			"the instance writes a RECV as it stands");
+	RB_BUILD_ASSERT(offsetof(struct rb_event, type) == 0 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+			"a type is what 8 bytes begin with");
+	return (struct rb_net_event *)(void *)event;
+}
+
+/* All that are left are the instance's to fill; or none, while it has something to tell that comes before. */
+static void open_places(struct core_context *context)
+{
+	context->places.end = place(context->events) + context->events_max;
+}
+
+static void close_places(struct core_context *context)
+{
+	context->places.end = place(context->events);
+}
+
 static bool is_line(const void *pointer)
 {
 	return (uintptr_t)pointer % 64 == 0;
@@ -33,18 +62,22 @@ int core_context_init(struct core_context *context, struct rb_net *net, const st
 	close_timeout_us += config->close_timeout_ns % RB_NS_PER_US != 0;
 	if (close_timeout_us > UINT32_MAX)
 		return -EINVAL; /* more than the instance can wait for */
+	const uint64_t group = rb_handle_make(config->flow_group, 0, 0);
 	*context = (struct core_context){
 		.net = net,
 		.commands = config->commands,
 		.events = config->events,
+		.places = {.next = place(config->events), .first = RB_EVENT_RECV, .name = group},
 		.commands_max = config->commands_max,
 		.events_max = config->events_max,
-		.group = rb_handle_make(config->flow_group, 0, 0),
+		.group = group,
 		.memory = *memory,
 		.deadline_ns = RB_DEADLINE_NONE,
 		.close_timeout_us = (uint32_t)close_timeout_us,
 		.nagle = config->nagle != 0,
 	};
+	open_places(context);
+	rb_net_give_places(net, &context->places);
 	return 0;
 }
 
@@ -58,8 +91,8 @@ struct rb_endpoint core_endpoint(struct rb_address address)
 /* The next free slot of the event array, as it lies there. */
 static inline struct rb_event *next_slot(struct core_context *context)
 {
-	RB_DEBUG_ASSERT_LT(context->events_count, context->events_max);
-	return &context->events[context->events_count++];
+	RB_DEBUG_ASSERT_LT(core_context_count(context), context->events_max);
+	return (struct rb_event *)(void *)context->places.next++;
 }
 
 struct rb_event *core_context_event(struct core_context *context, enum rb_event_type type)
@@ -117,34 +150,13 @@ static void tell_sent(struct core_context *context, const struct rb_net_event *f
 	context->counters.bytes_out += from->sent;
 }
 
-/*
- * A request nearly always acknowledges the answer before it. Both events have their fields in the same places from the
- * cookie on.
- */
-static inline void fill_received(struct rb_event *event, const struct rb_net_event *from, uint64_t group)
-{
-	enum {
-		SAME = offsetof(struct rb_event, cookie),
-		REST = offsetof(struct rb_event, recv.sent) + sizeof(uint64_t),
-	};
-	RB_BUILD_ASSERT(offsetof(struct rb_net_event, cookie) == offsetof(struct rb_event, cookie) &&
-				offsetof(struct rb_net_event, data) == offsetof(struct rb_event, recv.data) &&
-				offsetof(struct rb_net_event, length) == offsetof(struct rb_event, recv.length) &&
-				offsetof(struct rb_net_event, sent) == offsetof(struct rb_event, recv.sent),
-			"copied from the cookie on");
-	const struct {
-		uint16_t type, flags;
-		int32_t status;
-	} first = {.type = RB_EVENT_RECV};
-	memcpy(event, &first, sizeof(first));
-	event->handle = group | from->handle;
-	memcpy((char *)event + SAME, (const char *)from + SAME, REST - SAME);
-	memset((char *)event + REST, 0, sizeof(*event) - REST);
-}
-
+/* A request nearly always acknowledges the answer before it. */
 static void tell_received(struct core_context *context, const struct rb_net_event *from)
 {
-	fill_received(next_slot(context), from, context->group);
+	struct rb_event *event = tell(context, RB_EVENT_RECV, from);
+	event->recv.data = from->data;
+	event->recv.length = from->length;
+	event->recv.sent = from->sent;
 	context->counters.bytes_in += from->length;
 	context->counters.bytes_out += from->sent;
 }
@@ -163,7 +175,7 @@ static __attribute__((noinline)) void tell_fin(struct core_context *context, con
 	}
 }
 
-static void translate_other(struct core_context *context, const struct rb_net_event *from)
+static void translate(struct core_context *context, const struct rb_net_event *from)
 {
 	if (from->bits & (RB_NET_KNOCK | RB_NET_CONNECTED))
 		tell_beginning(context, from);
@@ -177,48 +189,6 @@ static void translate_other(struct core_context *context, const struct rb_net_ev
 		tell_end(context, from);
 }
 
-/* Of bytes that were received, and of nothing but that others were sent: so are most. */
-static inline bool is_received(const struct rb_net_event *event)
-{
-	return (event->bits & ~(unsigned)RB_NET_SENT) == RB_NET_RECEIVED;
-}
-
-/* Of others, of which there is at least one. Returns how many, from the first on, are such. */
-static __attribute__((noinline)) unsigned translate_others(struct core_context *context,
-							   const struct rb_net_event *from, unsigned count)
-{
-	unsigned i = 0;
-	do
-		translate_other(context, &from[i]);
-	while (++i < count && !is_received(&from[i]));
-	return i;
-}
-
-/* Those of received bytes are counted together, and in registers. */
-static inline void translate(struct core_context *context, const struct rb_net_event *from, unsigned count)
-{
-	const struct rb_net_event *end = from + count;
-	struct rb_event *to = &context->events[context->events_count];
-	const uint64_t group = context->group;
-	uint64_t in = 0, out = 0;
-	while (from < end) {
-		if (__builtin_expect(is_received(from), 1)) {
-			fill_received(to++, from, group);
-			in += from->length;
-			out += from->sent;
-			from++;
-			continue;
-		}
-		context->events_count = (uint32_t)(to - context->events);
-		from += translate_others(context, from, (unsigned)(end - from));
-		to = &context->events[context->events_count];
-	}
-	context->events_count = (uint32_t)(to - context->events);
-	RB_DEBUG_ASSERT_LE(context->events_count, context->events_max);
-	context->counters.bytes_in += in;
-	context->counters.bytes_out += out;
-}
-
 static void tell_deadline(struct core_context *context)
 {
 	struct rb_event *event = core_context_event(context, RB_EVENT_TIMER);
@@ -227,21 +197,40 @@ static void tell_deadline(struct core_context *context)
 	context->deadline_ns = RB_DEADLINE_NONE;
 }
 
+/* What the instance has not written itself. */
+static __attribute__((noinline)) void collect(struct core_context *context)
+{
+	for (;;) {
+		const struct rb_net_event *events;
+		const uint32_t room = context->events_max - core_context_count(context);
+		const uint32_t most = room >= ROOM_MAX ? (uint32_t)NET_EVENTS_MAX : room / EVENTS_PER_NET_EVENT;
+		context->more = most == 0;
+		if (context->more) {
+			close_places(context);
+			return;
+		}
+		unsigned count = rb_net_events(context->net, &events, most);
+		if (count == 0)
+			break;
+		for (unsigned i = 0; i < count; i++)
+			translate(context, &events[i]);
+	}
+	open_places(context);
+}
+
 void core_context_collect(struct core_context *context, uint64_t now_ns)
 {
 	context->accepted = false;
-	if (now_ns >= context->deadline_ns && context->events_count < context->events_max)
+	if (now_ns >= context->deadline_ns && core_context_count(context) < context->events_max)
 		tell_deadline(context);
-	for (;;) {
-		const struct rb_net_event *events;
-		const uint32_t room = context->events_max - context->events_count;
-		const uint32_t most = room >= ROOM_MAX ? (uint32_t)NET_EVENTS_MAX : room / EVENTS_PER_NET_EVENT;
-		context->more = most == 0;
-		if (most == 0)
-			return;
-		unsigned count = rb_net_events(context->net, &events, most);
-		translate(context, events, count);
-		if (count < most)
-			return; /* should there be more after all, the next turn has them */
-	}
+	if (__builtin_expect(rb_net_may_have_events(context->net) || context->more, 0))
+		collect(context);
+}
+
+struct rb_gate_counters core_context_counters(const struct core_context *context)
+{
+	struct rb_gate_counters counters = context->counters;
+	counters.bytes_in += context->places.received;
+	counters.bytes_out += context->places.sent;
+	return counters;
 }

@@ -31,8 +31,8 @@ struct core_context {
 	struct rb_net *net;
 	const struct rb_command *commands; /* the application's */
 	struct rb_event *events;	   /* the application's */
+	struct rb_net_places places;	   /* of `events`: where the next one goes, also of the instance's own */
 	uint32_t commands_max, events_max;
-	uint32_t events_count; /* filled since the last crossing */
 	bool accepted;	       /* a connection, since the last core_context_collect() */
 	bool more;	       /* events may wait in the instance for room in the array */
 	bool nagle;
@@ -40,10 +40,25 @@ struct core_context {
 	struct core_range memory;
 	uint64_t deadline_ns, deadline_cookie;
 	uint32_t close_timeout_us;
-	struct rb_gate_counters counters;
+	struct rb_gate_counters counters; /* without what the instance has told of directly: core_context_counters() */
 };
 
-/* The instance and the arrays must outlive the context. -EINVAL; -EFAULT: arrays outside of `memory`. */
+/* Events in the array since the last crossing. */
+static inline uint32_t core_context_count(const struct core_context *context)
+{
+	return (uint32_t)((const struct rb_event *)(const void *)context->places.next - context->events);
+}
+
+/* Whether there are any. */
+static inline bool core_context_has(const struct core_context *context)
+{
+	return (const void *)context->places.next != context->events;
+}
+
+/*
+ * The instance and the arrays must outlive the context, and the context the instance's last input: it has the context's
+ * address from now on. -EINVAL; -EFAULT: arrays outside of `memory`.
+ */
 int core_context_init(struct core_context *context, struct rb_net *net, const struct rb_gate_context *config,
 		      const struct core_range *memory);
 
@@ -53,8 +68,10 @@ int core_context_init(struct core_context *context, struct rb_net *net, const st
  */
 void core_context_execute(struct core_context *context, uint64_t count);
 
-/* Adds to the event array what the instance has to tell, and TIMER when it is due. */
+/* Adds to the event array what the instance has to tell, and has not written there itself, and TIMER when it is due. */
 void core_context_collect(struct core_context *context, uint64_t now_ns);
+
+struct rb_gate_counters core_context_counters(const struct core_context *context);
 
 /* ---- between context.c and command.c ---- */
 

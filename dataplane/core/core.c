@@ -74,7 +74,7 @@ bool core_is_quiet(const struct core *core)
 {
 	const struct core_context *context = &core->context;
 	return !core->busy && !core->polls && atomic_load_explicit(&core->requests, memory_order_relaxed) == 0 &&
-	       context->events_count == 0 && !context->more && core->now_ns < context->deadline_ns &&
+	       !core_context_has(context) && !context->more && core->now_ns < context->deadline_ns &&
 	       rb_net_is_quiet(core->net);
 }
 
@@ -107,7 +107,7 @@ static inline bool is_woken(struct core *core)
 bool core_events(struct core *core)
 {
 	core_context_collect(&core->context, core->now_ns);
-	bool cross = core->context.events_count > 0 || core->polls;
+	bool cross = core_context_has(&core->context) || core->polls;
 	cross |= is_woken(core);
 	if (cross) {
 		core->busy = true;
@@ -143,7 +143,7 @@ static __attribute__((noinline)) const struct rb_guard_call *other_calls(struct 
 bool core_cross(struct core *core)
 {
 	core->counters.crossings++;
-	const struct rb_guard_call *call = core->guard->enter(core->guard_thread, core->context.events_count);
+	const struct rb_guard_call *call = core->guard->enter(core->guard_thread, core_context_count(&core->context));
 	if (__builtin_expect(call != NULL && !is_own(core, call), 0))
 		call = other_calls(core, call);
 	if (call == NULL)

@@ -82,7 +82,7 @@ static int64_t count(struct dpos *dpos, uint64_t number, uint64_t to)
 	struct core *core = core_of(dpos, number);
 	if (core == NULL)
 		return -EBADF;
-	struct rb_gate_counters counters = core->context.counters;
+	struct rb_gate_counters counters = core_context_counters(&core->context);
 	counters.polls = core->counters.turns;
 	counters.empty_polls = core->counters.idle_turns;
 	return rb_app_copy_out(dpos->app, to, &counters, sizeof(counters));

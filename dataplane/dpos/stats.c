@@ -80,7 +80,8 @@ static void write_core(struct rb_json *json, const struct dpos *dpos, const stru
 	write_queue(json, rb_nic_counters(core->queue));
 	write_buffers(json, core->queue);
 	if (dpos->policy->application) {
-		write_application(json, &core->context.counters);
+		const struct rb_gate_counters application = core_context_counters(&core->context);
+		write_application(json, &application);
 		write_net(json, core->net != NULL ? rb_net_counters(core->net) : &core->net_counters);
 		write_usage(json, core->net);
 	}

@@ -263,6 +263,25 @@ struct rb_net_event {
  */
 unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max);
 
+/* False: rb_net_events() would give none. Costs less than to ask it. */
+bool rb_net_may_have_events(const struct rb_net *net);
+
+/*
+ * Places of the caller's, in memory that the library writes and never reads: who has a form of its own for events need
+ * not copy what most of them say. rb_net_input() fills them, as long as there are any, with events of received bytes
+ * (RECEIVED, with SENT or without) that would be made at once; those are taken, and come before what rb_net_events()
+ * gives. So no place may be open while anything waits there.
+ */
+struct rb_net_places {
+	struct rb_net_event *next, *end; /* [next, end) are open; end may be below next: none is */
+	uint64_t first;			 /* what an event begins with, in place of bits, offset and status */
+	uint64_t name;			 /* is or-ed to its handle; the fields behind `sent` are 0 */
+	uint64_t received, sent;	 /* bytes of all such events; the library counts */
+};
+
+/* From now on; it must outlive the instance, or another call. NULL: none, as at first. */
+void rb_net_give_places(struct rb_net *net, struct rb_net_places *places);
+
 /* True when there is no event to be taken, and nothing for rb_net_flush() to do: so it is in most turns without packets. */
 bool rb_net_is_quiet(const struct rb_net *net);
 

@@ -107,6 +107,8 @@ struct tcp {
 	 */
 	struct rb_net_event told[RB_NET_BURST];
 	uint32_t told_taken, told_count;
+	struct rb_net_places *places; /* the caller's, which are filled before `told` is */
+	struct rb_net_places none;    /* where it has given none */
 	uint32_t told_ends;	 /* those of them that end a handle, made at once: see take_ends() */
 	struct tcp_ring pending; /* what the flush has to look at */
 	struct tcp_ring ready;	 /* what has events */

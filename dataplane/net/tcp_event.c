@@ -224,13 +224,29 @@ static __attribute__((noinline)) unsigned events_of_all(struct rb_net *net, cons
 	return count;
 }
 
+/* What is neither data that input has told of at once, nor empty. */
+static inline uint32_t others(const struct rb_net *net)
+{
+	const struct tcp *tcp = &net->tcp;
+	return tcp->told_ends | tcp->starved_at | net->udp.queued | (tcp->ready.head ^ tcp->ready.tail);
+}
+
+bool rb_net_may_have_events(const struct rb_net *net)
+{
+	return (others(net) | (net->tcp.told_count ^ net->tcp.told_taken)) != 0;
+}
+
+void rb_net_give_places(struct rb_net *net, struct rb_net_places *places)
+{
+	net->tcp.places = places != NULL ? places : &net->tcp.none;
+}
+
 /* Nearly always all events are data that input has told of at once, and there is room for them. */
 unsigned rb_net_events(struct rb_net *net, const struct rb_net_event **events, unsigned max)
 {
 	struct tcp *tcp = &net->tcp;
 	const uint32_t count = tcp->told_count;
-	const uint32_t others = tcp->told_taken | tcp->told_ends | tcp->starved_at | net->udp.queued;
-	if (__builtin_expect((others | (tcp->ready.head ^ tcp->ready.tail)) != 0 || count > max, 0))
+	if (__builtin_expect((others(net) | tcp->told_taken) != 0 || count > max, 0))
 		return events_of_all(net, events, max);
 	*events = tcp->told;
 	tcp->told_taken = count;

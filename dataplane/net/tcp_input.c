@@ -99,26 +99,51 @@ void tcp_take_ack_any(struct rb_net *net, struct tcb *tcb, uint32_t ack)
 	}
 }
 
+/* A place of the caller's is open. */
+static inline bool has_place(const struct rb_net *net)
+{
+	const struct rb_net_places *places = net->tcp.places;
+	return places->next < places->end;
+}
+
 /* May the event be made at once: is there room, and nothing that the application must be told before or with it? */
 static inline bool may_tell(const struct rb_net *net, uint32_t flags)
 {
 	const uint32_t other = TCP_READY | TCP_REFUSED | (uint32_t)TCP_ORPHAN;
-	return (flags & (other | TCP_ACCEPTED)) == TCP_ACCEPTED && net->tcp.told_count < RB_NET_BURST;
+	return (flags & (other | TCP_ACCEPTED)) == TCP_ACCEPTED &&
+	       (has_place(net) || net->tcp.told_count < RB_NET_BURST);
+}
+
+static inline void fill_event(struct rb_net_event *event, const struct tcb *tcb, uint64_t handle, const uint8_t *data,
+			      uint32_t length, uint32_t sent)
+{
+	event->handle = handle;
+	event->cookie = tcb->cookie;
+	event->data = data;
+	event->length = length;
+	event->sent = sent;
 }
 
 /* Tells of a part that has just been made of this packet. */
 static inline void tell(struct rb_net *net, const struct tcb *tcb, uint32_t index, const uint8_t *data, uint32_t length,
 			uint32_t sent)
 {
+	const rb_net_handle handle = handle_make(HANDLE_CONNECTION, index, tcb->generation);
+	struct rb_net_places *places = net->tcp.places;
+	if (__builtin_expect(places->next < places->end, 1)) {
+		struct rb_net_event *event = places->next++;
+		memcpy(event, &places->first, sizeof(places->first));
+		fill_event(event, tcb, places->name | handle, data, length, sent);
+		event->buffer = event->reserved = 0;
+		places->received += length;
+		places->sent += sent;
+		return;
+	}
 	struct rb_net_event *event = &net->tcp.told[net->tcp.told_count++];
-	event->handle = handle_make(HANDLE_CONNECTION, index, tcb->generation);
-	event->cookie = tcb->cookie;
-	event->data = data;
-	event->length = length;
-	event->sent = sent;
 	event->bits = (uint16_t)(RB_NET_RECEIVED | (sent > 0) * RB_NET_SENT);
 	event->offset = 0;
 	event->status = 0;
+	fill_event(event, tcb, handle, data, length, sent);
 }
 
 static inline void take_timestamp(struct tcb *tcb, uint32_t seq, uint32_t tsval)
@@ -245,7 +270,8 @@ static inline __attribute__((always_inline)) bool take_foreseen(struct rb_net *n
 	const uint32_t tsval = load32(header + TCP_HEADER + 4), seq = tcb->rcv_nxt;
 	uint32_t flags = tcb->flags, acked = tcb->snd_nxt - tcb->snd_una;
 	if ((flags & IDLE_FLAGS) != IDLE_SET || !is_foreseen(tcb, header) || payload - 1 >= tcb->rcv_adv - seq ||
-	    seq_lt(tsval, tcb->ts_recent) || net->tcp.part_pool.free == 0 || net->tcp.told_count == RB_NET_BURST ||
+	    seq_lt(tsval, tcb->ts_recent) || net->tcp.part_pool.free == 0 ||
+	    (!has_place(net) && net->tcp.told_count == RB_NET_BURST) ||
 	    (acked > 0 && !is_acked_plainly(tcb)))
 		return false;
 	net->counters.tcp_fast++;

@@ -72,6 +72,7 @@ void tcp_init(struct rb_net *net)
 	flow_table_init(&tcp->flows, tcp->flows.buckets, config->connections);
 	rb_wheel_init(&tcp->wheel, tcp->wheel.entries, config->connections, 0);
 	tcp->offer = (struct tcp_offer){0};
+	tcp->places = &tcp->none;
 	tcp_make_init(net);
 	tcp->time_wait = (struct tcp_order){.head = TCP_NONE, .tail = TCP_NONE};
 	tcp->start_ns = net->now_ns;

@@ -385,7 +385,7 @@ static void keep(struct pair *pair, const struct rb_event *event)
 static void take_events(struct pair *pair)
 {
 	struct pair_memory *memory = pair->memory;
-	uint32_t count = pair->context.events_count;
+	uint32_t count = core_context_count(&pair->context);
 	RB_ASSERT_LE(count, pair->context.events_max);
 	check_fence(memory->front, memory->events);
 	check_fence((const uint8_t *)&memory->events[count], memory->lists);
@@ -402,7 +402,7 @@ void pair_turn_commands(struct pair *pair)
 {
 	struct pair_memory *memory = pair->memory;
 	const uint64_t count = pair->commands_count < PAIR_COMMANDS ? pair->commands_count : PAIR_COMMANDS;
-	memset(memory->events, FENCE, pair->context.events_count * sizeof(memory->events[0]));
+	memset(memory->events, FENCE, core_context_count(&pair->context) * sizeof(memory->events[0]));
 	core_context_execute(&pair->context, pair->commands_count);
 	memset(memory->commands, FENCE, count * sizeof(memory->commands[0])); /* read no more */
 	pair->commands_count = 0;
@@ -440,7 +440,7 @@ void pair_settle(struct pair *pair)
 		frames = pair->end[0].frames + pair->end[1].frames;
 		pair_turn(pair);
 		RB_ASSERT_LT(turns++, (unsigned)TURNS_MAX);
-	} while (pair->end[0].waiting > 0 || pair->end[1].waiting > 0 || pair->context.events_count > 0 ||
+	} while (pair->end[0].waiting > 0 || pair->end[1].waiting > 0 || core_context_count(&pair->context) > 0 ||
 		 pair->context.more || pair->end[0].frames + pair->end[1].frames != frames);
 }
 

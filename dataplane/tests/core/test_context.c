@@ -42,7 +42,7 @@ static void test_knock(void **state)
 	pair_settle(&pair);
 	expect_recv(event.handle, COOKIE, 0, 10, 0);
 	assert_int_equal(pair.context.counters.accepted, 1);
-	assert_int_equal(pair.context.counters.bytes_in, 10);
+	assert_int_equal(core_context_counters(&pair.context).bytes_in, 10);
 	pair_shut(&pair, event.handle, RB_CLOSE_ABORT);
 	pair_settle(&pair);
 	expect_closed(event.handle, COOKIE, -ECONNABORTED);
@@ -115,8 +115,8 @@ static void test_exchange(void **state)
 	assert_int_equal(pair.context.counters.accepted, 1);
 	assert_int_equal(pair.context.counters.connected, 0);
 	assert_int_equal(pair.context.counters.closed, 1);
-	assert_int_equal(pair.context.counters.bytes_in, 100);
-	assert_int_equal(pair.context.counters.bytes_out, 300);
+	assert_int_equal(core_context_counters(&pair.context).bytes_in, 100);
+	assert_int_equal(core_context_counters(&pair.context).bytes_out, 300);
 	expect_end();
 }
 
@@ -342,8 +342,8 @@ static void test_close_orderly(void **state)
 		sent += expect(RB_EVENT_SENT, handle, COOKIE).sent.bytes;
 	assert_int_equal(sent, 40000);
 	expect_nothing();
-	assert_int_equal(pair.context.counters.bytes_out, 40000);
-	assert_int_equal(pair.context.counters.bytes_in, 3000);
+	assert_int_equal(core_context_counters(&pair.context).bytes_out, 40000);
+	assert_int_equal(core_context_counters(&pair.context).bytes_in, 3000);
 	pair_sendv(&pair, handle, 0, 1, 1);
 	pair_settle(&pair);
 	expect_error(RB_COMMAND_SENDV, handle, COOKIE, -EPIPE);
@@ -537,7 +537,7 @@ static void test_close_taken_slowly(void **state)
 	expect_peer_has(peer, 0, 0, 120000);
 	while (pair.told_first != pair.told_last)
 		expect(RB_EVENT_SENT, handle, COOKIE);
-	assert_int_equal(pair.context.counters.bytes_out, 120000);
+	assert_int_equal(core_context_counters(&pair.context).bytes_out, 120000);
 	assert_int_equal(pair_peer_shut(&pair, peer, RB_NET_CLOSE_BOTH), 0);
 	pair_settle(&pair);
 	expect_closed(handle, COOKIE, 0);
@@ -642,7 +642,7 @@ static void test_nagle(void **state)
 		assert_int_equal(pair.peer[peer].received, nagle ? 10 : 20);
 		pair_run(&pair, 2 * DELAYED_NS);
 		expect_peer_has(peer, 0, 0, 20);
-		while (pair.context.counters.bytes_out < 20 || pair.told_first != pair.told_last)
+		while (core_context_counters(&pair.context).bytes_out < 20 || pair.told_first != pair.told_last)
 			expect(RB_EVENT_SENT, handle, COOKIE);
 		expect_end();
 	}
