@@ -69,12 +69,12 @@ static struct {
 static const uint8_t own_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
 enum { OWN_IP = 0x0a000001, PEER_IP = 0x0a010000 };
 
-static unsigned bench_headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned bench_headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	(void)context;
 	const uint32_t next = bench.headers_next;
 	for (unsigned i = 0; i < count; i++)
-		frames[i].header = bench.headers[(next + i) % HEADERS];
+		given[i].header = bench.headers[(next + i) % HEADERS];
 	bench.headers_next = next + count;
 	return count;
 }

@@ -33,8 +33,8 @@ struct core_context {
 	struct rb_event *events;	   /* the application's */
 	struct rb_net_places places;	   /* of `events`: where the next one goes, also of the instance's own */
 	uint32_t commands_max, events_max;
-	bool accepted;	       /* a connection, since the last core_context_collect() */
-	bool more;	       /* events may wait in the instance for room in the array */
+	bool accepted; /* a connection, since the last core_context_collect() */
+	bool more;     /* events may wait in the instance for room in the array */
 	bool nagle;
 	uint64_t group; /* of the handles, in its place */
 	struct core_range memory;

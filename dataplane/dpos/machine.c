@@ -179,6 +179,7 @@ static void describe_net(const struct dpos *dpos, struct rb_net_config *net)
 	rb_nic_mac(dpos->nic, net->mac);
 	net->mtu = (uint16_t)config->mtu;
 	net->checksum_offload = rb_nic_offloads(dpos->nic);
+	net->answer_max = RB_NIC_ANSWER_MAX;
 	net->ip4 = config->address.ip;
 	net->ip4_prefix = (uint8_t)config->prefix;
 	net->ip4_gateway = config->gateway.ip;

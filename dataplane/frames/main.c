@@ -66,15 +66,16 @@ static void begin(struct frames *f, struct core *core)
 	uint8_t head[FRAMES_HEAD_BYTES];
 
 	while (frames_begin(f, head, core->now_ns)) {
-		struct rb_net_frame frame = {0};
+		struct rb_net_header header;
 		core->busy = true;
 		/* Without a buffer the datagram is lost before it has gone, and will be noticed like any other. */
-		if (rb_nic_ops.headers(core->queue, &frame, 1) == 0)
+		if (rb_nic_ops.headers(core->queue, &header, 1) == 0)
 			continue;
+		struct rb_net_frame frame = {.header = header.header, .owner = header.owner};
 		memcpy(frame.header, head, sizeof(head));
 		frame.header_length = sizeof(head);
 		frame.length = sizeof(head) + rest;
-		frame.transient = true;
+		frame.flags = RB_NET_FRAME_TRANSIENT;
 		frame.pieces[0] = (struct rb_net_piece){.base = zeros, .length = rest};
 		frame.pieces_count = rest > 0;
 		rb_nic_ops.output(core->queue, &frame, 1);

@@ -79,14 +79,14 @@ static uint8_t stream_byte(uint32_t seq)
  * The device.
  */
 
-static unsigned headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	(void)context;
 	if (fuzz.no_headers)
 		return 0;
 	for (unsigned i = 0; i < count; i++) {
-		frames[i].header = malloc(RB_NET_HEADER_MAX);
-		RB_ASSERT(frames[i].header != NULL);
+		given[i].header = malloc(RB_NET_HEADER_MAX);
+		RB_ASSERT(given[i].header != NULL);
 	}
 	fuzz.headers += count;
 	return count;
@@ -124,9 +124,14 @@ static void output(void *context, const struct rb_net_frame *frames, unsigned co
 		RB_ASSERT_EQ(length, frame->length);
 		fill_checksums(frame, bytes, length);
 		RB_ASSERT_NE(segment_parse(&segment, bytes, length, &why), -EBADMSG);
-		free(frame->header);
+		if (frame->flags & RB_NET_FRAME_ANSWER) {
+			free((void *)(uintptr_t)frame->owner);
+			fuzz.buffers--;
+		} else {
+			free(frame->header);
+			fuzz.headers--;
+		}
 	}
-	fuzz.headers -= count;
 }
 
 static void release(void *context, const uint64_t *buffers, unsigned count)
@@ -301,12 +306,14 @@ static void turn(void)
 
 static void input(const uint8_t *bytes, size_t length)
 {
-	uint8_t *buffer = malloc(length);
+	const uint16_t answer_max = fuzz.net->config.answer_max;
+	const size_t front = answer_max > 0 ? RB_NET_HEADER_MAX : 0;
+	uint8_t *buffer = malloc(front + length + answer_max);
 	RB_ASSERT(buffer != NULL);
-	memcpy(buffer, bytes, length);
+	memcpy(buffer + front, bytes, length);
 	fuzz.buffers++;
 	fuzz.burst[fuzz.burst_count++] = (struct rb_net_packet){
-		.data = buffer,
+		.data = buffer + front,
 		.buffer = (uintptr_t)buffer,
 		.length = (uint16_t)length,
 		.checksum = RB_NET_CHECKSUM_IP4_GOOD | RB_NET_CHECKSUM_L4_GOOD,
@@ -445,8 +452,10 @@ static void open_net(uint8_t options)
 	config.rack = config.tlp = !(options & 16);
 	config.sack = !(options & 32);
 	config.congestion = (options >> 6) % RB_NET_CONGESTIONS;
-	if (options >> 6 == RB_NET_CONGESTIONS) /* what is sent the short way, its device fills in */
+	if (options >> 6 == RB_NET_CONGESTIONS) { /* what is sent the short way, its device fills in */
 		config.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+		config.answer_max = options & 8 ? 256 : 0;
+	}
 	RB_ASSERT_EQ(rb_net_config_check(&config, &why), 0);
 	fuzz.memory = aligned_alloc(64, (rb_net_size(&config) + 63) / 64 * 64);
 	RB_ASSERT(fuzz.memory != NULL);
@@ -480,9 +489,9 @@ static void close_net(void)
 	RB_ASSERT_EQ(usage.receive_parts, 0U);
 	RB_ASSERT_EQ(fuzz.buffers, 0U);
 	struct tx *tx = &fuzz.net->tx;
-	RB_ASSERT_EQ(fuzz.headers, tx->got - tx->first); /* in hand for the next frames */
-	for (uint32_t i = tx->first; i < tx->got; i++)
-		free(tx->burst[i].header);
+	RB_ASSERT_EQ(fuzz.headers, tx->stock_end - tx->stock_next); /* in hand for the next frames */
+	for (uint32_t i = tx->stock_next; i < tx->stock_end; i++)
+		free(tx->stock[i].header);
 	rb_net_drop(fuzz.net);
 	free(fuzz.memory);
 }

@@ -79,7 +79,7 @@ static void build(struct rb_net_frame *frame, const struct route *route, const s
 	frame->length = frame->header_length + message->length;
 	frame->pieces[0] = (struct rb_net_piece){.base = message->data, .length = message->length};
 	frame->pieces_count = message->length > 0;
-	frame->transient = true;
+	frame->flags = RB_NET_FRAME_TRANSIENT;
 }
 
 bool icmp_send(struct rb_net *net, const struct ip_packet *ip, const struct icmp_message *message)

@@ -100,8 +100,7 @@ bool rb_net_is_quiet(const struct rb_net *net)
 	const bool told = tcp->told_taken == tcp->told_count && tcp->ready.head == tcp->ready.tail &&
 			  tcp->starved_at == 0 && net->udp.queued == 0;
 	return told && tcp->pending.head == tcp->pending.tail && tcp->closed.head == tcp->closed.tail &&
-	       tx->next == tx->first && tx->sent_pending == PENDING_NONE && tx->held_count == 0 &&
-	       net->released.count == 0;
+	       tx->next == 0 && tx->sent_pending == PENDING_NONE && tx->held_count == 0 && net->released.count == 0;
 }
 
 const struct rb_net_counters *rb_net_counters(const struct rb_net *net)

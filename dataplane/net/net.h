@@ -91,16 +91,27 @@ struct rb_net_piece {
 	uint32_t length; /* bytes */
 };
 
+/* Memory for the headers of a frame: RB_NET_HEADER_MAX bytes, any alignment. */
+struct rb_net_header {
+	uint8_t *header;
+	uint64_t owner; /* the caller's name for it */
+};
+
+enum rb_net_frame_flags {
+	RB_NET_FRAME_TRANSIENT = 1, /* the pieces are the library's or will change: copy them before output() returns */
+	RB_NET_FRAME_ANSWER = 2,    /* `header` is in the received buffer `owner`: see answer_max */
+};
+
 /* A frame to send: `header`, then the pieces in order. */
 struct rb_net_frame {
-	uint8_t *header;	/* from headers() */
-	uint64_t owner;		/* from headers(): the caller's name for that memory */
+	uint8_t *header; /* as from headers() */
+	uint64_t owner;
 	uint16_t header_length; /* bytes, at most RB_NET_HEADER_MAX */
 	uint16_t checksum;	/* enum rb_net_checksum: what the device shall fill in */
 	uint8_t l2_length;	/* bytes: where the IP header begins */
 	uint8_t l3_length;	/* bytes of the IP header */
 	uint8_t pieces_count;
-	bool transient;	 /* the pieces are the library's or will change: copy them before output() returns */
+	uint8_t flags;	 /* enum rb_net_frame_flags */
 	uint32_t length; /* bytes of header and pieces */
 	struct rb_net_piece pieces[RB_NET_PIECES_MAX];
 };
@@ -108,13 +119,16 @@ struct rb_net_frame {
 /* What the library needs from outside. No callback may call the library. */
 struct rb_net_ops {
 	/*
-	 * Gives memory for the headers of up to `count` frames: fills `header` (RB_NET_HEADER_MAX bytes, any
-	 * alignment) and `owner`. Returns how many; fewer when the pool is empty: what could not be sent is sent later.
+	 * Gives memory for the headers of up to `count` frames. Returns for how many; fewer when the pool is empty: what
+	 * could not be sent is sent later.
 	 */
-	unsigned (*headers)(void *context, struct rb_net_frame *frames, unsigned count);
-	/* Sends frames in order, all of them; one that the device has no room for is lost. Takes the headers back. */
+	unsigned (*headers)(void *context, struct rb_net_header *headers, unsigned count);
+	/*
+	 * Sends frames in order, all of them; one that the device has no room for is lost. Takes the headers back, and
+	 * with an answer the received buffer.
+	 */
 	void (*output)(void *context, const struct rb_net_frame *frames, unsigned count);
-	/* Takes received buffers back. */
+	/* Takes received buffers back, but for those that went to output(). */
 	void (*release)(void *context, const uint64_t *buffers, unsigned count);
 	/* 64 bits that nobody can foretell. */
 	uint64_t (*random)(void *context);
@@ -142,6 +156,12 @@ struct rb_net_config {
 	uint8_t mac[6];
 	uint16_t mtu;		   /* bytes of an IP packet, 576 .. 9000 */
 	uint16_t checksum_offload; /* enum rb_net_checksum: the _FILL bits that the device can do */
+	/*
+	 * Received buffers may be sent: an answer of at most so many bytes (rb_net_reply()) goes out with its headers in
+	 * front of where its request was, in the same buffer. [data - RB_NET_HEADER_MAX, data + length + answer_max) of
+	 * each packet is to be writable memory of its buffer. 0: they may not.
+	 */
+	uint16_t answer_max;
 
 	/* addresses; an address of all zeros is none */
 	uint32_t ip4;

@@ -111,7 +111,7 @@ static bool send_one(struct rb_net *net, const struct neighbour *neighbour, uint
 		frame->pieces[0] = (struct rb_net_piece){.base = bytes + packet->header_length,
 							 .length = packet->length - packet->header_length};
 		frame->pieces_count = 1;
-		frame->transient = true;
+		frame->flags = RB_NET_FRAME_TRANSIENT;
 	}
 	tx_commit_raw(net, frame);
 	return true;

@@ -109,11 +109,11 @@ struct tcp {
 	uint32_t told_taken, told_count;
 	struct rb_net_places *places; /* the caller's, which are filled before `told` is */
 	struct rb_net_places none;    /* where it has given none */
-	uint32_t told_ends;	 /* those of them that end a handle, made at once: see take_ends() */
-	struct tcp_ring pending; /* what the flush has to look at */
-	struct tcp_ring ready;	 /* what has events */
-	uint32_t starved_at;	 /* pieces in use, at most, when somebody was refused for want of them; 0: nobody was */
-	struct tcp_ring closed;	 /* what the application was told the end of: to be freed with the flush */
+	uint32_t told_ends;	      /* those of them that end a handle, made at once: see take_ends() */
+	struct tcp_ring pending;      /* what the flush has to look at */
+	struct tcp_ring ready;	      /* what has events */
+	uint32_t starved_at;	/* pieces in use, at most, when somebody was refused for want of them; 0: nobody was */
+	struct tcp_ring closed; /* what the application was told the end of: to be freed with the flush */
 	struct tcp_order time_wait;
 	struct tcb fresh; /* what every TCB begins with, by the configuration */
 	struct tcb_cold fresh_cold;

@@ -25,7 +25,7 @@ static inline bool is_last(const struct rb_net *net, const struct tcb *tcb)
 /* Is there all that it takes? */
 static inline bool is_prepared(const struct rb_net *net, const struct tcb *tcb)
 {
-	return net->tx.next < net->tx.ready && net->tcp.piece_pool.free > 0 &&
+	return tx_is_ready(&net->tx) && net->tcp.piece_pool.free > 0 &&
 	       net->now_ns < net->neighbours.entries[tcb->neighbour].fresh_until_ns;
 }
 
@@ -46,7 +46,7 @@ static inline void keep_fin(struct rb_net *net, struct tcb *tcb)
 /* Its segment. */
 static inline void output_fin(struct rb_net *net, struct tcb *tcb)
 {
-	struct rb_net_frame *frame = &net->tx.burst[net->tx.next++];
+	struct rb_net_frame *frame = tx_ready(net);
 	uint8_t *ip = frame->header + ETHERNET_HEADER;
 	uint32_t seq = tcb->snd_nxt, ack = tcb->rcv_nxt;
 	struct tcp_header_fields fields = {

@@ -271,8 +271,7 @@ static inline __attribute__((always_inline)) bool take_foreseen(struct rb_net *n
 	uint32_t flags = tcb->flags, acked = tcb->snd_nxt - tcb->snd_una;
 	if ((flags & IDLE_FLAGS) != IDLE_SET || !is_foreseen(tcb, header) || payload - 1 >= tcb->rcv_adv - seq ||
 	    seq_lt(tsval, tcb->ts_recent) || net->tcp.part_pool.free == 0 ||
-	    (!has_place(net) && net->tcp.told_count == RB_NET_BURST) ||
-	    (acked > 0 && !is_acked_plainly(tcb)))
+	    (!has_place(net) && net->tcp.told_count == RB_NET_BURST) || (acked > 0 && !is_acked_plainly(tcb)))
 		return false;
 	net->counters.tcp_fast++;
 	take_timestamp(tcb, seq, tsval);

@@ -50,7 +50,7 @@ static inline void frame_set(struct rb_net_frame *frame, unsigned header_length,
 	frame->l2_length = ETHERNET_HEADER;
 	frame->l3_length = (uint8_t)l3_length;
 	frame->pieces_count = (uint8_t)pieces;
-	frame->transient = false;
+	frame->flags = 0;
 	frame->length = header_length + payload;
 }
 

@@ -107,7 +107,7 @@ void tcp_fill_checksums(const struct rb_net *net, struct rb_net_frame *frame)
 
 static inline __attribute__((always_inline)) void fill(const struct rb_net *net, const struct tcb *tcb,
 						       struct rb_net_frame *frame, const void *base, uint32_t payload,
-						       const bool timestamps)
+						       const bool timestamps, const uint8_t flags)
 {
 	const uint16_t headers = ETHERNET_HEADER + IP4_HEADER + TCP_HEADER + (timestamps ? TCP_TIMESTAMPS : 0);
 	fill_headers(net, tcb, frame->header + ETHERNET_HEADER, payload, timestamps);
@@ -116,7 +116,7 @@ static inline __attribute__((always_inline)) void fill(const struct rb_net *net,
 	frame->l2_length = ETHERNET_HEADER;
 	frame->l3_length = IP4_HEADER;
 	frame->pieces_count = 1;
-	frame->transient = false;
+	frame->flags = flags;
 	frame->length = headers + payload;
 	frame->pieces[0].base = base;
 	frame->pieces[0].length = payload;
@@ -150,9 +150,9 @@ static void make(struct rb_net *net, struct tcb *tcb, struct rb_net_frame *frame
 	const void *base = (const void *)(uintptr_t)piece->base;
 	offer(net, tcb);
 	if (__builtin_expect((tcb->flags & TCP_HAS_TIMESTAMPS) != 0, 1))
-		fill(net, tcb, frame, base, piece->length, true);
+		fill(net, tcb, frame, base, piece->length, true, 0);
 	else
-		fill(net, tcb, frame, base, piece->length, false);
+		fill(net, tcb, frame, base, piece->length, false, 0);
 	if (tcb->flags & TCP_HAS_ECN)
 		frame->header[ETHERNET_HEADER + 1] = IP_ECN_ECT0;
 	if (!net->tx.fills)
@@ -222,22 +222,27 @@ static inline bool is_next(const struct rb_net *net, const struct tcb *tcb, uint
 	       net->tcp.piece_pool.free > net->config.connections && is_unchanged(net, tcb);
 }
 
-/* Does it take no more than the TCB for that? */
-static inline bool is_prepared(const struct rb_net *net, const struct tcb *tcb)
+/* Is the neighbour known to be there, and need not be confirmed by what is done now? */
+static inline bool is_fresh(const struct rb_net *net, const struct tcb *tcb)
 {
 	const struct neighbour_table *table = &net->neighbours;
-	return net->tx.next < net->tx.ready && net->released.count < RB_NET_BURST - 1 &&
-	       table->entries[tcb->neighbour].fresh_until_ns >= table->confirm_below_ns;
+	return table->entries[tcb->neighbour].fresh_until_ns >= table->confirm_below_ns;
 }
 
-static inline void give_all_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+/* Can it go in the buffer of its request? */
+static inline bool fits_request(const struct rb_net *net, uint32_t payload)
 {
-	struct released *released = &net->released;
+	return payload <= net->tx.answer_max && net->tx.next < RB_NET_BURST;
+}
+
+/* All that was received is the application's no more. Returns what it was in, which nobody changes in this turn. */
+static inline const struct tcp_part *take_all_back(struct rb_net *net, struct tcb *tcb, uint32_t bytes)
+{
 	uint32_t tail = tcb->rx_tail;
 	tcb->rx_tail = TCP_NONE;
 	tcb->rcv_space += bytes;
 	pool_put(&net->tcp.part_pool, tail);
-	released->buffers[released->count++] = tcp_part(net, tail)->buffer;
+	return tcp_part(net, tail);
 }
 
 /* A piece that is sent just now, as the only one. */
@@ -271,38 +276,50 @@ static inline void answered(struct rb_net *net, struct tcb *tcb, uint32_t index)
 	tcb->flags = (tcb->flags & ~done) | TCP_REXMT_ARMED;
 }
 
-/* The segment of a reply, for which all is prepared. */
-static __attribute__((noinline)) int reply_send(struct rb_net *net, struct tcb *tcb, const void *base, uint32_t payload)
+/* The segment of a reply, in a frame that has a header's memory. */
+static inline __attribute__((always_inline)) int reply_send(struct rb_net *net, struct tcb *tcb,
+							    struct rb_net_frame *frame, const void *base,
+							    uint32_t payload, const uint8_t flags)
 {
-	struct rb_net_frame *frame = &net->tx.burst[net->tx.next++];
 	offer(net, tcb);
 	tx_begin(net, frame, tcb->neighbour);
-	fill(net, tcb, frame, base, payload, true);
+	fill(net, tcb, frame, base, payload, true, flags);
 	made(net, tcb, payload);
-	return tcb->timed ? 0 : arm(net, tcb);
+	return __builtin_expect(tcb->timed, 1) ? 0 : arm(net, tcb);
 }
 
-static inline int reply(struct rb_net *net, uint32_t index, uint32_t received, const struct rb_net_piece *piece)
+static __attribute__((noinline)) int reply_answer(struct rb_net *net, struct tcb *tcb, const struct tcp_part *part,
+						  const struct rb_net_piece *piece)
 {
-	struct tcb *tcb = tcp_tcb(net, index);
-	give_all_back(net, tcb, received);
+	enum { HEADERS = ETHERNET_HEADER + IP4_HEADER + TCP_HEADER + TCP_TIMESTAMPS };
+	uint8_t *header = (uint8_t *)(uintptr_t)part->data - HEADERS;
+	struct rb_net_frame *frame = tx_answer(net, part->buffer, header);
+	return reply_send(net, tcb, frame, piece->base, piece->length, RB_NET_FRAME_ANSWER);
+}
+
+static inline const struct tcp_part *reply_begin(struct rb_net *net, struct tcb *tcb, uint32_t index, uint32_t received,
+						 const struct rb_net_piece *piece)
+{
+	const struct tcp_part *part = take_all_back(net, tcb, received);
 	keep_alone(net, tcb, piece);
 	answered(net, tcb, index);
-	return reply_send(net, tcb, piece->base, piece->length);
+	return part;
 }
 
-/* Makes sure of what is_prepared() asks for. */
-static __attribute__((noinline)) int reply_prepare(struct rb_net *net, rb_net_handle handle, uint32_t received,
-						   const struct rb_net_piece *piece)
+/* Where something is not as it is for most answers, which is made sure of. */
+static __attribute__((noinline)) int reply_other(struct rb_net *net, rb_net_handle handle, uint32_t received,
+						 const struct rb_net_piece *piece)
 {
-	const struct tcb *tcb = tcp_tcb(net, (uint32_t)(handle >> 32));
-	(void)tx_frame_bare(net);
-	if (net->released.count == RB_NET_BURST - 1)
-		input_release_flush(net);
+	const uint32_t index = (uint32_t)(handle >> 32);
+	struct tcb *tcb = tcp_tcb(net, index);
 	confirm(net, tcb);
-	if (is_prepared(net, tcb))
-		return reply(net, (uint32_t)(handle >> 32), received, piece);
-	return tcp_reply(net, handle, received, piece, 1);
+	if (is_fresh(net, tcb) && fits_request(net, piece->length))
+		return reply_answer(net, tcb, reply_begin(net, tcb, index, received, piece), piece);
+	(void)tx_frame_bare(net);
+	if (!tx_is_ready(&net->tx) || !is_fresh(net, tcb))
+		return tcp_reply(net, handle, received, piece, 1);
+	input_release(net, reply_begin(net, tcb, index, received, piece)->buffer);
+	return reply_send(net, tcb, tx_ready(net), piece->base, piece->length, 0);
 }
 
 /*
@@ -320,7 +337,7 @@ int rb_net_reply(struct rb_net *net, rb_net_handle handle, uint32_t received, co
 				     !is_all(net, tcb, received),
 			     0))
 		return tcp_reply(net, handle, received, pieces, count);
-	if (__builtin_expect(!is_prepared(net, tcb), 0))
-		return reply_prepare(net, handle, received, pieces);
-	return reply(net, (uint32_t)index, received, pieces);
+	if (__builtin_expect(!fits_request(net, pieces->length) || !is_fresh(net, tcb), 0))
+		return reply_other(net, handle, received, pieces);
+	return reply_answer(net, tcb, reply_begin(net, tcb, (uint32_t)index, received, pieces), pieces);
 }

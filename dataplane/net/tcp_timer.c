@@ -265,7 +265,7 @@ uint64_t tcp_timer_deadline_ns(const struct rb_net *net)
 {
 	const struct tcp *tcp = &net->tcp;
 	/* between turns only what a command has left, or what found no header memory: soon, not at once */
-	if (net->tx.next > net->tx.first || tcp_ring_count(&tcp->pending) > 0 || tcp->told_count > tcp->told_taken ||
+	if (net->tx.next > 0 || tcp_ring_count(&tcp->pending) > 0 || tcp->told_count > tcp->told_taken ||
 	    tcp_ring_count(&tcp->ready) > 0 || tcp_ring_count(&tcp->closed) > 0)
 		return net->now_ns + TCP_TICK_NS;
 	uint64_t next = rb_wheel_next(&tcp->wheel);

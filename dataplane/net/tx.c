@@ -6,29 +6,13 @@
 #include "net/mechanism.h"
 #include "net/pending.h"
 
-/* Header buffers to ask for at once: a common batch, and few enough for their cache lines to be used again soon. */
-enum { TX_REFILL = 16 };
-
-/* That many have header buffers. */
-static void set_got(struct tx *tx, uint32_t got)
-{
-	tx->got = got;
-	tx->ready = tx->fills ? got : 0;
-}
-
-/* It begins again at 0. */
-static void restart(struct tx *tx)
-{
-	tx->first = tx->next = 0;
-	set_got(tx, 0);
-}
-
 void tx_init(struct rb_net *net)
 {
 	const uint16_t both = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
 	struct tx *tx = &net->tx;
 	tx->fills = (net->config.checksum_offload & both) == both;
-	restart(tx);
+	tx->answer_max = tx->fills ? net->config.answer_max : 0;
+	tx->next = tx->stock_next = tx->stock_end = tx->ready = 0;
 	tx->held_count = 0;
 	tx->sent_pending = PENDING_NONE;
 }
@@ -54,41 +38,46 @@ static inline void after_output(struct rb_net *net)
 void tx_flush(struct rb_net *net)
 {
 	struct tx *tx = &net->tx;
-	uint32_t count = tx->next - tx->first;
+	uint32_t count = tx->next;
 	if (count > 0) {
-		net->ops->output(net->context, &tx->burst[tx->first], count);
+		net->ops->output(net->context, tx->burst, count);
 		net->counters.frames_out += count;
-		tx->first = tx->next;
+		tx->next = 0;
 	}
-	if (tx->first == tx->got)
-		restart(tx);
 	after_output(net);
 }
 
 void tx_drop(struct rb_net *net)
 {
-	restart(&net->tx);
+	struct tx *tx = &net->tx;
+	for (uint32_t i = 0; i < tx->next; i++) {
+		if (tx->burst[i].flags & RB_NET_FRAME_ANSWER)
+			input_release(net, tx->burst[i].owner);
+	}
+	tx->next = tx->stock_next = tx->stock_end = tx->ready = 0;
 	after_output(net);
 }
 
-/* Asks for buffers behind those that there are. */
-static bool get_headers(struct rb_net *net)
+static bool restock(struct rb_net *net)
 {
 	struct tx *tx = &net->tx;
-	uint32_t room = RB_NET_BURST - tx->got;
-	uint32_t got = net->ops->headers(net->context, &tx->burst[tx->got], room < TX_REFILL ? room : TX_REFILL);
-	set_got(tx, tx->got + got);
+	uint32_t got = net->ops->headers(net->context, tx->stock, TX_STOCK);
+	tx->stock_next = 0;
+	tx->stock_end = got;
+	tx->ready = tx->fills ? got : 0;
 	return got > 0;
 }
 
 bool tx_refill(struct rb_net *net)
 {
-	if (net->tx.got < RB_NET_BURST && get_headers(net))
-		return true;
-	/* Burst full, or no memory: what has gone out may come back as memory. */
-	if (net->tx.next > net->tx.first) {
+	struct tx *tx = &net->tx;
+	if (tx->next == RB_NET_BURST)
 		tx_flush(net);
-		if (get_headers(net))
+	if (tx->stock_next < tx->stock_end || restock(net))
+		return true;
+	if (tx->next > 0) { /* what has gone out may come back as memory */
+		tx_flush(net);
+		if (restock(net))
 			return true;
 	}
 	net->counters.no_headers++;

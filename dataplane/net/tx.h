@@ -9,7 +9,7 @@
  * next tx_frame() returns it again, so one frame at a time.
  *
  * Pieces are read when the burst goes to the device. Who cannot promise the memory for as long as TCP can (until it is
- * acknowledged) sets frame->transient, and the device copies before output() returns.
+ * acknowledged) sets RB_NET_FRAME_TRANSIENT, and the device copies before output() returns.
  */
 #pragma once
 
@@ -35,13 +35,46 @@ bool tx_refill(struct rb_net *net);
  * pool, or drop it with a count. */
 void tx_commit_slow(struct rb_net *net, struct rb_net_frame *frame, uint16_t neighbour);
 
+/* The next free frame, with a header in the caller's received buffer, which goes with it. There must be one. */
+static inline struct rb_net_frame *tx_answer(struct rb_net *net, uint64_t buffer, uint8_t *header)
+{
+	struct tx *tx = &net->tx;
+	RB_DEBUG_ASSERT_LT(tx->next, (uint32_t)RB_NET_BURST);
+	struct rb_net_frame *frame = &tx->burst[tx->next++];
+	frame->header = header;
+	frame->owner = buffer;
+	return frame;
+}
+
+/* Is there a frame with a header buffer, whose checksums the device fills in? */
+static inline bool tx_is_ready(const struct tx *tx)
+{
+	return tx->stock_next < tx->ready && tx->next < RB_NET_BURST;
+}
+
+/* Such a frame, with nothing else set, which is committed already. */
+static inline struct rb_net_frame *tx_ready(struct rb_net *net)
+{
+	struct tx *tx = &net->tx;
+	RB_DEBUG_ASSERT(tx_is_ready(tx));
+	const struct rb_net_header *header = &tx->stock[tx->stock_next++];
+	struct rb_net_frame *frame = &tx->burst[tx->next++];
+	frame->header = header->header;
+	frame->owner = header->owner;
+	return frame;
+}
+
 /* The next free frame, with a header buffer and nothing else set. NULL: no memory (counted). */
 static inline struct rb_net_frame *tx_frame_bare(struct rb_net *net)
 {
 	struct tx *tx = &net->tx;
-	if (__builtin_expect(tx->next == tx->got, 0) && !tx_refill(net))
+	if (__builtin_expect(tx->stock_next == tx->stock_end || tx->next == RB_NET_BURST, 0) && !tx_refill(net))
 		return NULL;
-	return &tx->burst[tx->next];
+	const struct rb_net_header *header = &tx->stock[tx->stock_next];
+	struct rb_net_frame *frame = &tx->burst[tx->next];
+	frame->header = header->header;
+	frame->owner = header->owner;
+	return frame;
 }
 
 /* The next free frame, with a header buffer and without pieces. NULL: no memory (counted). */
@@ -55,7 +88,7 @@ static inline struct rb_net_frame *tx_frame(struct rb_net *net)
 	frame->l2_length = ETHERNET_HEADER;
 	frame->l3_length = 0;
 	frame->pieces_count = 0;
-	frame->transient = false;
+	frame->flags = 0;
 	return frame;
 }
 
@@ -68,9 +101,10 @@ bool tx_hold(struct rb_net *net, uint64_t buffer);
 /* Queues the frame as it is, Ethernet header included: for frames without a neighbour entry (ARP, discovery). */
 static inline void tx_commit_raw(struct rb_net *net, struct rb_net_frame *frame)
 {
-	RB_DEBUG_ASSERT(frame == &net->tx.burst[net->tx.next] && net->tx.next < net->tx.got);
+	RB_DEBUG_ASSERT(frame == &net->tx.burst[net->tx.next] && net->tx.stock_next < net->tx.stock_end);
 	(void)frame;
 	net->tx.next++;
+	net->tx.stock_next++;
 }
 
 /* Queues the frame for this neighbour, whose index the caller holds. */

@@ -288,7 +288,7 @@ static void build(struct rb_net *net, struct rb_net_frame *frame, const struct r
 	memcpy(header + CHECKSUM, &unfinished, sizeof(unfinished));
 	frame->header_length = (uint16_t)(l4 + UDP_HEADER);
 	frame->length = ETHERNET_HEADER + frame->l3_length + length;
-	frame->transient = true;
+	frame->flags = RB_NET_FRAME_TRANSIENT;
 	if ((net->config.checksum_offload & RB_NET_CHECKSUM_UDP_FILL) != 0)
 		frame->checksum = RB_NET_CHECKSUM_UDP_FILL;
 	else

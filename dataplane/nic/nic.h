@@ -21,7 +21,12 @@
 struct rb_nic;
 struct rb_nic_queue;
 
-enum { RB_NIC_QUEUES_MAX = 16, RB_NIC_ERROR_MAX = 512, RB_NIC_RSS_KEY_BYTES = 40 };
+enum {
+	RB_NIC_QUEUES_MAX = 16,
+	RB_NIC_ERROR_MAX = 512,
+	RB_NIC_RSS_KEY_BYTES = 40,
+	RB_NIC_ANSWER_MAX = 256, /* bytes: rb_net_config's answer_max, for which received buffers have room */
+};
 
 struct rb_nic_config {
 	const char *device; /* DPDK's name of it: a PCI address, or a virtual device's ("net_tap0") */

@@ -11,6 +11,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf_pool_ops.h>
 
+#include "base/assert.h"
 #include "nic/defs.h"
 
 #define POOL_OPS    "ring_sp_sc"
@@ -41,9 +42,10 @@ static unsigned cache_size(unsigned count)
 
 static uint32_t rx_room(const struct rb_nic_config *config)
 {
-	/* Whole KiB, as devices count; with room for two tags, for which some drivers look. */
+	/* Whole KiB, as devices count; with room for two tags, for which some drivers look, and for an answer. */
 	const uint32_t frame = config->mtu + NIC_ETHERNET_MAX + 4U + RTE_ETHER_CRC_LEN;
-	return RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(frame, 1024U);
+	RB_BUILD_ASSERT(RTE_PKTMBUF_HEADROOM >= RB_NET_HEADER_MAX, "headers in front of a packet");
+	return RTE_PKTMBUF_HEADROOM + RTE_ALIGN_CEIL(frame + RB_NIC_ANSWER_MAX, 1024U);
 }
 
 /* Cuts the memory where the device's addresses jump. Returns how many parts. */
@@ -82,7 +84,9 @@ static int rx_pool_create(struct rb_nic_queue *queue, const struct rb_nic_config
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
 	const uint16_t room = (uint16_t)rx_room(config);
-	const unsigned count = queue->nic->rx_descriptors + config->rx_buffers + nic_lent_max(queue->nic) + NIC_SPARE;
+	/* answers stay in the transmit ring until others take their places */
+	const unsigned rings = queue->nic->rx_descriptors + queue->nic->tx_descriptors;
+	const unsigned count = rings + config->rx_buffers + nic_lent_max(queue->nic) + NIC_SPARE;
 	const unsigned per_page = NIC_PAGE / room;
 	const unsigned pages = (count + per_page - 1) / per_page;
 	struct rte_pktmbuf_extmem *parts = calloc(pages, sizeof(parts[0]));

@@ -100,7 +100,7 @@ static __attribute__((cold, noinline)) unsigned get_few(struct rb_nic_queue *que
 	return got;
 }
 
-static unsigned nic_headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned nic_headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	struct rb_nic_queue *queue = context;
 	void *objects[RB_NET_BURST];
@@ -110,8 +110,8 @@ static unsigned nic_headers(void *context, struct rb_net_frame *frames, unsigned
 	for (unsigned i = 0; i < count; i++) {
 		struct rte_mbuf *mbuf = objects[i];
 		mbuf->pkt_len = NIC_HELD;
-		frames[i].owner = (uintptr_t)mbuf;
-		frames[i].header = (uint8_t *)mbuf + sizeof(*mbuf) + RTE_PKTMBUF_HEADROOM;
+		given[i].owner = (uintptr_t)mbuf;
+		given[i].header = (uint8_t *)mbuf + sizeof(*mbuf) + RTE_PKTMBUF_HEADROOM;
 	}
 	return count;
 }
@@ -258,7 +258,7 @@ static __attribute__((noinline)) void add_long(struct rb_nic_queue *queue, struc
 					       const struct rb_net_frame *frame)
 {
 	unsigned first = 0;
-	if (!frame->transient && queue->segments_max > 1) {
+	if (!(frame->flags & RB_NET_FRAME_TRANSIENT) && queue->segments_max > 1) {
 		if (frame->pieces[0].length <= NIC_COPY_MAX)
 			first = copy_leading(queue, head, frame);
 		if (chain_pieces(queue, head, frame, first))
@@ -292,8 +292,10 @@ static inline void ask(struct rte_mbuf *head, const struct rb_net_frame *frame)
 static inline struct rte_mbuf *make(struct rb_nic_queue *queue, const struct rb_net_frame *frame)
 {
 	struct rte_mbuf *head = (struct rte_mbuf *)(uintptr_t)frame->owner;
-	RB_DEBUG_ASSERT_EQ((uintptr_t)frame->header, (uintptr_t)head + sizeof(*head) + RTE_PKTMBUF_HEADROOM);
-	head->rearm_data[0] = REARM(RTE_PKTMBUF_HEADROOM, 1);
+	RB_DEBUG_ASSERT((frame->flags & RB_NET_FRAME_ANSWER) != 0 ||
+			(uintptr_t)frame->header == (uintptr_t)head + sizeof(*head) + RTE_PKTMBUF_HEADROOM);
+	head->rearm_data[0] = REARM(0, 1);
+	head->data_off = (uint16_t)(frame->header - (const uint8_t *)head->buf_addr);
 	head->pkt_len = frame->length;
 	if (unlikely(frame->length - frame->header_length > NIC_COPY_MAX)) {
 		head->data_len = frame->header_length;

@@ -82,13 +82,13 @@ static void release(void *context, const uint64_t *buffers, unsigned count)
 		free((void *)(uintptr_t)buffers[i]);
 }
 
-static unsigned headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned headers(void *context, struct rb_net_header *list, unsigned count)
 {
 	struct rbs *rbs = context;
 	unsigned given = 0;
 	for (; given < count && rbs->headers_free_count > 0; given++) {
-		frames[given].owner = rbs->headers_free[--rbs->headers_free_count];
-		frames[given].header = rbs->headers[frames[given].owner];
+		list[given].owner = rbs->headers_free[--rbs->headers_free_count];
+		list[given].header = rbs->headers[list[given].owner];
 	}
 	return given;
 }

@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-enum { FRAME_MAX = 1514, BURST = 32, TURNS_MAX = 100000, FENCE = 0xee, LINE = 64 };
+enum { FRAME_MAX = 1514, BURST = 32, TURNS_MAX = 100000, FENCE = 0xee, LINE = 64, ANSWER_MAX = 256 };
 
 #define SEED	   UINT64_C(0x9e3779b97f4a7c15)
 #define OPENING_NS (10 * RB_NS_PER_S)  /* both have announced their addresses */
@@ -18,7 +18,8 @@ struct pair_frame {
 	struct pair_frame *next;
 	uint64_t hash;
 	uint16_t length;
-	uint8_t bytes[];
+	uint8_t *bytes; /* behind the room for another header, and with room behind them for an answer */
+	uint8_t memory[];
 };
 
 uint8_t pair_byte(uint64_t at)
@@ -45,7 +46,7 @@ static uint64_t hash_add(uint64_t hash, const void *from, size_t length)
  * The device.
  */
 
-static unsigned headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	struct pair_end *end = context;
 	unsigned slot = 0;
@@ -55,8 +56,8 @@ static unsigned headers(void *context, struct rb_net_frame *frames, unsigned cou
 		RB_ASSERT_LT(slot, (unsigned)PAIR_HEADERS);
 		end->header[slot] = malloc(RB_NET_HEADER_MAX);
 		RB_ASSERT(end->header[slot] != NULL);
-		frames[i].header = end->header[slot];
-		frames[i].owner = slot;
+		given[i].header = end->header[slot];
+		given[i].owner = slot;
 	}
 	return count;
 }
@@ -64,8 +65,9 @@ static unsigned headers(void *context, struct rb_net_frame *frames, unsigned cou
 static struct pair_frame *frame_of(const struct rb_net_frame *from)
 {
 	RB_ASSERT_LE(from->length, (uint32_t)FRAME_MAX);
-	struct pair_frame *frame = malloc(sizeof(*frame) + from->length);
+	struct pair_frame *frame = malloc(sizeof(*frame) + RB_NET_HEADER_MAX + from->length + ANSWER_MAX);
 	RB_ASSERT(frame != NULL);
+	frame->bytes = frame->memory + RB_NET_HEADER_MAX;
 	frame->next = NULL;
 	frame->length = (uint16_t)from->length;
 	memcpy(frame->bytes, from->header, from->header_length);
@@ -79,15 +81,28 @@ static struct pair_frame *frame_of(const struct rb_net_frame *from)
 	return frame;
 }
 
+/* What the header was in comes back: memory of its own, or the packet that this answers. */
+static void header_take(struct pair_end *end, const struct rb_net_frame *frame)
+{
+	if (frame->flags & RB_NET_FRAME_ANSWER) {
+		const struct pair_frame *packet = (const struct pair_frame *)(uintptr_t)frame->owner;
+		RB_ASSERT(frame->header >= packet->memory && frame->header < packet->bytes + packet->length);
+		free((void *)(uintptr_t)frame->owner);
+		end->buffers--;
+		return;
+	}
+	RB_ASSERT(frame->header == end->header[frame->owner]);
+	free(frame->header);
+	end->header[frame->owner] = NULL;
+}
+
 static void output(void *context, const struct rb_net_frame *frames, unsigned count)
 {
 	struct pair_end *end = context;
 	struct pair_end *other = &end->pair->end[end == end->pair->end];
 	for (unsigned i = 0; i < count; i++) {
 		struct pair_frame *frame = frame_of(&frames[i]);
-		RB_ASSERT(frames[i].header == end->header[frames[i].owner]);
-		free(frames[i].header);
-		end->header[frames[i].owner] = NULL;
+		header_take(end, &frames[i]);
 		end->frames++;
 		end->hash = hash_add(end->hash, &end->pair->now_ns, sizeof(end->pair->now_ns));
 		end->hash = hash_add(end->hash, &frame->hash, sizeof(frame->hash));
@@ -489,6 +504,7 @@ void pair_config_default(struct pair_config *config)
 	config->net.receive_window = 1 << 16;
 	/* frames go from memory to memory: nobody fills checksums in, and nobody looks at them */
 	config->net.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+	config->net.answer_max = ANSWER_MAX;
 	config->net.ecn = false; /* who has it is answered by the flush only */
 }
 

@@ -134,7 +134,7 @@ def _transmit(place: Place, total: int) -> int:
     to, but is told after each burst, and a burst has to find its descriptors before: one that
     needs more than there are fills the ring of the fastest device."""
     short = place
-    if "iface=" in place.device:
+    if place.copies:
         short = replace(place, device=f"{place.device},blocksz=4096,framesz=2048,framecnt=4")
     words = (f"--tx-descriptors={_DESCRIPTORS}", f"--tx-buffers={_FEW}", *running.echo(short))
     with running.dpos(short, *words) as one:

@@ -159,7 +159,8 @@ def connections(net: Network, sizes: Sizes) -> Json:
             assert holder.returncode == 0, errors
         core = one.until_empty()
         assert core["application"]["accepted"] == core["application"]["closed"] == count
-        assert core["buffers"]["rx"] == before["rx"], (before, core["buffers"])
+        more = abs(core["buffers"]["rx"] - before["rx"])
+        assert more <= one.keeps(), (before, core["buffers"])
         assert core["net"]["tcp_connections_full"] == core["net"]["tcp_resets_out"] == 0
         return {
             "connections": count,

@@ -66,8 +66,10 @@ void app_config(struct app *a)
 	a->config.net.ecn = false; /* its flags would be in all texts */
 	/* what such a device has checked may go the short way in (net/input.c), and what it fills in the short way out */
 	a->config.checksums = getenv("NET_CHECKSUMS") != NULL;
-	if (a->config.checksums)
+	if (a->config.checksums) {
 		a->config.net.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+		a->config.net.answer_max = 256;
+	}
 	a->config.app = (struct host_app){.event = on_event, .context = a};
 }
 

@@ -86,7 +86,7 @@ void tcp_neighbour_failed(struct rb_net *net, uint16_t neighbour)
 	below->failed = neighbour;
 }
 
-static unsigned headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	struct below *below = context;
 	unsigned got = 0;
@@ -96,8 +96,8 @@ static unsigned headers(void *context, struct rb_net_frame *frames, unsigned cou
 	}
 	for (; got < count && below->free_count > 0; got++) {
 		uint64_t index = below->free_headers[--below->free_count];
-		frames[got].header = below->headers[index];
-		frames[got].owner = index;
+		given[got].header = below->headers[index];
+		given[got].owner = index;
 	}
 	return got;
 }
@@ -120,7 +120,7 @@ static void output(void *context, const struct rb_net_frame *frames, unsigned co
 		sent->length = at;
 		sent->checksum = frame->checksum;
 		sent->l3_length = frame->l3_length;
-		sent->transient = frame->transient;
+		sent->transient = (frame->flags & RB_NET_FRAME_TRANSIENT) != 0;
 		memset(frame->header, 0xee, RB_NET_HEADER_MAX);
 		below->free_headers[below->free_count++] = frame->owner;
 	}
@@ -185,7 +185,7 @@ void below_close(struct below *below)
 	udp_drop(net);
 	RB_ASSERT_EQ(below->buffers, 0U);
 	RB_ASSERT_EQ(net->udp.used, 0U);
-	RB_ASSERT_EQ(below->free_count + net->tx.got - net->tx.next, (unsigned)HEADERS_MAX);
+	RB_ASSERT_EQ(below->free_count + net->tx.stock_end - net->tx.stock_next, (unsigned)HEADERS_MAX);
 	free(below->memory);
 	free(net);
 }

@@ -19,7 +19,8 @@ enum {
 
 /* A received frame. The library knows it by index and generation, so that a second release shows. */
 struct host_buffer {
-	uint8_t *data; /* of exactly its length; NULL: free */
+	uint8_t *memory; /* as the library may use it: exactly the packet, or with room around; NULL: free */
+	uint8_t *data;	 /* the packet */
 	uint64_t hash;
 	uint32_t generation;
 	uint32_t next; /* waiting or free */
@@ -63,8 +64,11 @@ void device_receive(void *context, const uint8_t *frame, size_t length)
 	const uint32_t index = host->buffers_free;
 	struct host_buffer *buffer = &host->buffers[index];
 	host->buffers_free = buffer->next;
-	buffer->data = malloc(length);
-	RB_ASSERT(buffer->data != NULL && length <= UINT16_MAX);
+	const uint16_t answer_max = host->config.net.answer_max;
+	const size_t front = answer_max > 0 ? RB_NET_HEADER_MAX : 0;
+	buffer->memory = malloc(front + length + answer_max);
+	RB_ASSERT(buffer->memory != NULL && length <= UINT16_MAX);
+	buffer->data = buffer->memory + front;
 	memcpy(buffer->data, frame, length);
 	buffer->length = (uint16_t)length;
 	buffer->hash = hash_of(frame, length);
@@ -110,21 +114,27 @@ struct rb_net_packet device_take(struct host *host)
 static void buffer_free(struct host *host, uint32_t index)
 {
 	struct host_buffer *buffer = &host->buffers[index];
-	free(buffer->data);
+	free(buffer->memory);
 	*buffer = (struct host_buffer){.generation = buffer->generation + 1, .next = host->buffers_free};
 	host->buffers_free = index;
+}
+
+static const struct host_buffer *buffer_held(const struct host *host, uint64_t name)
+{
+	const uint32_t index = (uint32_t)name;
+	assert_true(index < host->buffers_room);
+	const struct host_buffer *buffer = &host->buffers[index];
+	assert_true(buffer->held && buffer->generation == name >> 32); /* released twice */
+	return buffer;
 }
 
 static void device_release(void *context, const uint64_t *buffers, unsigned count)
 {
 	struct host *host = context;
 	for (unsigned i = 0; i < count; i++) {
-		const uint32_t index = (uint32_t)buffers[i];
-		assert_true(index < host->buffers_room);
-		const struct host_buffer *buffer = &host->buffers[index];
-		assert_true(buffer->held && buffer->generation == buffers[i] >> 32); /* released twice */
-		assert_true(buffer->hash == hash_of(buffer->data, buffer->length));  /* written to */
-		buffer_free(host, index);
+		const struct host_buffer *buffer = buffer_held(host, buffers[i]);
+		assert_true(buffer->hash == hash_of(buffer->data, buffer->length)); /* written to */
+		buffer_free(host, (uint32_t)buffers[i]);
 		host->buffers_held--;
 	}
 }
@@ -133,7 +143,7 @@ static void device_release(void *context, const uint64_t *buffers, unsigned coun
  * Sending.
  */
 
-static unsigned device_headers(void *context, struct rb_net_frame *frames, unsigned count)
+static unsigned device_headers(void *context, struct rb_net_header *given, unsigned count)
 {
 	struct host *host = context;
 	assert_in_range(count, 1, RB_NET_BURST);
@@ -143,10 +153,10 @@ static unsigned device_headers(void *context, struct rb_net_frame *frames, unsig
 	for (unsigned i = 0; i < count; i++) {
 		while (host->headers[host->headers_next % HOST_HEADERS] != NULL)
 			host->headers_next++;
-		frames[i].owner = host->headers_next % HOST_HEADERS;
-		frames[i].header = malloc(RB_NET_HEADER_MAX);
-		RB_ASSERT(frames[i].header != NULL);
-		host->headers[frames[i].owner] = frames[i].header;
+		given[i].owner = host->headers_next % HOST_HEADERS;
+		given[i].header = malloc(RB_NET_HEADER_MAX);
+		RB_ASSERT(given[i].header != NULL);
+		host->headers[given[i].owner] = given[i].header;
 	}
 	host->headers_held += count;
 	return count;
@@ -162,16 +172,46 @@ static void pieces_read(struct host_frame *out)
 	assert_int_equal(length, out->frame.length);
 }
 
-static void frame_check(const struct host *host, const struct rb_net_frame *frame)
+/* The header and what a device would copy behind it are in the buffer. */
+static void answer_check(const struct host *host, const struct rb_net_frame *frame)
+{
+	const struct host_buffer *buffer = buffer_held(host, frame->owner);
+	const uint16_t answer_max = host->config.net.answer_max;
+	assert_true(frame->header >= buffer->memory && frame->length - frame->header_length <= answer_max);
+	assert_true(frame->header + frame->length <= buffer->data + buffer->length + answer_max);
+}
+
+static void header_check(const struct host *host, const struct rb_net_frame *frame)
 {
 	assert_true(frame->owner < HOST_HEADERS && frame->header != NULL);
 	assert_ptr_equal(frame->header, host->headers[frame->owner]);
+}
+
+static void frame_check(const struct host *host, const struct rb_net_frame *frame)
+{
+	if (frame->flags & RB_NET_FRAME_ANSWER)
+		answer_check(host, frame);
+	else
+		header_check(host, frame);
 	assert_in_range(frame->header_length, ETHERNET, RB_NET_HEADER_MAX);
 	assert_in_range(frame->pieces_count, 0, RB_NET_PIECES_MAX);
 	assert_in_range(frame->length, frame->header_length, host->config.net.mtu + frame->l2_length);
 	assert_int_equal(frame->checksum & ~host->config.net.checksum_offload, 0);
 	for (unsigned i = 0; i < frame->pieces_count; i++)
 		assert_int_not_equal(frame->pieces[i].length, 0);
+}
+
+/* What the header was in is the device's again. */
+static void header_take(struct host *host, const struct rb_net_frame *frame)
+{
+	if (frame->flags & RB_NET_FRAME_ANSWER) {
+		buffer_free(host, (uint32_t)frame->owner);
+		host->buffers_held--;
+		return;
+	}
+	host->headers[frame->owner] = NULL;
+	free(frame->header);
+	host->headers_held--;
 }
 
 static void device_output(void *context, const struct rb_net_frame *frames, unsigned count)
@@ -188,12 +228,10 @@ static void device_output(void *context, const struct rb_net_frame *frames, unsi
 		*out = (struct host_frame){.data = calloc(1, frames[i].length + FRAME_MIN), .frame = frames[i]};
 		RB_ASSERT(out->data != NULL);
 		memcpy(out->data, frames[i].header, frames[i].header_length);
-		host->headers[frames[i].owner] = NULL;
-		free(frames[i].header);
-		if (frames[i].transient)
+		header_take(host, &frames[i]);
+		if (frames[i].flags & RB_NET_FRAME_TRANSIENT)
 			pieces_read(out);
 	}
-	host->headers_held -= count;
 }
 
 static void put16(uint8_t *at, uint16_t value)
@@ -228,7 +266,7 @@ void device_transmit(struct host *host)
 {
 	for (unsigned i = 0; i < host->frames_count; i++) {
 		struct host_frame *out = &host->frames[i];
-		if (!out->frame.transient)
+		if (!(out->frame.flags & RB_NET_FRAME_TRANSIENT))
 			pieces_read(out);
 		checksums_fill(out);
 		const size_t length = out->frame.length < FRAME_MIN ? FRAME_MIN : out->frame.length;
@@ -254,7 +292,7 @@ const struct rb_net_ops device_ops = {
 void device_close(struct host *host)
 {
 	for (uint32_t i = 0; i < host->buffers_room; i++)
-		free(host->buffers[i].data);
+		free(host->buffers[i].memory);
 	free(host->buffers);
 	for (unsigned i = 0; i < HOST_HEADERS; i++)
 		free(host->headers[i]);

@@ -103,8 +103,10 @@ static void draw_host(struct rb_random *random, struct host_config *host)
 	draw_tcp(random, &host->net);
 	host->net.mtu = chance(random, 50) ? 1500 : (uint16_t)between(random, 1280, 9000);
 	host->net.checksum_offload = 0;
-	if (chance(random, 50))
+	if (chance(random, 50)) {
 		host->net.checksum_offload = RB_NET_CHECKSUM_IP4_FILL | RB_NET_CHECKSUM_TCP_FILL;
+		host->net.answer_max = 1000;
+	}
 	host->checksums = chance(random, 50);
 	host->burst = chance(random, 30) ? 0 : (unsigned)between(random, 1, RB_NET_BURST);
 	host->events = chance(random, 50) ? 0 : (unsigned)between(random, 1, RB_NET_BURST);

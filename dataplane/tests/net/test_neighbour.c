@@ -203,9 +203,9 @@ static void test_what_waits_finds_no_header(void **state)
 {
 	struct below *below = *state;
 	below_send(below, rb_ip4(PEER4), "a");
-	below->net->tx.got = below->net->tx.next; /* nothing in store: the test gives the headers back itself */
-	for (unsigned i = 0; i < 15; i++)
-		below->free_headers[below->free_count++] = below->net->tx.burst[below->net->tx.next + i].owner;
+	struct tx *tx = &below->net->tx; /* nothing in store: the test gives the headers back itself */
+	while (tx->stock_next < tx->stock_end)
+		below->free_headers[below->free_count++] = tx->stock[--tx->stock_end].owner;
 	below->headers_refused = 1;
 	answer4(below, PEER4, peer_mac);
 	assert_int_equal(below->net->counters.pending_dropped, 1);

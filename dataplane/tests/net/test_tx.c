@@ -65,12 +65,12 @@ static void test_a_frame_given_up_comes_again(void **state)
 	struct below *below = *state;
 	struct rb_net_frame *frame = tx_frame(below->net);
 	frame->pieces_count = 3;
-	frame->transient = true;
+	frame->flags = RB_NET_FRAME_TRANSIENT;
 	frame->checksum = RB_NET_CHECKSUM_TCP_FILL;
 	struct rb_net_frame *again = tx_frame(below->net);
 	assert_ptr_equal(again, frame);
 	assert_int_equal(again->pieces_count, 0);
-	assert_false(again->transient);
+	assert_int_equal(again->flags, 0);
 	assert_int_equal(again->checksum, 0);
 	assert_int_equal(again->l2_length, 14);
 	tx_flush(below->net);
@@ -93,14 +93,14 @@ static void test_want_of_headers(void **state)
 	tx_flush(below->net);
 	/* or does not */
 	below->free_count = 0;
-	while (below->net->tx.next < below->net->tx.got)
+	while (below->net->tx.stock_next < below->net->tx.stock_end)
 		assert_true(send_number(below, 1));
 	below->headers_refused = 2;
 	assert_false(send_number(below, 1));
 	assert_int_equal(below->net->counters.no_headers, 2);
 	tx_flush(below->net);
 	below->free_count = HEADERS_MAX; /* those that the test took away itself */
-	below->net->tx.got = below->net->tx.next = 0;
+	below->net->tx.stock_next = below->net->tx.stock_end = 0;
 }
 
 static void test_held_buffers_go_back_after_the_frames(void **state)

@@ -90,7 +90,7 @@ static void test_no_memory(void **state)
 	fixture_rings_make(&rings, 1);
 	struct rb_nic_config config = fixture_config(rings.device);
 	config.rx_buffers = 1000000;
-	expect_refused(&config, -ENOMEM, "1000144 receive buffers", "nr_hugepages");
+	expect_refused(&config, -ENOMEM, "1000208 receive buffers", "nr_hugepages");
 	fixture_rings_remove(&rings, NULL);
 }
 

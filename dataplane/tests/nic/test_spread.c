@@ -14,7 +14,7 @@
 #include <rte_lcore.h>
 #include <rte_ring.h>
 
-enum { QUEUES = 2, RING = 1024, BUFFERS = 64 + 2048 + NIC_INBOX + NIC_SPARE, FRAME = 64 };
+enum { QUEUES = 2, RING = 1024, BUFFERS = 2 * 64 + 2048 + NIC_INBOX + NIC_SPARE, FRAME = 64 };
 
 static const uint8_t asymmetric_key[RB_NIC_RSS_KEY_BYTES] = {
 	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
@@ -54,7 +54,7 @@ static void open_device(const uint8_t *key)
 {
 	struct rb_nic_config config = fixture_config(device.name);
 	config.queues = QUEUES;
-	config.rx_buffers = BUFFERS - 64 - NIC_INBOX - NIC_SPARE;
+	config.rx_buffers = BUFFERS - 2 * 64 - NIC_INBOX - NIC_SPARE;
 	config.rss_key = key;
 	device.nic = fixture_open(&config);
 	assert_false(rb_nic_has_rss(device.nic));

@@ -8,7 +8,7 @@
 
 #include <rte_lcore.h>
 
-enum { BUFFERS = 64 + 512 + NIC_SPARE };
+enum { BUFFERS = 2 * 64 + 512 + NIC_SPARE };
 
 static struct rb_nic *nic;
 
@@ -48,7 +48,7 @@ static void test_handover(void **state)
 	(void)state;
 	fixture_make("net_null0", "size=60");
 	struct rb_nic_config config = fixture_config("net_null0");
-	config.rx_buffers = BUFFERS - 64 - NIC_SPARE;
+	config.rx_buffers = BUFFERS - 2 * 64 - NIC_SPARE;
 	assert_int_equal(rb_nic_open(&config, &nic, why), 0);
 	/* as a driver that fills its ring in this thread */
 	assert_int_equal(rte_pktmbuf_alloc_bulk(rb_nic_queue(nic, 0)->rx_pool, mbufs, 64), 0);

@@ -48,11 +48,22 @@ static void end(struct world *world)
 	munmap(world->memory, MEMORY + PAGE);
 }
 
+/* Frames with a header each and nothing else. Returns how many. */
+static unsigned frames_get(struct world *world, struct rb_net_frame *frames, unsigned count)
+{
+	struct rb_net_header headers[RB_NET_BURST];
+	assert_in_range(count, 1, RB_NET_BURST);
+	const unsigned got = rb_nic_ops.headers(world->queue, headers, count);
+	for (unsigned i = 0; i < got; i++)
+		frames[i] = (struct rb_net_frame){.header = headers[i].header, .owner = headers[i].owner};
+	return got;
+}
+
 /* A frame with a header of so many bytes; pieces are added with add(). */
 static struct rb_net_frame frame_make(struct world *world, uint16_t header_length)
 {
-	struct rb_net_frame frame = {0};
-	assert_int_equal(rb_nic_ops.headers(world->queue, &frame, 1), 1);
+	struct rb_net_frame frame;
+	assert_int_equal(frames_get(world, &frame, 1), 1);
 	fixture_pattern(frame.header, RB_NET_HEADER_MAX, header_length);
 	frame.header_length = header_length;
 	frame.length = header_length;
@@ -174,7 +185,7 @@ static void test_not_registered(void **state)
 	expect_sent(&world, &frame, 1);
 	/* what will change is copied wherever it is */
 	frame = frame_make(&world, 42);
-	frame.transient = true;
+	frame.flags = RB_NET_FRAME_TRANSIENT;
 	add(&frame, world.memory, 1472);
 	expect_sent(&world, &frame, 1);
 	assert_int_equal(rb_nic_counters(world.queue)->tx_copied, 5);
@@ -188,7 +199,7 @@ static void test_transient_is_copied_at_once(void **state)
 	(void)state;
 	begin(&world);
 	struct rb_net_frame frame = frame_make(&world, 42);
-	frame.transient = true;
+	frame.flags = RB_NET_FRAME_TRANSIENT;
 	memcpy(bytes, world.memory, sizeof(bytes));
 	add(&frame, world.memory, sizeof(bytes));
 	rb_nic_ops.output(world.queue, &frame, 1);
@@ -404,6 +415,43 @@ static void test_short_checksums_of_extremes(void **state)
 	end(&world);
 }
 
+/*
+ * In the buffer of what it answers, whatever was in it; and wherever in a packet that was, there is room for the longest
+ * one. The buffer comes back to where packets come from.
+ */
+static void test_answers(void **state)
+{
+	static const uint16_t from[] = {54, 66, 600, FRAME_MAX - 1};
+	static const uint32_t lengths[] = {1, 64, RB_NIC_ANSWER_MAX};
+	struct world world;
+	uint8_t data[FRAME_MAX];
+	(void)state;
+	begin(&world);
+	const unsigned available = rte_mempool_avail_count(world.queue->rx_pool);
+	fixture_pattern(data, sizeof(data), 5);
+	for (unsigned i = 0; i < 12; i++) {
+		struct rb_net_packet packet;
+		fixture_deliver(&world.rings, world.queue, data, sizeof(data), RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+		assert_int_equal(rb_nic_receive(world.queue, &packet, 1), 1);
+		const struct rte_mbuf *mbuf = (const struct rte_mbuf *)(uintptr_t)packet.buffer;
+		const uint8_t *begin = mbuf->buf_addr, *request = packet.data + from[i % 4];
+		struct rb_net_frame frame = {
+			.header = rb_nic_data(&packet) + from[i % 4] - 66,
+			.owner = packet.buffer,
+			.header_length = 66,
+			.length = 66,
+			.flags = RB_NET_FRAME_ANSWER,
+		};
+		assert_true(request - RB_NET_HEADER_MAX >= begin);
+		assert_true(request + RB_NIC_ANSWER_MAX <= begin + mbuf->buf_len);
+		fixture_pattern(frame.header, 66, i);
+		add(&frame, world.memory, lengths[i / 4]);
+		expect_sent(&world, &frame, 1);
+		assert_int_equal(rte_mempool_avail_count(world.queue->rx_pool), available);
+	}
+	end(&world);
+}
+
 /* The ring has room for one less than it is long: what is more is lost, not kept. */
 static void test_full(void **state)
 {
@@ -413,13 +461,10 @@ static void test_full(void **state)
 	begin(&world);
 	for (unsigned round = 0; round < 2; round++) {
 		const unsigned more = round == 0 ? 60 : 10;
-		assert_int_equal(rb_nic_ops.headers(world.queue, frames, more), more);
+		assert_int_equal(frames_get(&world, frames, more), more);
 		for (unsigned i = 0; i < more; i++) {
 			frames[i].header_length = 60;
 			frames[i].length = 60;
-			frames[i].pieces_count = 0;
-			frames[i].checksum = 0;
-			frames[i].transient = false;
 			if (i % 2 == 0)
 				add(&frames[i], world.memory, 1000);
 		}
@@ -440,13 +485,11 @@ static void test_burst(void **state)
 	struct rb_net_frame frames[RB_NET_BURST];
 	(void)state;
 	begin(&world);
-	assert_int_equal(rb_nic_ops.headers(world.queue, frames, RB_NET_BURST - 1), RB_NET_BURST - 1);
+	assert_int_equal(frames_get(&world, frames, RB_NET_BURST - 1), RB_NET_BURST - 1);
 	for (unsigned i = 0; i < RB_NET_BURST - 1; i++) {
 		frames[i].header_length = 60;
 		frames[i].length = 60;
 		frames[i].header[0] = (uint8_t)i;
-		frames[i].pieces_count = 0;
-		frames[i].checksum = 0;
 	}
 	rb_nic_ops.output(world.queue, frames, RB_NET_BURST - 1);
 	assert_int_equal(rte_ring_count(world.rings.tx), RB_NET_BURST - 1);
@@ -466,20 +509,20 @@ static void test_no_headers(void **state)
 	(void)state;
 	begin(&world);
 	while (got < BUFFERS - 10)
-		got += rb_nic_ops.headers(world.queue, frames + got, BUFFERS - 10 - got < 16 ? BUFFERS - 10 - got : 16);
-	assert_int_equal(rb_nic_ops.headers(world.queue, frames + got, 16), 10);
-	assert_int_equal(rb_nic_ops.headers(world.queue, frames, 16), 0);
+		got += frames_get(&world, frames + got, BUFFERS - 10 - got < 16 ? BUFFERS - 10 - got : 16);
+	assert_int_equal(frames_get(&world, frames + got, 16), 10);
+	assert_int_equal(frames_get(&world, frames, 16), 0);
 	assert_int_equal(rb_nic_counters(world.queue)->no_tx_buffers, 6 + 16);
-	for (unsigned i = 0; i < 20; i++) {
-		frames[i].header_length = 60;
-		frames[i].length = 60;
-	}
+	for (unsigned i = 0; i < 20; i++)
+		frames[i].length = frames[i].header_length = 60;
 	rb_nic_ops.output(world.queue, frames, 20);
-	assert_int_equal(rb_nic_ops.headers(world.queue, frames, 1), 0); /* sends them, but the device has them still */
+	assert_int_equal(frames_get(&world, frames, 1), 0); /* sends them, but the device has them still */
 	for (unsigned i = 0; i < 20; i++)
 		rte_pktmbuf_free(fixture_sent(&world.rings));
-	assert_int_equal(rb_nic_ops.headers(world.queue, frames, 16), 16);
+	assert_int_equal(frames_get(&world, frames, 16), 16);
 	/* An instance that ends leaves what it had; what the device has is not taken from it. */
+	for (unsigned i = 0; i < 4; i++)
+		frames[i].length = frames[i].header_length = 60;
 	rb_nic_ops.output(world.queue, frames, 4);
 	assert_int_equal(rb_nic_reclaim(world.queue), BUFFERS - 20 + 16 - 4);
 	assert_int_equal(rb_nic_reclaim(world.queue), 0);
@@ -509,7 +552,7 @@ static void test_file(void **state)
 	for (unsigned i = 0; i < 300; i++) {
 		struct rb_net_frame frame = frame_make(&world, (uint16_t)(42 + i % 86));
 		memcpy(expected[i], frame.header, frame.header_length);
-		frame.transient = i % 7 == 0;
+		frame.flags = i % 7 == 0 ? RB_NET_FRAME_TRANSIENT : 0;
 		for (unsigned piece = 0; piece < i % 5; piece++) {
 			const uint32_t length = 1 + (i * 37 + piece * 101) % 330;
 			const uint8_t *base = memory + (size_t)(i * 997 + piece * 4001) % (sizeof(memory) - 330);
@@ -558,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_checksums),
 		cmocka_unit_test(test_short_checksums),
 		cmocka_unit_test(test_short_checksums_of_extremes),
+		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_no_headers),
